@@ -1,0 +1,79 @@
+"""Decoding and writing audio files: the only file that touches them. PyAV brings FFmpeg in its wheel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.audio.resampler import AudioResampler
+from torch import Tensor
+
+SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
+
+
+class AudioError(ValueError):
+    """A file that cannot be used as a song; the message names it and says why."""
+
+
+def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[Tensor, int]:
+    """The first audio stream of a file, mixed to mono by the mean of its channels.
+
+    Args:
+        path: any file FFmpeg reads; of a video, its sound.
+        sample_rate: in Hz; None keeps the file's own.
+
+    Returns:
+        float32 samples (samples,) as stored, not normalised, and their rate in Hz.
+
+    Raises:
+        AudioError: for a file that is missing, unreadable, without sound, or with NaN or infinity in it.
+    """
+    try:
+        with av.open(os.fspath(path)) as container:
+            if not container.streams.audio:
+                raise AudioError(f"{path}: has no audio stream")
+            stream = container.streams.audio[0]
+            rate = sample_rate or stream.rate
+            resampler = AudioResampler(format="fltp", rate=rate)
+            frames = [f for frame in container.decode(stream) for f in resampler.resample(frame)]
+            frames += resampler.resample(None)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{path}: cannot be decoded ({_reason(error)})") from error
+    if not frames:
+        raise AudioError(f"{path}: holds no audio samples")
+    mono = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
+    if not np.isfinite(mono).all():
+        raise AudioError(f"{path}: holds samples that are NaN or infinite")
+    return torch.from_numpy(mono.astype(np.float32)), rate
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def peak_normalize(samples: Tensor) -> Tensor:
+    """Scale to a peak of exactly 1; ValueError for silence, which has no peak."""
+    peak = samples.abs().max() if samples.numel() else torch.tensor(0.0)
+    if peak == 0:
+        raise ValueError("silent: every sample is zero")
+    return samples / peak
+
+
+def write_wav(path: str | os.PathLike[str], samples: Tensor, sample_rate: int) -> None:
+    """Write mono float32 samples (samples,) as a 32-bit float WAV, under a temporary name and then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    data = np.ascontiguousarray(samples.detach().cpu().to(torch.float32).numpy())[None]
+    with av.open(str(temporary), "w", format="wav") as container:
+        stream = container.add_stream("pcm_f32le", rate=sample_rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(data, format="flt", layout="mono")
+        frame.sample_rate = sample_rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    os.replace(temporary, path)

@@ -1,0 +1,44 @@
+"""What happens around training: stopping on Ctrl-C without losing anything, and a line of progress."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class StopOnInterrupt(pl.Callback):
+    """The first Ctrl-C ends training after the step at hand, so that the report is still written; a second kills."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, lambda *_: self._stop(trainer))
+
+    def _stop(self, trainer: pl.Trainer) -> None:
+        signal.signal(signal.SIGINT, self._previous)
+        self.interrupted = trainer.should_stop = True
+        print("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
+
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+
+class PrintProgress(pl.Callback):
+    """A line after each validation: step, share done, loss and free-run error."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        scores = trainer.callback_metrics
+        if trainer.sanity_checking or "train/loss" not in scores:
+            return
+        print(
+            f"step {trainer.global_step:>7}  {module.progress():>4.0%}  loss {float(scores['train/loss']):.3e}  "
+            f"free-run ESR {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}",
+            flush=True,
+        )

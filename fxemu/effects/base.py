@@ -1,0 +1,56 @@
+"""What every effect is: dry in, wet of the same length out, deterministic and without latency."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class EffectError(ValueError):
+    """An effect returned something that is not a wet signal; the message names the effect."""
+
+
+class Effect(ABC):
+    """`effect(dry, sample_rate, start) -> wet`, all float32 mono (samples,).
+
+    `memory_s`: seconds of audio before a slice that must be fed in for the slice to come out as in the whole
+    song (to -80 dB); None where only the whole song will do.
+    """
+
+    memory_s: float | None = 0.0
+
+    def __call__(self, dry: Tensor, sample_rate: int = 44_100, start: int = 0) -> Tensor:
+        """The wet signal for `dry`, whose first sample is number `start` of its song.
+
+        Raises:
+            EffectError: for a wet signal of another length, or with NaN or infinity in it.
+        """
+        return checked(self.process(dry, sample_rate, start), dry, type(self).__name__)
+
+    @abstractmethod
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        """The effect itself; `__call__` checks what comes out."""
+
+
+def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
+    """`wet` as float32 if it is a wet signal for `dry`, else an EffectError that names the effect."""
+    if wet.shape != dry.shape:
+        raise EffectError(
+            f"effect {name} returned {tuple(wet.shape)} for a dry signal of {tuple(dry.shape)}: "
+            "it must return as many samples as it gets, mono"
+        )
+    bad = int((~torch.isfinite(wet)).sum())
+    if bad:
+        raise EffectError(
+            f"effect {name} returned {bad} samples that are NaN or infinite, of {wet.numel()}: "
+            "look at its gains and divisions, and try it on silence"
+        )
+    return wet.to(torch.float32)
+
+
+def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """ValueError unless low <= value <= high (NaN fails too)."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: got {value}; must be from {low:g} to {high:g} {unit}".rstrip())

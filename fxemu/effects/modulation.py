@@ -1,0 +1,68 @@
+"""Effects with an oscillator, whose phase is set by the absolute position in the song."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fxemu.effects.base import Effect, check_range
+
+# Oscillators over phase in cycles, in [-1, 1], starting at 0 and rising (square: starting at 1).
+WAVEFORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sine": lambda phase: torch.sin(2 * math.pi * phase),
+    "triangle": lambda phase: 1 - 4 * ((phase + 0.25) % 1 - 0.5).abs(),
+    "square": lambda phase: 1 - 2 * (phase % 1 >= 0.5).to(phase.dtype),
+}
+
+
+def oscillator(waveform: str, rate_hz: float, samples: int, sample_rate: int, start: int) -> Tensor:
+    """(samples,) float64 in [-1, 1]; phase 0 is at sample 0 of the song, whatever `start` is."""
+    position = torch.arange(start, start + samples, dtype=torch.float64)
+    return WAVEFORMS[waveform](position * (rate_hz / sample_rate))
+
+
+class RingModulator(Effect):
+    """Dry times an oscillator, mixed with dry: wet = dry ((1 - depth) + depth osc).
+
+    Args:
+        rate_hz: oscillator frequency, 1 to 10000 Hz.
+        depth: 0 (dry) to 1 (all modulated).
+        waveform: sine, triangle or square.
+    """
+
+    def __init__(self, rate_hz: float = 1000.0, depth: float = 1.0, waveform: str = "sine") -> None:
+        check_range("rate_hz", rate_hz, 1, 10_000, "Hz")
+        _check(depth, waveform)
+        self.rate_hz, self.depth, self.waveform = rate_hz, depth, waveform
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        osc = oscillator(self.waveform, self.rate_hz, dry.numel(), sample_rate, start)
+        return (dry * (1 - self.depth + self.depth * osc)).to(torch.float32)
+
+
+class Tremolo(Effect):
+    """Periodic loudness: wet = dry (1 - depth (1 - osc) / 2), between full and (1 - depth).
+
+    Args:
+        rate_hz: 0.05 to 50 Hz.
+        depth: 0 (none) to 1 (down to silence).
+        waveform: sine, triangle or square.
+    """
+
+    def __init__(self, rate_hz: float = 5.0, depth: float = 1.0, waveform: str = "sine") -> None:
+        check_range("rate_hz", rate_hz, 0.05, 50, "Hz")
+        _check(depth, waveform)
+        self.rate_hz, self.depth, self.waveform = rate_hz, depth, waveform
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        osc = oscillator(self.waveform, self.rate_hz, dry.numel(), sample_rate, start)
+        return (dry * (1 - self.depth * (1 - osc) / 2)).to(torch.float32)
+
+
+def _check(depth: float, waveform: str) -> None:
+    check_range("depth", depth, 0, 1)
+    if waveform not in WAVEFORMS:
+        raise ValueError(f"waveform: got {waveform!r}; choose one of {', '.join(WAVEFORMS)}")

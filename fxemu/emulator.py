@@ -1,0 +1,114 @@
+"""The LightningModule: training steps through the predictor's own output, validation by free run, logging."""
+
+from __future__ import annotations
+
+import math
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Timer
+from pytorch_optimizer import SOAP
+from torch import Tensor, nn
+
+from fxemu import metrics
+from fxemu.data import Pair
+from fxemu.engine.rollout import rollout
+from fxemu.engine.stream import render_many
+from fxemu.rollout import ClosedLoop
+from fxemu.schedule import Schedule, Stage
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is no longer a number; the message says what to try."""
+
+
+class Emulator(pl.LightningModule):
+    """Trains a closed loop by a schedule, and monitors the error of its free run (`val/esr`).
+
+    Args:
+        loop: the predictor between its representations.
+        loss: (prediction, target), each (B, 1, K), to a scalar.
+        schedule: stages, steps and learning rate.
+        seed: of the noise on the fed-back history.
+    """
+
+    def __init__(self, loop: ClosedLoop, loss: nn.Module, schedule: Schedule, seed: int = 0) -> None:
+        super().__init__()
+        self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
+
+    def setup(self, stage: str) -> None:
+        self.loop.limit.fill_(1.2 * self.trainer.datamodule.wet_peak())
+
+    def progress(self) -> float:
+        """How much of training is done, 0 to 1: by steps or by time, whichever is further."""
+        by_steps = self.global_step / self.schedule.steps
+        timers = [c for c in self.trainer.callbacks if isinstance(c, Timer) and c.time_remaining() is not None]
+        spent = [t.time_elapsed() / max(1e-9, t.time_elapsed() + t.time_remaining()) for t in timers]
+        return min(1.0, max([by_steps, *spent]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        stage = self.schedule.stage(self.progress())
+        samples = self.loop.warm_up + 1 + stage.length
+        dry, wet = (x[..., :samples] for x in batch)
+        target = wet[..., -stage.length :]
+        if stage.free:
+            prediction = rollout(self.loop, dry, wet[..., : -stage.length])
+        else:
+            prediction = self.loop.teacher_forced(dry, self._noisy(wet, stage))[..., -stage.length :]
+        loss = self.loss(prediction, target)
+        if not torch.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the loss is {float(loss)} at step {self.global_step}. Try a lower training.learning_rate "
+                f"(now {self.schedule.peak:g}), a lower training.clip, or shorter stages; "
+                "the checkpoints of the last validation are kept"
+            )
+        self.log("train/loss", loss)
+        self.log("train/rollout", float(stage.length if stage.free else 0))
+        return loss
+
+    def _noisy(self, wet: Tensor, stage: Stage) -> Tensor:
+        """Wet samples with noise on their features, the same for the same seed and step."""
+        if stage.noise == 0:
+            return wet
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        shape = (wet.shape[0], 1, 1)
+        level = stage.noise * torch.exp(-math.log(300) * torch.rand(shape, generator=generator))
+        level = level * (torch.rand(shape, generator=generator) > 0.25)
+        features = self.loop.input_repr.encode(wet)
+        noise = level * torch.randn(features.shape, generator=generator)
+        return self.loop.input_repr.decode(features + noise.to(wet.device))
+
+    def validation_step(self, songs: list[Pair], batch_index: int) -> None:
+        """Free runs from silence over whole held-out songs."""
+        predictions = render_many(self.loop, [song.dry for song in songs])
+        prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
+        self.log("val/esr", metrics.esr(prediction, target), prog_bar=True, batch_size=1)
+        self.log("val/nmae", metrics.nmae(prediction, target), batch_size=1)
+        self.log("val/teacher_forced_esr", teacher_forced_esr(self.loop, songs), batch_size=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.
+
+        Music makes the first layer's inputs so alike that plain Adam needs several times as long.
+        """
+        return SOAP(self.loop.parameters(), lr=self.schedule.peak, betas=(0.95, 0.95), weight_decay=0.0)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        rate = self.schedule.learning_rate(self.global_step, self.progress())
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
+        self.log("train/learning_rate", rate)
+        self.log("train/gradient_norm", norm)
+
+
+@torch.inference_mode()
+def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
+    """ESR with the true past at every step: what a free run is not, logged to show the gap."""
+    device = loop.limit.device
+    parts = []
+    for song in songs:
+        silence = torch.zeros(loop.warm_up)
+        dry, wet = (torch.cat((silence, x)).to(device)[None, None] for x in (song.dry, song.wet))
+        parts.append((loop.teacher_forced(dry, wet)[0, 0].cpu(), song.wet))
+    return metrics.esr(*metrics.over_all(parts))

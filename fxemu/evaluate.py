@@ -1,0 +1,137 @@
+"""The report on a trained emulation: free runs over held-out songs, beside the trivial baselines."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from fxemu import baselines, metrics
+from fxemu.audio import write_wav
+from fxemu.data import Pair
+from fxemu.emulator import teacher_forced_esr
+from fxemu.engine.stream import render, render_many
+from fxemu.plots import PLOTS
+from fxemu.rollout import ClosedLoop
+
+FIR_TAPS = 256
+
+
+def evaluate(
+    loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate: int, folder: Path
+) -> dict[str, Any]:
+    """Free-run the test songs from silence; write `audio/`, `plots/` and TensorBoard's copy; return the scores.
+
+    Args:
+        loop: the trained predictor with its representations.
+        train: songs to fit the baselines on.
+        test: songs to report on.
+        sample_rate: of all songs, in Hz.
+        folder: the run folder.
+
+    Returns:
+        what `metrics.json` holds under "test" (see README).
+    """
+    predictions = render_many(loop, [song.dry for song in test])
+    with SummaryWriter(str(folder)) as writer:
+        for song, prediction in zip(test, predictions, strict=True):
+            _publish(song, prediction, sample_rate, folder, writer)
+    pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
+    prediction, target = metrics.over_all(pairs)
+    songs = [
+        {"name": song.name, "esr": metrics.esr(*pair), "nmae": metrics.nmae(*pair)}
+        for song, pair in zip(test, pairs, strict=True)
+    ]
+    return {
+        "esr": metrics.esr(prediction, target),
+        "esr_median": statistics.median(song["esr"] for song in songs),
+        "esr_worst": max(song["esr"] for song in songs),
+        "nmae": metrics.nmae(prediction, target),
+        "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
+        "dc": metrics.dc(prediction, target),
+        "mrstft": metrics.mrstft(prediction, target),
+        "teacher_forced_esr": teacher_forced_esr(loop, test),
+        "divergences": sum(metrics.diverged(p, float(loop.limit)) for p in predictions),
+        "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
+        "baselines": _baseline_scores(train, test),
+        "songs": songs,
+    }
+
+
+def realtime_factor(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> float:
+    """Seconds of audio that one core renders in a second, the best of three."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        render(loop, dry[:1024])
+        seconds = min(_seconds(loop, dry) for _ in range(3))
+    finally:
+        torch.set_num_threads(threads)
+    return dry.numel() / sample_rate / seconds
+
+
+def _seconds(loop: ClosedLoop, dry: Tensor) -> float:
+    start = time.perf_counter()
+    render(loop, dry)
+    return time.perf_counter() - start
+
+
+def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str, float]]:
+    pairs = [(song.dry, song.wet) for song in train]
+    fitted = {
+        "copy_last": baselines.copy_last,
+        "gain": baselines.best_gain(pairs),
+        "fir": baselines.best_fir(pairs, FIR_TAPS),
+    }
+    scores = {}
+    for name, baseline in fitted.items():
+        prediction, target = metrics.over_all((baseline(song.dry, song.wet), song.wet) for song in test)
+        scores[name] = {"esr": metrics.esr(prediction, target), "nmae": metrics.nmae(prediction, target)}
+    return scores
+
+
+def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, writer: SummaryWriter) -> None:
+    """Sound and pictures of one song, in files and in TensorBoard."""
+    stem = song.name.replace(os.sep, "-")
+    sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
+    for kind, samples in sounds.items():
+        write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
+        writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    for name, draw in PLOTS.items():
+        figure = draw(song.dry, song.wet, prediction, sample_rate)
+        figure.savefig(folder / "plots" / f"{stem}-{name}.png", dpi=110)
+        writer.add_figure(f"{stem}/{name}", figure)
+
+
+def table(scores: dict[str, Any]) -> str:
+    """The scores as lines to print: the model beside the baselines, each ESR and NMAE."""
+    rows = [("model, free run", scores), ("  teacher forced (no listener hears it)", None)]
+    lines = [f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}"]
+    for name, row in rows:
+        if row is None:
+            lines.append(f"{name:<42}{scores['teacher_forced_esr']:>12.2e}")
+        else:
+            lines.append(f"{name:<42}{row['esr']:>12.2e}{row['nmae']:>10.2%}")
+    names = {"copy_last": "copy-last (hears the true past)", "gain": "best constant gain", "fir": "best FIR (256 taps)"}
+    for key, name in names.items():
+        row = scores["baselines"][key]
+        lines.append(f"{name:<42}{row['esr']:>12.2e}{row['nmae']:>10.2%}")
+    lines.append(f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core")
+    if scores["divergences"]:
+        lines.append(f"DIVERGED on {scores['divergences']} song(s): the free run ended stuck at its limit")
+    return "\n".join(lines)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write under a temporary name, then rename."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)

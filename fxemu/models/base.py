@@ -1,0 +1,45 @@
+"""What every predictor is: features in, parameters of the next wet sample out.
+
+Shapes: B batch, C feature channels a sample, P parameters of the next sample, T samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from fxemu.plan import Plan
+
+
+class Predictor(nn.Module, ABC):
+    """Predicts the parameters of wet y[t] from dry x[..t] and wet y[..t-1], causally and with no latency.
+
+    `forward` (all times at once, teacher forced) and `step` (one sample, from a state) must agree to 1e-5;
+    a test holds every predictor to that, and to causality by gradient. `feedback=False` makes the ordinary
+    black-box model, which never looks at wet.
+    """
+
+    feedback: bool
+    receptive_field: int
+    """Dry samples, the present one included, that a prediction looks back to."""
+
+    @abstractmethod
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        """dry, wet (B, C, T) to params (B, P, T - receptive_field + 1): those with their whole past in sight.
+
+        The prediction for time t sees dry[..., :t + 1] and wet[..., :t]: the shift is inside.
+        """
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> Any:
+        """The state before the first sample of `batch` streams: features of zero all the way back."""
+
+    @abstractmethod
+    def step(self, dry: Tensor, wet: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """dry features of x[t] (B, C), wet features of y[t-1] (B, C), state to params (B, P), next state."""
+
+    @abstractmethod
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        """Append one step to `plan`, reading the features at values `dry` and `wet`; return the params' value."""

@@ -1,0 +1,35 @@
+"""How samples enter and leave a predictor.
+
+Shapes: B batch, C feature channels a sample, P parameters a sample, T samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from fxemu.plan import Plan
+
+
+class Representation(ABC):
+    """Encodes samples into features and decodes predicted parameters into samples, both differentiably."""
+
+    channels: int
+    params: int
+
+    @abstractmethod
+    def encode(self, samples: Tensor) -> Tensor:
+        """Samples (B, 1, T) to features (B, C, T)."""
+
+    @abstractmethod
+    def decode(self, params: Tensor) -> Tensor:
+        """Parameters (B, P, T) to samples (B, 1, T)."""
+
+    @abstractmethod
+    def plan_encode(self, plan: Plan, samples: int) -> int:
+        """Append `encode` to a plan; return the number of the features' value."""
+
+    @abstractmethod
+    def plan_decode(self, plan: Plan, params: int) -> int:
+        """Append `decode` to a plan; return the number of the samples' value."""

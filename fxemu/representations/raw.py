@@ -1,0 +1,27 @@
+"""Samples as they are."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fxemu.plan import Plan
+from fxemu.representations.base import Representation
+
+
+class Raw(Representation):
+    """One float a sample, linear in amplitude: an error counts the same on a loud and on a quiet sample."""
+
+    channels = 1
+    params = 1
+
+    def encode(self, samples: Tensor) -> Tensor:
+        return samples
+
+    def decode(self, params: Tensor) -> Tensor:
+        return params
+
+    def plan_encode(self, plan: Plan, samples: int) -> int:
+        return samples
+
+    def plan_decode(self, plan: Plan, params: int) -> int:
+        return params

@@ -1,0 +1,80 @@
+"""Evaluating any predictor, teacher forced or free running: the readable reference for the fast engines.
+
+Shapes: B batch, T samples, H samples of history (the warm-up), K samples of free run.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.models.base import Predictor
+from fxemu.plan import DRY, WET, Plan
+from fxemu.representations.base import Representation
+
+
+class ClosedLoop(nn.Module):
+    """A predictor between its two representations, with the wire that feeds its output back.
+
+    Args:
+        predictor: predicts parameters of the next wet sample from features.
+        input_repr: makes features of dry and of fed-back wet samples.
+        output_repr: makes the next wet sample of the predicted parameters.
+
+    `limit` (a buffer, set from the training data) bounds what is fed back and heard: +-1.2 times the wet peak.
+    """
+
+    limit: Tensor
+
+    def __init__(self, predictor: Predictor, input_repr: Representation, output_repr: Representation) -> None:
+        super().__init__()
+        self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
+        self.register_buffer("limit", torch.tensor(1.2))
+
+    @property
+    def warm_up(self) -> int:
+        """Samples of true history (H) before the first prediction that counts."""
+        return self.predictor.receptive_field - 1
+
+    def plan(self) -> Plan:
+        """One step from dry x[t] and wet y[t-1] to wet y[t], representations included, `limit` not."""
+        plan = Plan()
+        dry = self.input_repr.plan_encode(plan, DRY)
+        wet = self.input_repr.plan_encode(plan, WET) if self.predictor.feedback else WET
+        self.output_repr.plan_decode(plan, self.predictor.plan(plan, dry, wet))
+        return plan
+
+    def teacher_forced(self, dry: Tensor, wet: Tensor) -> Tensor:
+        """dry, wet (B, 1, H + T) to predictions (B, 1, T), H being `warm_up`, each from the true past.
+
+        Not limited, so that the gradient never stops.
+        """
+        return self.output_repr.decode(
+            self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet))
+        )
+
+
+def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Tensor:
+    """Let the predictor hear only itself, one sample at a time, with gradient through all of it.
+
+    Args:
+        loop: the predictor and its representations.
+        dry: (B, 1, H + K).
+        history: true wet samples (B, 1, H) that prime the run; None for silence, dry and wet, before a song.
+
+    Returns:
+        the prediction (B, 1, K), within +-limit.
+    """
+    if history is None:
+        history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
+        dry = torch.cat((history, dry), dim=-1)
+    state, previous, predicted = loop.predictor.initial_state(dry.shape[0]), torch.zeros_like(dry[..., 0]), []
+    for t in range(dry.shape[-1]):
+        features = loop.input_repr.encode(torch.stack((dry[..., t], previous), dim=-1))
+        params, state = loop.predictor.step(features[..., 0], features[..., 1], state)
+        if t < history.shape[-1]:
+            previous = history[..., t]
+            continue
+        previous = loop.output_repr.decode(params[..., None])[..., 0].clamp(-loop.limit, loop.limit)
+        predicted.append(previous)
+    return torch.stack(predicted, dim=-1)

@@ -1,0 +1,229 @@
+"""`python train.py`: from a config to a trained emulation with its report."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import get_original_cwd, instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from fxemu.audio import AudioError
+from fxemu.callbacks import PrintProgress, StopOnInterrupt
+from fxemu.data import SongData
+from fxemu.effects import EffectError
+from fxemu.emulator import Emulator, TrainingDivergedError
+from fxemu.evaluate import evaluate, table, write_json
+from fxemu.library import LibraryError
+from fxemu.rollout import ClosedLoop
+from fxemu.schedule import Schedule
+
+PACKAGES = ("torch", "torchaudio", "numpy", "numba", "av", "pytorch-lightning", "pytorch-optimizer", "hydra-core")
+HERE = Path(__file__).resolve().parent
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message says what is wrong with which option."""
+
+
+USER_ERRORS = (AudioError, ConfigError, EffectError, LibraryError, TrainingDivergedError)
+
+
+def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
+    """Everything a run is made of, checked against each other before any audio is read.
+
+    Raises:
+        ConfigError: for an argument out of range, a class that is not fxemu's, or parts that do not fit.
+    """
+    _only_ours(config)
+    try:
+        encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
+        predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
+        loop = ClosedLoop(predictor, encoder, decoder)
+        schedule: Schedule = instantiate(config.training)
+        data = instantiate(config.data, effect=instantiate(config.effect), context=loop.warm_up, seed=config.seed)
+        emulator = Emulator(loop, instantiate(config.loss), schedule, seed=config.seed)
+    except InstantiationException as error:
+        raise ConfigError(str(error.__cause__ or error)) from error
+    if schedule.longest() > config.data.segment:
+        raise ConfigError(
+            f"training asks for segments of {schedule.longest()} predictions, data.segment is {config.data.segment}: "
+            "raise data.segment or shorten the stages"
+        )
+    return loop, data, emulator
+
+
+def _only_ours(node: Any) -> None:
+    """ConfigError if any `_target_` in the config names something outside fxemu."""
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        target = node.get("_target_", "fxemu.")
+        if not re.fullmatch(r"fxemu(\.\w+)*\.?", str(target)):
+            raise ConfigError(f"_target_: got {target!r}; a config may name fxemu's own classes only")
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _only_ours(child)
+
+
+def run(config: DictConfig, folder: Path) -> float:
+    """Train, evaluate and report in `folder`; return the free-run ESR on the test songs."""
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    pl.seed_everything(config.seed, verbose=False)
+    loop, data, emulator = build(config)
+    resume = folder / "checkpoints" / "last.ckpt" if config.resume else None
+    if resume is not None and not resume.is_file():
+        raise ConfigError(f"resume: {resume} does not exist, so there is nothing to go on from; start a new run")
+    data.setup()
+    if data.skipped:
+        print(data.skipped, file=sys.stderr)
+    print(f"{', '.join(f'{len(pairs)} {part}' for part, pairs in data.parts.items())} songs; writing to {folder}")
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    write_json(folder / "environment.json", environment(config))
+    start = time.perf_counter()
+    best = _fit(config, folder, data, emulator, resume)
+    seconds = time.perf_counter() - start
+    if best.is_file():
+        emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+    scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.sample_rate, folder)
+    write_json(
+        folder / "metrics.json",
+        {
+            "test": scores,
+            "train_seconds": seconds,
+            "parameters": sum(p.numel() for p in loop.parameters()),
+            "multiply_adds": loop.plan().multiply_adds(),
+            **_names(config),
+        },
+    )
+    print(f"\n{table(scores)}")
+    places = "checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
+    print(f"trained for {seconds:.0f} s; everything is in {folder}: {places}")
+    print("dashboard: tensorboard --logdir outputs")
+    return scores["esr"]
+
+
+def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, resume: Path | None) -> Path:
+    """Train; return where the best checkpoint is, if a validation was reached."""
+    logger = TensorBoardLogger(folder, name="", version="")
+    checkpoints = ModelCheckpoint(
+        folder / "checkpoints", "best", monitor="val/esr", save_last=True, enable_version_counter=False
+    )
+    trainer = pl.Trainer(
+        **config.trainer,
+        max_steps=emulator.schedule.steps,
+        logger=logger,
+        callbacks=[checkpoints, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+        default_root_dir=folder,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
+    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def _early_stopping(config: DictConfig) -> list[pl.Callback]:
+    if config.patience is None:
+        return []
+    return [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+
+
+def _names(config: DictConfig) -> dict[str, str]:
+    """The run's effect, representation and model, as chosen on the command line."""
+    choices = HydraConfig.get().runtime.choices
+    sides = {side: choices[f"representation@repr.{side}"] for side in ("input", "output")}
+    representation = sides["input"] if len(set(sides.values())) == 1 else "-".join(sides.values())
+    return {"effect": choices["effect"], "repr": representation, "model": choices["model"]}
+
+
+def _flat(config: DictConfig) -> dict[str, Any]:
+    """The config as dotted names to plain values, for TensorBoard's table of hyperparameters."""
+    flat: dict[str, Any] = {}
+
+    def visit(node: Any, name: str) -> None:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                visit(child, f"{name}.{key}" if name else key)
+        else:
+            flat[name] = node if isinstance(node, bool | int | float | str) else str(node)
+
+    visit(OmegaConf.to_container(config, resolve=True), "")
+    return flat
+
+
+def environment(config: DictConfig) -> dict[str, Any]:
+    """What else a run depends on: git commit, versions, device and seeds."""
+    return {
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain")),
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "split_seed": config.data.split_seed,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the code's own folder; None where it is not a checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+def _main(config: DictConfig) -> float:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        if config.resume:
+            config = _resumed(folder)
+        library = Path(get_original_cwd()) / config.data.library
+        config.data.library = str(library)
+        return run(config, folder)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _resumed(folder: Path) -> DictConfig:
+    """The config of the run that is to go on."""
+    try:
+        config = OmegaConf.load(folder / "config.yaml")
+    except FileNotFoundError as error:
+        raise ConfigError(f"resume: {folder} is not a run folder: it has no config.yaml") from error
+    config.resume = str(folder)
+    return config
+
+
+def arguments(given: list[str]) -> list[str]:
+    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder."""
+    result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
+    for word in given:
+        if word.startswith("resume=") and word != "resume=null":
+            result.append(f"hydra.run.dir={Path(word.removeprefix('resume=')).resolve()}")
+    return result
+
+
+def main(given: list[str] | None = None) -> None:
+    """Run training with Hydra overrides (default: those on the command line)."""
+    sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
+    _main()
