@@ -82,6 +82,8 @@ def run(config: DictConfig, folder: Path) -> float:
     """Train, evaluate and report in `folder`; return the free-run ESR on the test songs."""
     torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads or torch.get_num_threads())
+    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
+        raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
     loop, data, emulator = build(config)
     resume = folder / "checkpoints" / "last.ckpt" if config.resume else None

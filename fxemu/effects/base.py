@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class EffectError(ValueError):
-    """An effect returned something that is not a wet signal; the message names the effect."""
+    """An effect cannot run as asked, or returned something that is not a wet signal; the message names it."""
 
 
 class Effect(ABC):

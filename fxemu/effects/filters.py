@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchaudio import functional as AF
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect, EffectError, check_range
 
 
 def rc_lowpass(x: Tensor, sample_rate: int, cutoff_hz: float) -> Tensor:
@@ -31,7 +31,7 @@ def _rc(x: Tensor, sample_rate: int, cutoff_hz: float, highpass: bool) -> Tensor
 
 def _below_nyquist(cutoff_hz: float, sample_rate: int) -> float:
     if cutoff_hz >= sample_rate / 2:
-        raise ValueError(
+        raise EffectError(
             f"cutoff: got {cutoff_hz:g} Hz; must be below half the sample rate ({sample_rate / 2:g} Hz)"
         )
     return cutoff_hz

@@ -1,0 +1,102 @@
+"""The data module: segments lie within songs, batches repeat by seed, parts share no song."""
+
+import pytest
+import torch
+
+from fxemu.audio import write_wav
+from fxemu.data import Pair, RandomSegments, SongData
+from fxemu.effects import Effect, EffectError, Tanh
+from fxemu.library import LibraryError
+
+
+class Broken(Effect):
+    """Returns NaN."""
+
+    def process(self, dry, sample_rate, start):
+        return dry * float("nan")
+
+
+def ramps() -> list[Pair]:
+    """Songs whose samples tell where they come from: song k is 1000 k, 1000 k + 1, and so on."""
+    return [
+        Pair(str(k), 1000.0 * k + torch.arange(n), -(1000.0 * k + torch.arange(n)))
+        for k, n in enumerate((50, 20, 130))
+    ]
+
+
+def test_segments_are_consecutive_and_never_cross_songs():
+    dry, wet = RandomSegments(ramps(), samples=20, batch_size=500, batches=1, seed=0)[0]
+    assert dry.shape == wet.shape == (500, 1, 20)
+    assert torch.equal(dry.diff(), torch.ones(500, 1, 19))
+    assert torch.equal(wet, -dry)
+    song, place = dry[:, 0, 0] // 1000, dry[:, 0, 0] % 1000
+    assert set(song.tolist()) == {0, 1, 2}
+    assert int(place[song == 2].max()) == 110 and int(place[song == 0].max()) == 30
+    assert set(place[song == 1].tolist()) == {0}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_batches_repeat_by_seed_and_differ_by_number(seed):
+    first, second = (RandomSegments(ramps(), 10, 16, 4, seed) for _ in range(2))
+    assert torch.equal(first[3][0], second[3][0])
+    assert not torch.equal(first[3][0], first[2][0])
+    assert not torch.equal(first[0][0], RandomSegments(ramps(), 10, 16, 4, seed + 1)[0][0])
+
+
+def test_an_epoch_goes_on_where_the_last_one_ended():
+    first, second = (RandomSegments(ramps(), 10, 16, 4, 0) for _ in range(2))
+    second.epoch = 1
+    longer = RandomSegments(ramps(), 10, 16, 8, 0)
+    assert torch.equal(first[1][0], longer[1][0]) and torch.equal(second[1][0], longer[5][0])
+
+
+def library(folder, seconds=(1, 1, 1, 1)):
+    for i, length in enumerate(seconds):
+        noise = torch.randn(int(length * 8000), generator=torch.Generator().manual_seed(i)) * 0.1
+        write_wav(folder / f"song{i}.wav", noise, 8000)
+    return str(folder)
+
+
+def test_parts_share_no_song_and_wet_is_the_effect_of_dry(tmp_path):
+    data = SongData(Tanh(), 7, library(tmp_path), 8000, segment=16)
+    data.setup()
+    names = [pair.name for pairs in data.parts.values() for pair in pairs]
+    assert sorted(names) == [f"song{i}.wav" for i in range(4)]
+    pair = data.parts["train"][0]
+    assert float(pair.dry.abs().max()) == 1.0
+    assert torch.equal(pair.wet, torch.tanh(5 * pair.dry))
+
+
+def test_a_corrupt_and_a_short_song_are_skipped_and_named(tmp_path):
+    library(tmp_path, (1, 1, 1, 0.001))
+    (tmp_path / "broken.mp3").write_bytes(b"not music")
+    data = SongData(Tanh(), 7, str(tmp_path), 8000, segment=16)
+    data.setup()
+    assert "skipped 2 song(s)" in str(data.skipped)
+    assert "broken.mp3: cannot be decoded" in str(data.skipped)
+    assert "song3.wav: too short: 8 samples" in str(data.skipped)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: None, "no songs in it"),
+        (lambda folder: library(folder, (1, 1)), r"got 2 usable song\(s\); at least 3"),
+        (lambda folder: (folder / "a.mp3").write_bytes(b"x"), r"none of its 1 file\(s\) can be used"),
+    ],
+)
+def test_unusable_libraries_are_explained(tmp_path, prepare, message):
+    prepare(tmp_path)
+    with pytest.raises(LibraryError, match=message):
+        SongData(Tanh(), 7, str(tmp_path), 8000, segment=16).setup()
+
+
+def test_an_effect_that_returns_nan_is_named(tmp_path):
+    with pytest.raises(EffectError, match="effect Broken returned .* NaN"):
+        SongData(Broken(), 7, library(tmp_path), 8000, segment=16).setup()
+
+
+@pytest.mark.parametrize("bad", [{"sample_rate": 4000}, {"val_share": 0.6, "test_share": 0.5}, {"batch_size": 0}])
+def test_arguments_out_of_range_are_refused(bad):
+    with pytest.raises(ValueError, match="must"):
+        SongData(Tanh(), 7, **bad)

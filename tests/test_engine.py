@@ -1,0 +1,168 @@
+"""The fast engines against the readable reference, and streaming against itself."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d
+
+from fxemu.engine.batch import FFT_SAMPLES, FFT_TAPS, evaluate
+from fxemu.engine.rollout import rollout
+from fxemu.engine.stream import BLOCK, Stream, render, render_many
+from fxemu.plan import DRY, Plan, Term
+from fxemu.rollout import ClosedLoop, free_run
+
+MakeLoop = Callable[..., ClosedLoop]
+CASES = {
+    "raw": {},
+    "mulaw": {"inputs": "mulaw", "outputs": "mulaw"},
+    "mulaw in, raw out": {"inputs": "mulaw"},
+    "raw in, mulaw out": {"outputs": "mulaw"},
+    "embedding": {"inputs": "mulaw", "outputs": "mulaw", "embedding": 3},
+    "no feedback": {"inputs": "mulaw", "outputs": "mulaw", "feedback": False},
+    "no feedback, embedding": {"feedback": False, "embedding": 2},
+    "one sample each": {"context_window": 1, "feedback_window": 1},
+    "present sample alone": {"context_window": 1, "feedback_window": None},
+    "full windows, long skip": {"context_window": 12, "feedback_window": None, "dry_skip": 5, "layers": 3},
+    "one layer, no skip, relu": {"layers": 1, "dry_skip": 0, "activation": "relu"},
+    "sigmoid": {"activation": "sigmoid", "embedding": 2},
+    "softsign": {"activation": "softsign", "embedding": 2},
+    "at the limit": {"limit": 0.3, "loop_gain": 2.0},
+    "at the limit, mulaw": {"inputs": "mulaw", "outputs": "mulaw", "limit": 0.02},
+}
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1) * 0.5
+
+
+def run_and_gradients(
+    run: Callable[..., Tensor], loop: ClosedLoop, dry: Tensor, history: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The run, and the gradients of its product with noise."""
+    loop.zero_grad()
+    wet = run(loop, dry, history)
+    (wet * noise(*wet.shape, seed=9)).sum().backward()
+    return wet.detach(), {name: p.grad.clone() for name, p in loop.named_parameters()}
+
+
+@each_case
+@pytest.mark.parametrize("extra", [0, 9], ids=["least history", "more history"])
+def test_rollout_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict[str, object], extra: int) -> None:
+    loop, steps = make_loop(**case), 60
+    history = noise(4, 1, loop.warm_up + extra, seed=1) * loop.limit
+    dry = noise(4, 1, history.shape[-1] + steps)
+    expected, expected_gradients = run_and_gradients(free_run, loop, dry, history)
+    wet, gradients = run_and_gradients(rollout, loop, dry, history)
+    assert wet.shape == (4, 1, steps)
+    assert torch.allclose(wet, expected, atol=1e-5)
+    for name, gradient in expected_gradients.items():
+        assert gradient.norm() > 0, name
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("name", ["at the limit", "at the limit, mulaw"])
+def test_the_limit_is_hit_but_not_always(make_loop: MakeLoop, name: str) -> None:
+    loop = make_loop(**CASES[name])
+    history = torch.zeros(4, 1, loop.warm_up)
+    held = rollout(loop, noise(4, 1, loop.warm_up + 60), history).abs() == loop.limit
+    assert 0.05 < held.float().mean() < 0.95
+
+
+def test_rollout_needs_its_history(make_loop: MakeLoop) -> None:
+    with pytest.raises(ValueError, match="history: got 30 samples; this predictor needs 31"):
+        rollout(make_loop(), torch.zeros(1, 1, 100), torch.zeros(1, 1, 30))
+
+
+@each_case
+@torch.no_grad()
+def test_render_is_a_free_run(make_loop: MakeLoop, case: dict[str, object]) -> None:
+    loop, dry = make_loop(**case), noise(700)
+    assert torch.allclose(render(loop, dry), free_run(loop, dry[None, None])[0, 0], atol=1e-5)
+
+
+@torch.no_grad()
+def test_render_is_a_free_run_over_ten_seconds(make_loop: MakeLoop) -> None:
+    """At 8 kHz: ten seconds at 44.1 kHz would take the reference minutes."""
+    loop, dry = make_loop("mulaw", "mulaw", layers=1), noise(80_000)
+    wet = render(loop, dry)
+    assert (wet - free_run(loop, dry[None, None])[0, 0]).abs().max() <= 1e-4
+    loop.predictor.wet.weight.zero_()
+    assert (wet - render(loop, dry)).square().mean() > 0.1 * wet.square().mean(), "the loop hardly matters"
+
+
+@torch.no_grad()
+def test_several_songs_at_once(make_loop: MakeLoop) -> None:
+    loop, songs = make_loop("mulaw", "mulaw"), [noise(500 + seed, seed=seed) for seed in range(5)]
+    for wet, dry in zip(render_many(loop, songs), songs, strict=True):
+        assert torch.equal(wet, render(loop, dry))
+
+
+CHUNKED = {
+    "windows through the FFT": {"context_window": 200, "feedback_window": None},
+    "embedding": {"inputs": "mulaw", "outputs": "mulaw", "embedding": 3},
+    "no feedback": {"feedback": False},
+}
+
+
+@pytest.mark.parametrize("case", CHUNKED.values(), ids=CHUNKED)
+@torch.no_grad()
+def test_chunks_of_any_size_give_the_same(make_loop: MakeLoop, case: dict[str, object]) -> None:
+    loop, dry = make_loop(**case), noise(BLOCK + 300)
+    whole = render(loop, dry)
+    assert whole.shape == dry.shape
+    for size in (1, 7, 64, 1000):
+        stream = Stream(loop)
+        chunks = torch.cat([stream.process(chunk) for chunk in dry.split(size)])
+        assert (chunks - whole).abs().max() <= 1e-5, size
+
+
+def test_no_samples_in_none_out(make_loop: MakeLoop) -> None:
+    stream, fresh, dry = Stream(make_loop()), Stream(make_loop()), noise(100)
+    assert stream.process(torch.zeros(0)).shape == (0,)
+    assert torch.equal(stream.process(dry), fresh.process(dry))
+
+
+@each_case
+@pytest.mark.parametrize("extra", [0, 9], ids=["least history", "more history"])
+@torch.no_grad()
+def test_a_primed_stream_is_a_free_run(make_loop: MakeLoop, case: dict[str, object], extra: int) -> None:
+    loop = make_loop(**case)
+    history = noise(max(1, loop.warm_up) + extra, seed=1) * loop.limit
+    dry = noise(history.numel() + 200)
+    stream = Stream(loop, dry[: history.numel()], history)
+    expected = free_run(loop, dry[None, None], history[None, None])[0, 0]
+    assert torch.allclose(stream.process(dry[history.numel() :]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dry", "wet"), [(30, 31), (31, 30), (0, 0)])
+def test_priming_that_is_too_short(make_loop: MakeLoop, dry: int, wet: int) -> None:
+    with pytest.raises(ValueError, match=f"priming: got {dry} dry and {wet} wet samples; need 31"):
+        Stream(make_loop(), torch.zeros(dry), torch.zeros(wet))
+
+
+def test_a_stream_keeps_the_weights_it_was_made_with(make_loop: MakeLoop) -> None:
+    loop, dry = make_loop(), noise(300)
+    before = render(loop, dry)
+    stream = Stream(loop)
+    for parameter in loop.parameters():
+        parameter.data.zero_()
+    assert torch.equal(stream.process(dry), before)
+    assert torch.equal(render(loop, dry), torch.zeros(300))
+
+
+@pytest.mark.parametrize("taps", [FFT_TAPS, 255, 256, 1000])
+@pytest.mark.parametrize("samples", [FFT_SAMPLES, 5001])
+def test_the_fft_branch_is_a_convolution(taps: int, samples: int) -> None:
+    plan = Plan()
+    weight = noise(3, 1, taps, seed=1).requires_grad_()
+    value = plan.add(Term(DRY, weight), bias=torch.tensor([0.1, 0.2, 0.3]))
+    dry = noise(2, 1, samples)
+    result = evaluate(plan, {DRY: dry}, {value})[value]
+    expected = conv1d(dry, weight, torch.tensor([0.1, 0.2, 0.3]))
+    assert result.grad_fn.name() != expected.grad_fn.name(), "not through the FFT"
+    assert torch.allclose(result, expected, atol=1e-4)
+    (gradient,), (expected_gradient,) = (torch.autograd.grad(x.square().sum(), weight) for x in (result, expected))
+    assert torch.allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-2)

@@ -1,0 +1,38 @@
+"""What a plan says of itself: which values hear the feedback, how far layers look back, what a step costs."""
+
+import torch
+
+from fxemu.engine.batch import boundary
+from fxemu.plan import DRY, FIRST, WET, Plan, Term
+
+
+def small_plan() -> Plan:
+    """Two values of dry alone (the second reads the first), then two inside the loop."""
+    plan = Plan()
+    first = plan.add(Term(DRY, torch.ones(3, 1, 5)))
+    second = plan.add(Term(first, torch.ones(2, 3, 4), dilation=3))
+    third = plan.add(Term(second, torch.ones(6, 2, 1)), Term(WET, torch.ones(6, 1, 7)))
+    plan.add(Term(third, torch.ones(1, 6, 2)), Term(DRY, torch.ones(1, 1, 9)))
+    return plan
+
+
+def test_numbers_and_widths() -> None:
+    plan = small_plan()
+    assert plan.last == FIRST + 3
+    assert [plan.width(value) for value in range(FIRST + 4)] == [1, 1, 3, 2, 6, 1]
+
+
+def test_who_hears_the_feedback() -> None:
+    plan = small_plan()
+    assert plan.feedforward() == {DRY, FIRST, FIRST + 1}
+    assert plan.looping() == [FIRST + 2, FIRST + 3]
+    assert [term.source for term in plan.looping_terms(FIRST + 2)] == [WET]
+    assert boundary(plan) == {DRY, FIRST + 1}
+
+
+def test_how_far_layers_look_back() -> None:
+    assert small_plan().histories() == {DRY: 8, WET: 6, FIRST: 9, FIRST + 1: 0, FIRST + 2: 1, FIRST + 3: 0}
+
+
+def test_what_a_step_costs() -> None:
+    assert small_plan().multiply_adds() == 3 * 5 + 2 * 3 * 4 + 6 * 2 + 6 * 7 + 6 * 2 + 9

@@ -1,0 +1,184 @@
+"""Training end to end, as a user runs it: the run folder, resuming, stopping, sweeping and every bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fxemu.audio import write_wav
+
+ROOT = Path(__file__).resolve().parent.parent
+FAST = ["debug=fast", "data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", "threads=1"]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Path:
+    """Five songs of two seconds of noise with a beat."""
+    folder = tmp_path_factory.mktemp("library")
+    for i in range(5):
+        noise = torch.randn(16_000, generator=torch.Generator().manual_seed(i))
+        write_wav(folder / f"song{i}.wav", noise * (0.5 + 0.5 * torch.sin(torch.arange(16_000) * 0.002)), 8000)
+    return folder
+
+
+def command(library: Path, *overrides: str) -> list[str]:
+    flags = [word for word in overrides if word.startswith("-")]
+    rest = [word for word in overrides if not word.startswith("-")]
+    return [sys.executable, str(ROOT / "train.py"), *flags, f"data.library={library}", *FAST, *rest]
+
+
+def train(library: Path, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+    given = command(library, *overrides, f"hydra.run.dir={folder}")
+    return subprocess.run(given, cwd=folder.parent, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def finished(library, tmp_path_factory) -> tuple[Path, str]:
+    """The folder and the terminal of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = train(library, folder, "effect=tanh", "repr=mulaw", "seed=0")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_the_run_folder_holds_everything(finished):
+    folder, _ = finished
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"config.yaml", "environment.json", "metrics.json"} <= names
+    assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
+    scores = json.loads((folder / "metrics.json").read_text())
+    for song in scores["test"]["songs"]:
+        kinds = ("dry", "target", "prediction", "residual")
+        assert {f"audio/{song['name']}-{kind}.wav" for kind in kinds} <= names
+        pictures = ("waveform", "spectrograms", "transfer_curve", "error_over_time")
+        assert {f"plots/{song['name']}-{picture}.png" for picture in pictures} <= names
+    assert not [name for name in names if name.endswith(".part")]
+
+
+def test_metrics_keep_the_contract(finished):
+    scores = json.loads((finished[0] / "metrics.json").read_text())
+    test = scores["test"]
+    assert set(test) == {
+        "esr", "esr_median", "esr_worst", "nmae", "esr_preemphasis", "dc", "mrstft", "teacher_forced_esr",
+        "divergences", "realtime_factor", "baselines", "songs",
+    }  # fmt: skip
+    assert set(test["baselines"]) == {"copy_last", "gain", "fir"}
+    assert {"train_seconds", "parameters", "effect", "repr", "model"} <= set(scores)
+    assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
+
+
+def test_the_environment_is_kept(finished):
+    environment = json.loads((finished[0] / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0] or environment["packages"]["torch"]
+    assert {"git_commit", "device", "split_seed"} <= set(environment)
+
+
+def test_the_terminal_ends_with_the_table(finished):
+    folder, output = finished
+    for line in ("model, free run", "copy-last", "best constant gain", "best FIR", "x real time", str(folder)):
+        assert line in output
+
+
+def test_tensorboard_has_scalars_audio_figures_and_hyperparameters(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished[0]))
+    tags: dict[str, set[str]] = {"scalars": set(), "audio": set(), "images": set()}
+    for file in finished[0].glob("events.out.tfevents.*"):
+        events = EventAccumulator(str(file)).Reload()
+        for kind in tags:
+            tags[kind] |= set(events.Tags()[kind])
+    assert {"val/esr", "val/nmae", "val/teacher_forced_esr"} <= tags["scalars"]
+    assert any(tag.endswith("/prediction") for tag in tags["audio"])
+    assert any(tag.endswith("/waveform") for tag in tags["images"])
+    assert (finished[0] / "hparams.yaml").is_file()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_the_same_seed_gives_the_same_weights(finished, library, tmp_path):
+    done = train(library, tmp_path / "again", "effect=tanh", "repr=mulaw", "seed=0")
+    assert done.returncode == 0, done.stderr
+    first, second = weights(finished[0]), weights(tmp_path / "again")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
+    folder = tmp_path / "killed"
+    given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "repr=mulaw", "seed=0")
+    process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    while not (folder / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, "training ended before it wrote a checkpoint"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert not (folder / "metrics.json").exists()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), f"resume={folder}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = weights(finished[0]), weights(folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
+    folder = tmp_path / "stopped"
+    given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "training.steps=100000")
+    process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert any("step      20" in line for line in process.stdout)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "interrupted" in output and "model, free run" in output
+    assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
+
+
+def test_a_sweep_trains_every_combination(library, tmp_path):
+    given = command(library, "-m", "effect=tanh,lowpass", "repr=raw,mulaw", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    done = subprocess.run([*given, "training.steps=2"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/metrics.json")]
+    assert sorted((run["effect"], run["repr"]) for run in runs) == [
+        ("lowpass", "mulaw"), ("lowpass", "raw"), ("tanh", "mulaw"), ("tanh", "raw"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.library=nowhere"], "nowhere: no such folder"),
+        (["effect=distortion"], "cutoff: got 5000 Hz; must be below half the sample rate"),
+        (["effect=nonsense"], "Available options in 'effect'"),
+        (["model.width=0"], "layers and width: got 2 and 0"),
+        (["training.stages=[]"], "add up to 0"),
+        (["effect=tanh", "repr=mulaw", "training.learning_rate=1e30", "training.clip=1e30", "training.warm_up_steps=0"], "learning_rate"),
+        (["resume=nowhere"], "is not a run folder"),
+        (["seed=one"], "seed"),
+    ],
+)
+def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, overrides, message):
+    done = train(library, tmp_path / "run", *overrides)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_a_page_worth_reading():
+    done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
+    for words in ("python train.py effect=distortion repr=mulaw", "effect: distortion", "resume=", "learning_rate"):
+        assert words in done.stdout
+
+
+def test_an_unknown_command_is_refused():
+    done = subprocess.run([sys.executable, "-m", "fxemu", "sing"], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2 and "no command 'sing'" in done.stderr
