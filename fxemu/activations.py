@@ -15,6 +15,9 @@ from torch import Tensor
 
 from fxemu.plan import Activation
 
+# No sample needs more than 1; a diverging net must not reach infinity, where its gradient would be NaN.
+EXPAND_LIMIT = 2.0
+
 
 def mulaw_compress(x: Tensor, mu: float) -> Tensor:
     """sign(x) ln(1 + mu |x|) / ln(1 + mu): [-1, 1] to [-1, 1], odd, steepest at 0; continues beyond 1."""
@@ -22,8 +25,8 @@ def mulaw_compress(x: Tensor, mu: float) -> Tensor:
 
 
 def mulaw_expand(y: Tensor, mu: float) -> Tensor:
-    """The inverse of `mulaw_compress`: sign(y) ((1 + mu)^|y| - 1) / mu."""
-    return y.sign() * torch.expm1(y.abs() * math.log1p(mu)) / mu
+    """The inverse of `mulaw_compress`: sign(y) ((1 + mu)^|y| - 1) / mu, |y| held at `EXPAND_LIMIT`."""
+    return y.sign() * torch.expm1(y.abs().clamp_max(EXPAND_LIMIT) * math.log1p(mu)) / mu
 
 
 FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -36,6 +39,12 @@ FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "mulaw_expand": mulaw_expand,
 }
 
+
+def _expand_peak(mu: float) -> float:
+    """Where `mulaw_expand` stops, a little below to allow for rounding."""
+    return 0.9999 * math.expm1(EXPAND_LIMIT * math.log1p(mu)) / mu
+
+
 # d output / d input, given the output and the parameter.
 SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "identity": lambda y, _: torch.ones_like(y),
@@ -44,7 +53,7 @@ SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "sigmoid": lambda y, _: y * (1 - y),
     "softsign": lambda y, _: (1 - y.abs()).square(),
     "mulaw_compress": lambda y, mu: mu / math.log1p(mu) * torch.exp(-y.abs() * math.log1p(mu)),
-    "mulaw_expand": lambda y, mu: math.log1p(mu) * (y.abs() + 1 / mu),
+    "mulaw_expand": lambda y, mu: math.log1p(mu) * (y.abs() + 1 / mu) * (y.abs() < _expand_peak(mu)),
 }
 
 HIDDEN = ("tanh", "relu", "sigmoid", "softsign")

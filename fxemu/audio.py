@@ -32,7 +32,8 @@ def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tupl
         AudioError: for a file that is missing, unreadable, without sound, or with NaN or infinity in it.
     """
     try:
-        with av.open(os.fspath(path)) as container:
+        # Absolute, since FFmpeg takes a relative name with a colon for a protocol.
+        with av.open(os.path.abspath(path)) as container:
             if not container.streams.audio:
                 raise AudioError(f"{path}: has no audio stream")
             stream = container.streams.audio[0]
@@ -66,7 +67,7 @@ def peak_normalize(samples: Tensor) -> Tensor:
 
 def write_wav(path: str | os.PathLike[str], samples: Tensor, sample_rate: int) -> None:
     """Write mono float32 samples (samples,) as a 32-bit float WAV, under a temporary name and then renamed."""
-    path = Path(path)
+    path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     data = np.ascontiguousarray(samples.detach().cpu().to(torch.float32).numpy())[None]

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects import Effect
+from fxemu.effects import Effect, EffectError
 from fxemu.effects.base import checked
 from fxemu.library import LibraryError, Skipped, choose, list_audio_files, read_songs
 
@@ -78,7 +78,11 @@ def _apply(audio_effect: Effect | Callable[[Array], Array], dry: Tensor, sample_
     if isinstance(audio_effect, Effect):
         return audio_effect(dry, sample_rate).numpy()
     name = getattr(audio_effect, "__name__", type(audio_effect).__name__)
-    return checked(torch.as_tensor(audio_effect(dry.numpy())), dry, name).numpy()
+    # The function gets a copy, for it may work in place.
+    wet = np.array(audio_effect(dry.numpy().copy()))
+    if wet.dtype.kind not in "fiu":
+        raise EffectError(f"effect {name} returned {wet.dtype} values; it must return an array of samples")
+    return checked(torch.from_numpy(wet), dry, name).numpy()
 
 
 def generate_slices_from_pair(
@@ -98,20 +102,24 @@ def generate_slices_from_pair(
 
     Returns:
         features (N, 2m - 1) and targets (N, 1), float32, N = slices_per_pair * len(audio_pairs). Row i is
-        dry[t-m+1 .. t], then wet[t-m+1 .. t-1]; its target is wet[t]. A pair too short to hold a slice is left
-        out and named on standard error, its slices taken from the others.
+        dry[t-m+1 .. t], then wet[t-m+1 .. t-1]; its target is wet[t]. Pairs too short to hold a slice are left
+        out and counted on standard error, their slices taken from the others.
 
     Raises:
-        ValueError: for a context window or a count below 1, or if no pair is long enough.
+        ValueError: for a context window or a count below 1, a dry and a wet of unlike length, or if no pair is
+            long enough.
     """
     if context_window < 1 or slices_per_pair < 1:
         raise ValueError(f"context_window and slices_per_pair: got {context_window} and {slices_per_pair}; at least 1")
+    for i, (dry, wet) in enumerate(audio_pairs):
+        if len(dry) != len(wet):
+            raise ValueError(f"pair {i}: dry has {len(dry)} samples and wet {len(wet)}; they must be equally long")
     usable = [pair for pair in audio_pairs if segment_starts(len(pair[0]), context_window)]
     if len(usable) < len(audio_pairs):
         short = len(audio_pairs) - len(usable)
         print(f"skipped {short} pair(s) shorter than the context window of {context_window}", file=sys.stderr)
     if not usable:
-        raise ValueError(f"no pair holds a slice of context window {context_window}: all are too short")
+        raise ValueError(f"none of the {len(audio_pairs)} pair(s) holds a slice of context window {context_window}")
     generator = np.random.default_rng(seed)
     counts = np.full(len(usable), slices_per_pair)
     counts[: slices_per_pair * (len(audio_pairs) - len(usable)) % len(usable)] += 1

@@ -92,7 +92,7 @@ def test_unusable_libraries_are_explained(tmp_path, prepare, message):
 
 
 def test_an_effect_that_returns_nan_is_named(tmp_path):
-    with pytest.raises(EffectError, match="effect Broken returned .* NaN"):
+    with pytest.raises(EffectError, match=r"effect Broken returned .* NaN"):
         SongData(Broken(), 7, library(tmp_path), 8000, segment=16).setup()
 
 

@@ -166,3 +166,24 @@ def test_the_fft_branch_is_a_convolution(taps: int, samples: int) -> None:
     assert torch.allclose(result, expected, atol=1e-4)
     (gradient,), (expected_gradient,) = (torch.autograd.grad(x.square().sum(), weight) for x in (result, expected))
     assert torch.allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-2)
+
+
+def test_a_rollout_of_one_step_has_the_reference_gradient(make_loop: MakeLoop) -> None:
+    loop = make_loop()
+    audio = torch.randn(3, 1, loop.warm_up + 1, generator=torch.Generator().manual_seed(0)) * 0.3
+    grads = []
+    for run in (free_run, rollout):
+        loop.zero_grad()
+        run(loop, audio, audio[..., :-1]).square().sum().backward()
+        grads.append([p.grad.clone() for p in loop.parameters()])
+    for reference, fast in zip(*grads, strict=True):
+        assert torch.allclose(reference, fast, rtol=1e-4, atol=1e-6)
+
+
+def test_a_diverging_companded_output_keeps_its_gradient_finite(make_loop: MakeLoop) -> None:
+    loop = make_loop(inputs="mulaw", outputs="mulaw")
+    with torch.no_grad():
+        loop.predictor.out.weight.mul_(1e4)
+    audio = torch.randn(3, 1, loop.warm_up + 20, generator=torch.Generator().manual_seed(0)) * 0.3
+    rollout(loop, audio, audio[..., :-20]).square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in loop.parameters())

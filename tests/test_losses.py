@@ -37,5 +37,5 @@ def test_modules_pass_their_arguments_on():
 
 @pytest.mark.parametrize("build", [lambda: MuLawMSE(0.5), lambda: MuLawMSE(float("nan")), lambda: ESR(0.0)])
 def test_arguments_out_of_range_are_refused(build):
-    with pytest.raises(ValueError, match="got .* must be"):
+    with pytest.raises(ValueError, match=r"got .* must be"):
         build()

@@ -93,7 +93,7 @@ def test_short_pairs_are_reported_and_made_up_for(capsys: pytest.CaptureFixture[
 
 
 def test_no_pair_is_long_enough() -> None:
-    with pytest.raises(ValueError, match="context window 51: all are too short"):
+    with pytest.raises(ValueError, match="holds a slice of context window 51"):
         generate_slices_from_pair([ramps(), ramps()], 51, 10)
 
 
@@ -160,3 +160,26 @@ def widen(dry: Array) -> Array:
 def test_a_function_that_is_no_effect_is_named(library: Path, function: object, reason: str) -> None:
     with pytest.raises(EffectError, match=f"effect {function.__name__} returned .*{reason}"):
         generate_audio_pairs(function, examples_dir=str(library), sample_rate=8000)
+
+
+def test_a_function_that_works_in_place_leaves_dry_alone(library) -> None:
+    def double(x):
+        x *= 2
+        return x
+
+    for dry, wet in generate_audio_pairs(double, examples_dir=str(library), sample_rate=8000):
+        assert np.abs(dry).max() == 1.0
+        assert np.array_equal(wet, 2 * dry)
+
+
+def test_a_function_that_returns_nothing_is_named(library) -> None:
+    def silent(x):
+        return None
+
+    with pytest.raises(EffectError, match="effect silent"):
+        generate_audio_pairs(silent, examples_dir=str(library), sample_rate=8000)
+
+
+def test_pairs_of_unlike_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="pair 0: dry has 5 samples and wet 4"):
+        generate_slices_from_pair([(np.zeros(5, np.float32), np.zeros(4, np.float32))], 2, 1)

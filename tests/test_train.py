@@ -161,7 +161,7 @@ def test_a_sweep_trains_every_combination(library, tmp_path):
         (["effect=nonsense"], "Available options in 'effect'"),
         (["model.width=0"], "layers and width: got 2 and 0"),
         (["training.stages=[]"], "add up to 0"),
-        (["effect=tanh", "repr=mulaw", "training.learning_rate=1e30", "training.clip=1e30", "training.warm_up_steps=0"], "learning_rate"),
+        (["effect=tanh", "loss=esr", "training.learning_rate=1e30", "training.clip=1e30"], "learning_rate"),
         (["resume=nowhere"], "is not a run folder"),
         (["seed=one"], "seed"),
     ],

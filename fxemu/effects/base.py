@@ -27,6 +27,8 @@ class Effect(ABC):
         Raises:
             EffectError: for a wet signal of another length, or with NaN or infinity in it.
         """
+        if dry.numel() == 0:
+            return dry.to(torch.float32)
         return checked(self.process(dry, sample_rate, start), dry, type(self).__name__)
 
     @abstractmethod
@@ -41,13 +43,14 @@ def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
             f"effect {name} returned {tuple(wet.shape)} for a dry signal of {tuple(dry.shape)}: "
             "it must return as many samples as it gets, mono"
         )
+    wet = wet.to(torch.float32)
     bad = int((~torch.isfinite(wet)).sum())
     if bad:
         raise EffectError(
             f"effect {name} returned {bad} samples that are NaN or infinite, of {wet.numel()}: "
             "look at its gains and divisions, and try it on silence"
         )
-    return wet.to(torch.float32)
+    return wet
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:

@@ -43,8 +43,8 @@ class Distortion(Effect):
         self.gain = 10 ** (drive_db / 20)
         self.clip = CLIPPERS[clip]
         self.highpass_hz, self.lowpass_hz = highpass_hz, lowpass_hz
-        # The high-pass rings for a few of its periods, and the drive lifts what is left of it.
-        self.memory_s = 8 / highpass_hz
+        # Each filter forgets within a few periods of its cutoff, and the drive lifts what is left of the first.
+        self.memory_s = 8 / min(highpass_hz, lowpass_hz)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         x = self.clip(rc_highpass(dry, sample_rate, self.highpass_hz) * self.gain)

@@ -94,7 +94,7 @@ class _Rollout(torch.autograd.Function):
                 activate_(z, chain.activations[value])
             torch.clamp(rows[layers[-1]][t], -chain.limit, chain.limit, out=fed_back[t])
         ctx.chain, ctx.tape, ctx.matrices = chain, tape, matrices
-        ctx.shared = [drives[value].shape[0] == 1 for value in layers]
+        ctx.drive_shapes = [drives[value].shape for value in layers]
         return tape[WET][-chain.steps :].clone()
 
     @staticmethod
@@ -116,10 +116,8 @@ class _Rollout(torch.autograd.Function):
                 delta = deltas[value][t].mul_(slopes[value][t])
                 for i in chain.terms_of[value]:
                     windows[i][t].addmm_(transposed[i], delta)
-        drive_grads = [
-            grads[v][-steps:].sum((0, 2), keepdim=True) if shared else grads[v][-steps:]
-            for v, shared in zip(layers, ctx.shared, strict=True)
-        ]
+        # A layer driven by its bias alone has one drive for all steps and streams.
+        drive_grads = [grads[v][-steps:].sum_to_size(s) for v, s in zip(layers, ctx.drive_shapes, strict=True)]
         past_grads = [grads[v][: tape[v].shape[0] - steps] for v in chain.tapped]
         owner = {i: value for value in layers for i in chain.terms_of[value]}
         matrix_grads = [

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fxemu.activations import EXPAND_LIMIT
 from fxemu.engine.batch import boundary, drive, evaluate, pasts
 from fxemu.plan import DRY, FIRST, WET, Plan, Term
 from fxemu.rollout import ClosedLoop
@@ -43,8 +44,9 @@ class Stream:
     def __init__(self, loop: ClosedLoop, dry: Tensor | None = None, wet: Tensor | None = None) -> None:
         silence = torch.zeros(loop.warm_up + 1)
         dry, wet = (silence if x is None else x.detach().cpu().float() for x in (dry, wet))
-        if min(dry.numel(), wet.numel()) < loop.warm_up:
-            raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {loop.warm_up}")
+        needed = max(1, loop.warm_up)
+        if min(dry.numel(), wet.numel()) < needed:
+            raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
         self._plan, self._limit, self._warm_up = _on_cpu(loop.plan()), float(loop.limit), loop.warm_up
         self._boundary, self._looping = boundary(self._plan), self._plan.looping()
         self._dry = dry[dry.numel() - self._warm_up :]
@@ -102,7 +104,7 @@ def _frozen(weight: Tensor) -> Tensor:
 
 def _rows(x: Tensor) -> NDArray[np.float32]:
     """(1, W, T) to rows (T, W)."""
-    return np.ascontiguousarray(x[0].T.numpy())
+    return x[0].T.contiguous().numpy()
 
 
 def _flat_weights(plan: Plan) -> tuple[NDArray[np.float32], dict[int, int]]:
@@ -246,7 +248,7 @@ def _activate(memory, z, units, kind, parameter):
     elif kind == EXPAND:
         for u in range(units):
             x = memory[z + u]
-            memory[z + u] = math.copysign(math.expm1(abs(x) * math.log1p(parameter)) / parameter, x)
+            memory[z + u] = math.copysign(math.expm1(min(abs(x), EXPAND_LIMIT) * math.log1p(parameter)) / parameter, x)
 
 
 @njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
