@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def _only_ours(node: Any) -> None:
 
 def run(config: DictConfig, folder: Path) -> float:
     """Train, evaluate and report in `folder`; return the free-run ESR on the test songs."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads or torch.get_num_threads())
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:

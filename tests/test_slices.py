@@ -183,3 +183,13 @@ def test_a_function_that_returns_nothing_is_named(library) -> None:
 def test_pairs_of_unlike_length_are_refused() -> None:
     with pytest.raises(ValueError, match="pair 0: dry has 5 samples and wet 4"):
         generate_slices_from_pair([(np.zeros(5, np.float32), np.zeros(4, np.float32))], 2, 1)
+
+
+def test_a_delay_of_one_sample_can_be_learned_exactly() -> None:
+    dry = np.random.default_rng(0).standard_normal(2000).astype(np.float32)
+    wet = np.concatenate(([0], dry[:-1])).astype(np.float32)
+    features, targets = generate_slices_from_pair([(dry, wet)], 4, 500, seed=0)
+    weights, *_ = np.linalg.lstsq(features, targets, rcond=None)
+    assert np.abs(features @ weights - targets).max() < 1e-5
+    # dry[t-1] is the third of four dry samples.
+    assert weights[2, 0] == pytest.approx(1, abs=1e-5)

@@ -143,6 +143,14 @@ def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
     assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
 
 
+def test_training_stops_early_when_nothing_improves(library, tmp_path):
+    done = train(
+        library, tmp_path / "run", "effect=tanh", "patience=1", "training.steps=5000", "training.learning_rate=1e-30"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "step      20" in done.stdout and "step     100" not in done.stdout
+
+
 def test_a_sweep_trains_every_combination(library, tmp_path):
     given = command(library, "-m", "effect=tanh,lowpass", "repr=raw,mulaw", f"hydra.sweep.dir={tmp_path / 'sweep'}")
     done = subprocess.run([*given, "training.steps=2"], cwd=tmp_path, capture_output=True, text=True)

@@ -35,7 +35,7 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> Tensor:
     past = pasts(plan, dry[..., :-steps], history)
     chain = _Chain(plan, steps, float(loop.limit))
     drives = [_time_first(drive(plan, value, signals, steps)) for value in chain.layers]
-    matrices = [_matrix(term.weight) for term in chain.terms]
+    matrices = [_matrix(term.weight).to(dry.device) for term in chain.terms]
     tensors = [*drives, *(_time_first(past[value]) for value in chain.tapped), *matrices]
     return _Rollout.apply(chain, *tensors).permute(2, 1, 0)
 
