@@ -110,7 +110,7 @@ def test_multiply_adds() -> None:
         ({"context_window": 0}, "context_window: got 0; must be at least 1"),
         ({"context_window": 8, "feedback_window": 8}, r"feedback_window: got 8; .* context_window - 1 \(7\)"),
         ({"feedback_window": -1}, "feedback_window: got -1"),
-        ({"layers": 0}, "layers and width: got 0 and 48"),
+        ({"layers": 0}, "layers and width: got 0 and 40"),
         ({"width": 0}, "layers and width: got 2 and 0"),
         ({"context_window": 8, "dry_skip": 9}, r"dry_skip: got 9; .* context_window \(8\)"),
         ({"dry_skip": -1}, "dry_skip: got -1"),

@@ -6,6 +6,8 @@ Shapes: B batch, W width of a source, U units, N taps, T samples.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,8 +34,10 @@ def weighted_sum(layer: Layer, terms: tuple[Term, ...], signals: dict[int, Tenso
     """bias + the given terms of a layer: (B, U, T'), T' being what the longest of them leaves."""
     parts = [_windowed(term, signals[term.source]) for term in terms]
     shortest = min(part.shape[-1] for part in parts)
-    total = sum(part[..., part.shape[-1] - shortest :] for part in parts)
-    return total if layer.bias is None else total + layer.bias[:, None]
+    parts = [part[..., part.shape[-1] - shortest :] for part in parts]
+    if layer.bias is not None:
+        parts.append(layer.bias[:, None])
+    return reduce(torch.add, parts)
 
 
 def boundary(plan: Plan) -> set[int]:

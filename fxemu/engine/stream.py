@@ -51,7 +51,7 @@ class Stream:
         self._boundary, self._looping = boundary(self._plan), self._plan.looping()
         self._dry = dry[dry.numel() - self._warm_up :]
         with torch.inference_mode():
-            self._pasts = {value: _rows(x) for value, x in pasts(self._plan, dry[None, None], wet[None, None]).items()}
+            self._pasts = pasts(self._plan, dry[None, None], wet[None, None])
         self._weights, self._offsets = _flat_weights(self._plan)
 
     @torch.inference_mode()
@@ -67,13 +67,13 @@ class Stream:
         signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :].clamp(-self._limit, self._limit)
-        drives = {v: _rows(drive(self._plan, v, signals, dry.numel())) for v in self._looping}
+        drives = {value: drive(self._plan, value, signals, dry.numel()) for value in self._looping}
         layout = _Layout(self._plan, self._pasts, drives, self._offsets, dry.numel())
         _run(
             np.uint64(dry.numel()), layout.memory, self._weights, layout.layers, layout.parameters, layout.terms,
             np.uint64(layout.row(WET, 0)), np.float32(self._limit),
         )  # fmt: skip
-        self._pasts = {value: layout.tail(value, len(past)) for value, past in self._pasts.items()}
+        self._pasts = {value: layout.tail(value, past.shape[-1]) for value, past in self._pasts.items()}
         return torch.from_numpy(layout.wet())
 
 
@@ -102,11 +102,6 @@ def _frozen(weight: Tensor) -> Tensor:
     return weight.detach().cpu().float().clone()
 
 
-def _rows(x: Tensor) -> NDArray[np.float32]:
-    """(1, W, T) to rows (T, W)."""
-    return x[0].T.contiguous().numpy()
-
-
 def _flat_weights(plan: Plan) -> tuple[NDArray[np.float32], dict[int, int]]:
     """All weights inside the loop in one array, laid out (tap, input, unit), and where each term's begin."""
     parts, offsets, end = [], {}, 0
@@ -121,11 +116,10 @@ def _flat_weights(plan: Plan) -> tuple[NDArray[np.float32], dict[int, int]]:
 
 @dataclass
 class _Signal:
-    """Where a value lies in memory: `past` rows before the block begins at `start`, `stride` numbers apart."""
+    """Where a value lies in memory: its row of the block's first sample, and how far apart the rows are."""
 
     start: int
     stride: int
-    past: int
 
 
 class _Layout:
@@ -134,19 +128,20 @@ class _Layout:
     def __init__(
         self,
         plan: Plan,
-        past: dict[int, NDArray[np.float32]],
-        drives: dict[int, NDArray[np.float32]],
+        past: dict[int, Tensor],
+        drives: dict[int, Tensor],
         offsets: dict[int, int],
         samples: int,
     ) -> None:
-        self.samples, self.signals, chunks, end = samples, {}, [], 0
+        self.samples, self.signals, end = samples, {}, 0
+        given: list[tuple[int, Tensor]] = []
         for value in (WET, *plan.looping()):
-            width, before = plan.width(value), past.get(value, np.zeros((0, plan.width(value)), np.float32))
+            width, before = plan.width(value), past[value].shape[-1] if value in past else 0
+            self.signals[value] = _Signal(end + before * width, width if value in past else 0)
+            if value in past:
+                given.append((end, past[value]))
             # A value without a past is overwritten at every sample.
-            rows = samples if value in past else 1
-            self.signals[value] = _Signal(end + before.size, width if value in past else 0, len(before))
-            chunks += [before.ravel(), np.zeros(rows * width, np.float32)]
-            end += before.size + rows * width
+            end += (before + samples if value in past else 1) * width
         self.layers = np.zeros((len(plan.looping()), 8), np.uint64)
         self.parameters = np.zeros(len(plan.looping()), np.float32)
         terms: list[tuple[int, int, int, int]] = []
@@ -154,15 +149,18 @@ class _Layout:
             layer, signal, first = plan.layers[value - FIRST], self.signals[value], len(terms)
             for term in plan.looping_terms(value):
                 terms += self._blocks(term, offsets[id(term)])
-            shared = len(drives[value]) == 1 and samples > 1
+            shared = drives[value].shape[-1] == 1
             kind = KINDS.index(layer.activation.kind)
             place = signal.start, signal.stride, layer.units, end, 0 if shared else layer.units
             self.layers[row] = (*place, kind, first, len(terms))
             self.parameters[row] = layer.activation.parameter
-            chunks.append(drives[value].ravel())
-            end += drives[value].size
+            given.append((end, drives[value]))
+            end += drives[value].numel()
         self.terms = np.array(terms, np.uint64).reshape(-1, 4)
-        self.memory = np.concatenate(chunks)
+        memory = torch.empty(end)
+        for start, x in given:
+            memory[start : start + x.numel()].view(x.shape[-1], x.shape[1]).copy_(x[0].T)
+        self.memory = memory.numpy()
 
     def row(self, value: int, t: int) -> int:
         """Where the value's row of sample t of the block begins."""
@@ -180,11 +178,10 @@ class _Layout:
         stride = self.signals[term.source].stride
         return [(first + tap * step, stride, width, weight + tap * size) for tap in range(taps)]
 
-    def tail(self, value: int, rows: int) -> NDArray[np.float32]:
-        """The last rows of a value, the past of the next block: (rows, W)."""
-        signal = self.signals[value]
-        end = self.row(value, self.samples)
-        return self.memory[end - rows * signal.stride : end].reshape(rows, signal.stride).copy()
+    def tail(self, value: int, rows: int) -> Tensor:
+        """The last samples of a value, the past of the next block: (1, W, rows)."""
+        end, width = self.row(value, self.samples), self.signals[value].stride
+        return torch.from_numpy(self.memory[end - rows * width : end].reshape(1, rows, width).copy()).mT
 
     def wet(self) -> NDArray[np.float32]:
         """The block's wet samples (samples,)."""

@@ -37,7 +37,7 @@ class MLP(Predictor):
         context_window: int = 256,
         feedback_window: int | None = None,
         layers: int = 2,
-        width: int = 48,
+        width: int = 40,
         activation: str = "tanh",
         dry_skip: int = 1,
         embedding: int = 0,
