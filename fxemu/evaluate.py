@@ -111,20 +111,26 @@ def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, wri
         writer.add_figure(f"{stem}/{name}", figure)
 
 
+BASELINES = {
+    "copy_last": "copy-last (hears the true past)",
+    "gain": "best constant gain",
+    "fir": f"best FIR ({FIR_TAPS} taps)",
+}
+
+
 def table(scores: dict[str, Any]) -> str:
-    """The scores as lines to print: the model beside the baselines, each ESR and NMAE."""
-    rows = [("model, free run", scores), ("  teacher forced (no listener hears it)", None)]
-    lines = [f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}"]
-    for name, row in rows:
-        if row is None:
-            lines.append(f"{name:<42}{scores['teacher_forced_esr']:>12.2e}")
-        else:
-            lines.append(f"{name:<42}{row['esr']:>12.2e}{row['nmae']:>10.2%}")
-    names = {"copy_last": "copy-last (hears the true past)", "gain": "best constant gain", "fir": "best FIR (256 taps)"}
-    for key, name in names.items():
-        row = scores["baselines"][key]
-        lines.append(f"{name:<42}{row['esr']:>12.2e}{row['nmae']:>10.2%}")
-    lines.append(f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core")
+    """The scores as lines to print: the model beside the baselines, each with ESR and NMAE."""
+
+    def line(name: str, esr: float, nmae: float | None = None) -> str:
+        return f"{name:<42}{esr:>12.2e}" + ("" if nmae is None else f"{nmae:>10.2%}")
+
+    lines = [
+        f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}",
+        line("model, free run", scores["esr"], scores["nmae"]),
+        line("  teacher forced (no listener hears it)", scores["teacher_forced_esr"]),
+        *(line(name, **scores["baselines"][key]) for key, name in BASELINES.items()),
+        f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core",
+    ]
     if scores["divergences"]:
         lines.append(f"DIVERGED on {scores['divergences']} song(s): the free run ended stuck at its limit")
     return "\n".join(lines)
