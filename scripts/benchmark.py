@@ -132,13 +132,14 @@ def _build(model: MLP):
     arrays = [np.ascontiguousarray(w.detach().permute(2, 1, 0) if w.ndim == 3 else w.detach()) for w in layers]
     arrays.append(np.ascontiguousarray(model.out.weight.detach().flatten()))
     scalars = [ctypes.c_float(float(w.detach().flatten())) for w in (model.out.bias, model.skip.weight)]
-    pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in arrays]
+
+    def address(array: np.ndarray) -> ctypes.c_void_p:
+        return array.ctypes.data_as(ctypes.c_void_p)
 
     def run(dry: torch.Tensor) -> torch.Tensor:
         x = np.concatenate((np.zeros(m - 1, np.float32), dry.numpy()))
         y = np.zeros(n + dry.numel(), np.float32)
-        function(dry.numel(), x.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p), *pointers, *scalars)
-        assert arrays
+        function(dry.numel(), address(x), address(y), *map(address, arrays), *scalars)
         return torch.from_numpy(y[n:])
 
     return run

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_metrics_keep_the_contract(finished):
 def test_the_environment_is_kept(finished):
     environment = json.loads((finished[0] / "environment.json").read_text())
     assert environment["seed"] == 0
-    assert environment["packages"]["torch"] == torch.__version__.split("+")[0] or environment["packages"]["torch"]
+    assert environment["packages"]["torch"] == metadata.version("torch")
     assert {"git_commit", "device", "split_seed"} <= set(environment)
 
 

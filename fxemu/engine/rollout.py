@@ -1,4 +1,4 @@
-"""Rollouts for training: a free run of K samples with its gradient, some ten times as fast as autograd's.
+"""Rollouts for training: a free run of K samples with its gradient, without autograd's work at every step.
 
 The same numbers as `fxemu.rollout.free_run`, from the plan. Everything that does not hear the feedback is
 convolved for the whole stretch at once, under autograd; the rest runs step by step in one autograd function with
