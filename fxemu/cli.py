@@ -1,25 +1,28 @@
-"""The `fxemu` command."""
+"""The `fxemu` command: each subcommand is the `main(arguments)` of one module."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-USAGE = """fxemu trains a neural network to be an audio effect.
+# A subcommand, its module and what it is for. Modules are imported only when called: each start stays quick.
+COMMANDS = {
+    "train": ("fxemu.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
+}
 
-  fxemu train effect=distortion repr=mulaw data.library=/my/music
-  fxemu train --help          every option
-"""
+
+def usage() -> str:
+    lines = [f"  fxemu {name:<12}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    return "fxemu trains a neural network to be an audio effect.\n\n" + "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Dispatch `fxemu COMMAND ...`."""
     match sys.argv[1:]:
-        case ["train", *rest]:
-            from fxemu import train
-
-            train.main(rest)
         case [] | ["-h" | "--help"]:
-            print(USAGE)
+            print(usage())
+        case [command, *rest] if command in COMMANDS:
+            import_module(COMMANDS[command][0]).main(rest)
         case [command, *_]:
-            print(f"error: no command {command!r}; there is: train\n\n{USAGE}", file=sys.stderr)
+            print(f"error: no command {command!r}; there is: {', '.join(COMMANDS)}\n\n{usage()}", file=sys.stderr)
             sys.exit(2)
