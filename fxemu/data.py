@@ -125,9 +125,7 @@ class SongData(pl.LightningDataModule):
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
     def train_dataloader(self) -> DataLoader:
-        dataset = RandomSegments(
-            self.parts["train"], self.samples, self.batch_size, self.batches_per_epoch, self.seed
-        )
+        dataset = RandomSegments(self.parts["train"], self.samples, self.batch_size, self.batches_per_epoch, self.seed)
         dataset.epoch = self.trainer.current_epoch if self.trainer else 0
         return DataLoader(dataset, batch_size=None)
 

@@ -24,9 +24,7 @@ from fxemu.rollout import ClosedLoop
 FIR_TAPS = 256
 
 
-def evaluate(
-    loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate: int, folder: Path
-) -> dict[str, Any]:
+def evaluate(loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate: int, folder: Path) -> dict[str, Any]:
     """Free-run the test songs from silence; write `audio/`, `plots/` and TensorBoard's copy; return the scores.
 
     Args:

@@ -33,9 +33,7 @@ def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[
     return sorted(str(p) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def read_audio_normalized(
-    file_path: str | os.PathLike[str], sample_rate: int | None = None
-) -> NDArray[np.float32]:
+def read_audio_normalized(file_path: str | os.PathLike[str], sample_rate: int | None = None) -> NDArray[np.float32]:
     """A song as float32 mono (samples,) with a peak of exactly 1.0.
 
     Args:
@@ -152,4 +150,3 @@ def choose(paths: list[str], count: int | None, seed: int | None) -> list[str]:
         return paths
     picked = np.random.default_rng(seed).choice(len(paths), size=count, replace=False)
     return [paths[i] for i in sorted(picked)]
-

@@ -43,8 +43,7 @@ def mrstft(prediction: Tensor, target: Tensor) -> float:
 def _stft_distance(prediction: Tensor, target: Tensor, size: int, hop: int, window: int) -> float:
     shape = torch.hann_window(window)
     p, y = (
-        torch.stft(x, size, hop, window, shape, return_complex=True).abs().clamp_min(1e-4)
-        for x in (prediction, target)
+        torch.stft(x, size, hop, window, shape, return_complex=True).abs().clamp_min(1e-4) for x in (prediction, target)
     )
     return float((y - p).norm() / y.norm() + (y.log() - p.log()).abs().mean())
 

@@ -49,9 +49,7 @@ class ClosedLoop(nn.Module):
 
         Not limited, so that the gradient never stops.
         """
-        return self.output_repr.decode(
-            self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet))
-        )
+        return self.output_repr.decode(self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet)))
 
 
 def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Tensor:

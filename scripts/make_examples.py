@@ -72,9 +72,7 @@ def chord(name: str) -> list[tuple[int, int]]:
     return [(midi_number(end[-1]), midi_number(end[0]) - midi_number(end[-1])) for end in ends]
 
 
-def phrase(
-    text: str, start: float = 0.0, velocity: float = 0.65, ring: float = 0.0, transpose: int = 0
-) -> list[Note]:
+def phrase(text: str, start: float = 0.0, velocity: float = 0.65, ring: float = 0.0, transpose: int = 0) -> list[Note]:
     """Read a melody: tokens `chord:beats`, where the last length given holds until the next.
 
     A trailing `!` accents, `?` plays softly and `^` strums upwards; `|` is a bar line, for the eye.

@@ -29,9 +29,7 @@ def test_every_option_file_says_what_it_is(group, option):
     assert first.startswith("# ") and first.endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("effect", "repr_", "model"), list(product(GROUPS["effect"], GROUPS["repr"], GROUPS["model"]))
-)
+@pytest.mark.parametrize(("effect", "repr_", "model"), list(product(GROUPS["effect"], GROUPS["repr"], GROUPS["model"])))
 def test_every_combination_builds_and_runs(effect, repr_, model):
     config = composed(f"effect={effect}", f"repr={repr_}", f"model={model}", "model.context_window=32", "debug=fast")
     loop, data, _ = build(config)

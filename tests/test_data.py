@@ -19,8 +19,7 @@ class Broken(Effect):
 def ramps() -> list[Pair]:
     """Songs whose samples tell where they come from: song k is 1000 k, 1000 k + 1, and so on."""
     return [
-        Pair(str(k), 1000.0 * k + torch.arange(n), -(1000.0 * k + torch.arange(n)))
-        for k, n in enumerate((50, 20, 130))
+        Pair(str(k), 1000.0 * k + torch.arange(n), -(1000.0 * k + torch.arange(n))) for k, n in enumerate((50, 20, 130))
     ]
 
 

@@ -31,9 +31,7 @@ def _rc(x: Tensor, sample_rate: int, cutoff_hz: float, highpass: bool) -> Tensor
 
 def _below_nyquist(cutoff_hz: float, sample_rate: int) -> float:
     if cutoff_hz >= sample_rate / 2:
-        raise EffectError(
-            f"cutoff: got {cutoff_hz:g} Hz; must be below half the sample rate ({sample_rate / 2:g} Hz)"
-        )
+        raise EffectError(f"cutoff: got {cutoff_hz:g} Hz; must be below half the sample rate ({sample_rate / 2:g} Hz)")
     return cutoff_hz
 
 
