@@ -123,14 +123,16 @@ def run(config: DictConfig, folder: Path) -> float:
 def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, resume: Path | None) -> Path:
     """Train; return where the best checkpoint is, if a validation was reached."""
     logger = TensorBoardLogger(folder, name="", version="")
-    checkpoints = ModelCheckpoint(
-        folder / "checkpoints", "best", monitor="val/esr", save_last=True, enable_version_counter=False
+    # Two of them: save_last=True would write last.ckpt only when best.ckpt is written.
+    best, last = (
+        ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
+        for name, monitor in (("best", "val/esr"), ("last", None))
     )
     trainer = pl.Trainer(
         **config.trainer,
         max_steps=emulator.schedule.steps,
         logger=logger,
-        callbacks=[checkpoints, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+        callbacks=[best, last, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
         default_root_dir=folder,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,

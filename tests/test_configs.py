@@ -31,7 +31,7 @@ def test_every_option_file_says_what_it_is(group, option):
 
 @pytest.mark.parametrize(("effect", "repr_", "model"), list(product(GROUPS["effect"], GROUPS["repr"], GROUPS["model"])))
 def test_every_combination_builds_and_runs(effect, repr_, model):
-    config = composed(f"effect={effect}", f"repr={repr_}", f"model={model}", "model.context_window=32", "debug=fast")
+    config = composed(f"effect={effect}", f"repr={repr_}", f"model={model}", "debug=fast")
     loop, data, _ = build(config)
     dry = torch.randn(1024, generator=torch.Generator().manual_seed(0)) * 0.3
     wet = data.effect(dry, 44_100)
