@@ -64,7 +64,7 @@ def test_pictures_are_drawn_anew_and_broken_ones_left_out(html):
 
 
 def eventually(target, script: str) -> bool:
-    """Whether a script on a page or an element comes true in 20 s (Playwright's own waiting needs eval, barred here)."""
+    """Whether a script on a page or an element comes true in 20 s (Playwright's own wait needs eval, barred here)."""
     for _ in range(200):
         if target.evaluate(script):
             return True
@@ -91,7 +91,7 @@ def test_it_lives_in_a_browser_without_a_network(html, tmp_path):
         assert eventually(first, "audio => audio.readyState === 4 && audio.currentTime > 0.05")
         second.evaluate("audio => audio.play()")
         assert eventually(second, "audio => audio.readyState === 4 && audio.currentTime > 0.05")
-        assert eventually(first, "audio => audio.paused")
+        assert eventually(first, "audio => audio.paused") and not first.evaluate("audio => audio.ended")
         first_column = "[...document.querySelectorAll('tbody tr td:last-child')].map(cell => cell.innerText)"
         page.get_by_role("button", name="folder").click()
         assert page.evaluate(first_column) == ["evil", "good"]
