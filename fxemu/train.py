@@ -64,7 +64,18 @@ def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
             f"training asks for segments of {schedule.longest()} predictions, data.segment is {config.data.segment}: "
             "raise data.segment or shorten the stages"
         )
+    _check_loss(emulator.loss, schedule)
     return loop, data, emulator
+
+
+def _check_loss(loss: torch.nn.Module, schedule: Schedule) -> None:
+    """ConfigError if the loss cannot take a segment of the length that some stage asks for."""
+    for stage in schedule.stages:
+        silence = torch.zeros(1, 1, stage.length)
+        try:
+            loss(silence, silence)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def _only_ours(node: Any) -> None:
@@ -102,7 +113,7 @@ def run(config: DictConfig, folder: Path) -> float:
     seconds = time.perf_counter() - start
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
-    scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.sample_rate, folder)
+    scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder)
     write_json(
         folder / "metrics.json",
         {

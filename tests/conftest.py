@@ -1,10 +1,12 @@
-"""Fixtures that many tests share: a small library of songs, and predictors in their loop."""
+"""Fixtures that many tests share: a small library of songs, predictors in their loop, and run folders."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from fxemu.audio import write_wav
 from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
@@ -56,6 +58,31 @@ def make_loop() -> Callable[..., ClosedLoop]:
         if predictor.feedback:
             hearing_weights(predictor).mul_(loop_gain)
         return loop
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small run folder: `options` are dotted names in its config, `scores` what metrics.json's test holds."""
+
+    def make(name: str, options: dict[str, object] | None = None, **scores: object) -> Path:
+        folder = tmp_path / "runs" / name
+        config: dict = {"seed": 0, "effect": {"_target_": "fxemu.effects.Tanh", "gain": 5.0}, "data": {}}
+        for key, value in ({"data.sample_rate": RATE} | (options or {})).items():
+            *parents, last = key.split(".")
+            section = config
+            for parent in parents:
+                section = section.setdefault(parent, {})
+            section[last] = value
+        test = {"esr": 0.1, "nmae": 0.2, "songs": [{"name": "band/a.mp3", "esr": 0.1}]} | scores
+        for kind, pitch in (("dry", 0.1), ("target", 0.2), ("prediction", 0.3)):
+            write_wav(
+                folder / "audio" / f"band-a.mp3-{kind}.wav", 0.5 * torch.sin(pitch * torch.arange(2 * RATE)), RATE
+            )
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "metrics.json").write_text(json.dumps({"test": test, "train_seconds": 12.0, "parameters": 99}))
+        return folder
 
     return make
 
