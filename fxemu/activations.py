@@ -1,4 +1,4 @@
-"""The activations a plan may name: elementwise functions, and softmax over the units (dimension 1).
+"""The activations a plan may name: elementwise functions, and those over the units (dimension 1) of a class or a code.
 
 The compiled loops have their own (`engine/kernels.py`), with slopes as functions of the *output*, so that they store
 one number a unit instead of two. Mu-law companding is here too, since to a plan it is one more elementwise function.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fxemu.plan import Activation
 
@@ -38,8 +39,42 @@ FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "mulaw_compress": mulaw_compress,
     "mulaw_expand": mulaw_expand,
     "clamp": lambda x, limit: x.clamp(-limit, limit),
-    "softmax": lambda x, _: torch.softmax(x, dim=1),
+    "softmax": lambda x, others: _chosen(torch.softmax(x[:, : x.shape[1] - int(others)], 1), x, int(others)),
+    "argmax": lambda x, others: _chosen(_most(x[:, : x.shape[1] - int(others)]), x, int(others)),
+    "bits": lambda x, slope: _bits(x, slope),
 }
+
+
+def look_up(table: Tensor, place: Tensor, nearest: bool) -> Tensor:
+    """Rows of `table` (C, U) at `place` (B, 1, T) in [-1, 1]: (B, U, T). See `plan.Lookup`."""
+    rows = table.shape[0]
+    position = (place[:, 0].clamp(-1, 1) + 1) * ((rows - 1) / 2)
+    low = position.detach().floor().clamp(0, rows - 2).long()
+    below, above = table[low], table[low + 1]
+    share = (position - low)[..., None]
+    between = below + share * (above - below)
+    if nearest:
+        # The nearest row's value, with the gradient to the place of the interpolation.
+        through = (share - share.detach()) * (above - below).detach()
+        between = torch.where(share > 0.5, above, below) + through
+    return between.transpose(1, 2)
+
+
+def _most(x: Tensor) -> Tensor:
+    """1 for the unit with the largest x (B, U, T), the first of them if there are several, and 0 for the rest."""
+    return F.one_hot(x.argmax(1), x.shape[1]).transpose(1, 2).to(x.dtype)
+
+
+def _chosen(classes: Tensor, x: Tensor, others: int) -> Tensor:
+    """The classes' units, and tanh of the last `others` units."""
+    return torch.cat((classes, torch.tanh(x[:, x.shape[1] - others :])), dim=1) if others else classes
+
+
+def _bits(x: Tensor, slope: float) -> Tensor:
+    """1 where the whole number below x is odd, else -1; unit u counts as a line of slope `slope` 4^-u backwards."""
+    hard = 2 * torch.remainder(x.detach().floor(), 2) - 1
+    slopes = slope * 4.0 ** -torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
+    return hard + slopes[:, None] * (x - x.detach())
 
 
 HIDDEN = ("tanh", "relu", "sigmoid", "softsign")

@@ -30,6 +30,25 @@ class StopOnInterrupt(pl.Callback):
             signal.signal(signal.SIGINT, self._previous)
 
 
+class KeepCurve(pl.Callback):
+    """Keeps (step, free-run ESR, teacher-forced ESR) of every validation, through interruptions too."""
+
+    def __init__(self) -> None:
+        self.validations: list[tuple[int, float, float]] = []
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        scores = trainer.callback_metrics
+        if not trainer.sanity_checking:
+            errors = (float(scores[f"val/{name}"]) for name in ("esr", "teacher_forced_esr"))
+            self.validations.append((trainer.global_step, *errors))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validations = [tuple(row) for row in state_dict["validations"]]
+
+
 class PrintProgress(pl.Callback):
     """A line after each validation: step, share done, loss and free-run error; another if the polarity is wrong."""
 

@@ -14,7 +14,8 @@ from fxemu import metrics
 from fxemu.data import Pair
 from fxemu.engine.rollout import rollout
 from fxemu.engine.stream import render_many
-from fxemu.rollout import ClosedLoop
+from fxemu.losses import evaluate_loss
+from fxemu.rollout import ClosedLoop, feedback_gain
 from fxemu.schedule import Schedule, Stage
 
 
@@ -27,13 +28,15 @@ class Emulator(pl.LightningModule):
 
     Args:
         loop: the predictor between its representations.
-        loss: (prediction, target), each (B, 1, K), to a scalar.
+        loss: see `losses.evaluate_loss`.
         schedule: stages, steps and learning rate.
         seed: of the noise on the fed-back history.
     """
 
     def __init__(self, loop: ClosedLoop, loss: nn.Module, schedule: Schedule, seed: int = 0) -> None:
         super().__init__()
+        # A segment may take several optimizer steps.
+        self.automatic_optimization = False
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
 
     def setup(self, stage: str) -> None:
@@ -46,16 +49,35 @@ class Emulator(pl.LightningModule):
         spent = [t.time_elapsed() / max(1e-9, t.time_elapsed() + t.time_remaining()) for t in timers]
         return min(1.0, max([by_steps, *spent]))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        """One optimizer step, or one for each chunk of the stage."""
         stage = self.schedule.stage(self.progress())
-        samples = self.loop.warm_up + 1 + stage.length
-        dry, wet = (x[..., :samples] for x in batch)
-        target = wet[..., -stage.length :]
-        if stage.free:
-            prediction = rollout(self.loop, dry, wet[..., : -stage.length])
-        else:
-            prediction = self.loop.teacher_forced(dry, self._noisy(wet, stage))[..., -stage.length :]
-        loss = self.loss(prediction, target)
+        dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
+        if not stage.free:
+            self._learn(stage, *self.loop.teacher_forced(dry, self._noisy(wet, stage)), dry, wet)
+            return
+        heard, first = wet[..., : -stage.samples], -stage.samples
+        if stage.lead:
+            first += stage.lead
+            with torch.no_grad():
+                heard = torch.cat((heard, rollout(self.loop, dry[..., :first], heard)[0]), dim=-1)
+        for _ in range(stage.chunks):
+            end = first + stage.length
+            until = (..., slice(None, end or None))
+            prediction, params = rollout(self.loop, dry[until], heard)
+            self._learn(stage, prediction, params, dry[until], wet[until])
+            heard, first = self._carried(stage, heard, prediction.detach(), wet[until]), end
+
+    def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
+        """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
+        own = torch.rand(wet.shape[0], 1, 1, generator=self._generator(1)) < stage.own
+        return torch.where(own.to(wet.device), torch.cat((heard, prediction), dim=-1), wet)
+
+    def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, dry: Tensor, wet: Tensor) -> None:
+        """An optimizer step on the last `stage.length` predictions."""
+        prediction, params, target = (x[..., -stage.length :] for x in (prediction, params, wet))
+        likelihood = self.loop.output_repr.native_loss(params, target)
+        loss = evaluate_loss(self.loss, prediction, target, likelihood) + self._gain_penalty(dry, wet)
         if not torch.isfinite(loss):
             raise TrainingDivergedError(
                 f"the loss is {float(loss)} at step {self.global_step}. Try a lower training.learning_rate "
@@ -64,13 +86,27 @@ class Emulator(pl.LightningModule):
             )
         self.log("train/loss", loss)
         self.log("train/rollout", float(stage.length if stage.free else 0))
-        return loss
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def _gain_penalty(self, dry: Tensor, wet: Tensor) -> Tensor | float:
+        if not self.schedule.gain_penalty:
+            return 0.0
+        gain = feedback_gain(self.loop, dry, wet, self._generator(2))
+        self.log("train/feedback_gain", gain)
+        return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
+
+    def _generator(self, use: int) -> torch.Generator:
+        """Random numbers for one use in one step, the same for the same seed."""
+        return torch.Generator().manual_seed((self.seed * 3 + use) * 1_000_003 + self.global_step)
 
     def _noisy(self, wet: Tensor, stage: Stage) -> Tensor:
         """Wet samples with noise on their features, the same for the same seed and step."""
         if stage.noise == 0:
             return wet
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        generator = self._generator(0)
         shape = (wet.shape[0], 1, 1)
         level = stage.noise * torch.exp(-math.log(300) * torch.rand(shape, generator=generator))
         level = level * (torch.rand(shape, generator=generator) > 0.25)
@@ -111,5 +147,5 @@ def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
     for song in songs:
         silence = torch.zeros(loop.warm_up)
         dry, wet = (torch.cat((silence, x)).to(device)[None, None] for x in (song.dry, song.wet))
-        parts.append((loop.teacher_forced(dry, wet)[0, 0].cpu(), song.wet))
+        parts.append((loop.teacher_forced(dry, wet)[0][0, 0].cpu(), song.wet))
     return metrics.esr(*metrics.over_all(parts))

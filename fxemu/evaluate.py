@@ -20,9 +20,10 @@ from fxemu.effects import Effect
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
 from fxemu.levels import LISTENED_DB, at_levels
-from fxemu.plots import PLOTS, level_curve
+from fxemu.plots import PLOTS, first_layer, level_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.runs import song_stem
+from fxemu.stability import stability
 
 FIR_TAPS = 256
 
@@ -48,10 +49,18 @@ def evaluate(
         for song, prediction in zip(test, predictions, strict=True):
             _publish(song, prediction, sample_rate, folder, writer)
         levels = _levels(loop, test, effect, sample_rate, folder, writer)
+        if (figure := first_layer(loop.plan(), sample_rate)) is not None:
+            figure.savefig(folder / "plots" / "first_layer.png", dpi=110)
+            writer.add_figure("first_layer", figure)
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
     prediction, target = metrics.over_all(pairs)
     songs = [
-        {"name": song.name, "esr": metrics.esr(*pair), "nmae": metrics.nmae(*pair)}
+        {
+            "name": song.name,
+            "esr": metrics.esr(*pair),
+            "nmae": metrics.nmae(*pair),
+            "samples_to_divergence": metrics.samples_to_divergence(pair[0], float(loop.limit)),
+        }
         for song, pair in zip(test, pairs, strict=True)
     ]
     return {
@@ -68,6 +77,7 @@ def evaluate(
         "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
         "baselines": _baseline_scores(train, test),
         "levels": levels,
+        "stability": stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         "songs": songs,
     }
 
@@ -158,6 +168,8 @@ def table(scores: dict[str, Any]) -> str:
         f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
         f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
     ]
+    disturbed = scores["stability"]["forgets_ms"]
+    lines.append("a disturbed history is forgotten " + ("never" if disturbed is None else f"after {disturbed:.1f} ms"))
     if scores["inverted_esr"] < scores["esr"]:
         lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores['inverted_esr']:.2e}")
     if scores["divergences"]:

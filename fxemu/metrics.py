@@ -53,6 +53,15 @@ def diverged(prediction: Tensor, limit: float) -> bool:
     return not bool(torch.isfinite(prediction).all()) or float((last.abs() >= 0.999 * limit).float().mean()) > 0.1
 
 
+def samples_to_divergence(prediction: Tensor, limit: float) -> int | None:
+    """From which sample on a free run that `diverged` never comes off its limit for 100 samples; None if it did not."""
+    if not diverged(prediction, limit):
+        return None
+    well = torch.isfinite(prediction) & (prediction.abs() < 0.999 * limit)
+    stretches = well.unfold(0, min(100, well.numel()), 1).all(-1).nonzero()
+    return int(stretches[-1]) + 100 if stretches.numel() else 0
+
+
 def over_all(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """(prediction, target) of several songs, end to end, for a ratio over all audio."""
     predictions, targets = zip(*pairs, strict=True)

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 DRY, WET, FIRST = 0, 1, 2
+# Inputs up to which a term over the present sample is left in the loop.
+SMALL = 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Activation:
 IDENTITY = Activation()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
     """`weight` (U, W, N) times the last N values of `source`, `dilation` samples apart, ending at now."""
 
@@ -141,6 +143,8 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
     sources: dict[int, int] = field(default_factory=dict)
     """For each state, WET included, the value that it remembers."""
+    params: int = -1
+    """The value that holds the parameters from which the sample is decoded."""
 
     def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = IDENTITY) -> int:
         """Append a layer and return the number of the value that it makes."""
@@ -190,10 +194,19 @@ class Plan:
         early = self.feedforward()
         return [value for value, step in self.values() if value not in early and not isinstance(step, State)]
 
-    def looping_terms(self, value: int) -> list[Term]:
-        """The terms of a looping layer that come from inside the loop."""
+    def driving_terms(self, value: int) -> list[Term]:
+        """The terms of a looping layer that can be had for all times at once, and are worth it."""
         early = self.feedforward()
-        return [term for term in self.step(value).terms if term.source not in early]
+        return [term for term in self.step(value).terms if term.source in early and not self._small(term)]
+
+    def looping_terms(self, value: int) -> list[Term]:
+        """The other terms of a looping layer, evaluated sample after sample."""
+        driving = self.driving_terms(value)
+        return [term for term in self.step(value).terms if term not in driving]
+
+    def _small(self, term: Term) -> bool:
+        """Whether a term costs less where it is needed than storing what it gives for all times would."""
+        return term.span == 0 and self.width(term.source) <= SMALL
 
     def feedforward(self) -> set[int]:
         """The values that depend on dry samples alone, and so can be had for all times at once."""

@@ -8,7 +8,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from fxemu.plan import DRY, WET, Layer, Plan
+
 FLOOR_DB = -100.0
+WINDOW_TAPS, SHOWN_UNITS = 8, 8
 
 
 def waveform(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) -> Figure:
@@ -77,6 +80,53 @@ def level_curve(levels_db: list[float], esr: list[float]) -> Figure:
     axes.semilogy(levels_db, esr, "o-", color="tab:red")
     axes.set_xticks(levels_db)
     return figure
+
+
+def training_curve(validations: list[tuple[int, float, float]]) -> Figure:
+    """Free-run and teacher-forced ESR over training: (step, free, forced) of each validation."""
+    figure, axes = _figure("optimizer step", "ESR, validation songs")
+    steps, free, forced = zip(*validations, strict=True)
+    axes.semilogy(steps, free, "o-", markersize=3, color="tab:red", label="free run")
+    axes.semilogy(steps, forced, "o-", markersize=3, color="tab:gray", label="teacher forced")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def first_layer(plan: Plan, sample_rate: int) -> Figure | None:
+    """What the windows over dry and wet learned: impulse responses of the strongest units, and their spectra.
+
+    None for a predictor whose first layers have no window of `WINDOW_TAPS` samples or more.
+    """
+    windows = _windows(plan)
+    if not windows:
+        return None
+    figure = Figure(figsize=(9, 3.5 * len(windows)), layout="constrained")
+    for (name, weight), (left, right) in zip(windows, figure.subplots(len(windows), 2, squeeze=False), strict=True):
+        filters = weight.flatten(0, 1)
+        strongest = filters[filters.square().sum(-1).argsort(descending=True)[:SHOWN_UNITS]].flip(-1)
+        spectrum = torch.fft.rfft(strongest, max(1024, strongest.shape[-1])).abs()
+        frequency = torch.linspace(0, sample_rate / 2000, spectrum.shape[-1])
+        left.plot(torch.arange(strongest.shape[-1]) * 1000 / sample_rate, strongest.T, linewidth=0.8)
+        left.set(title=f"window over {name}", xlabel="time back (ms)", ylabel="weight")
+        right.plot(frequency, 20 * spectrum.clamp_min(10 ** (FLOOR_DB / 20)).log10().T, linewidth=0.8)
+        right.set(xlabel="frequency (kHz)", ylabel="gain (dB)", xlim=(0, sample_rate / 2000))
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+    return figure
+
+
+def _windows(plan: Plan) -> list[tuple[str, Tensor]]:
+    """The long windows over dry and over wet samples, or over what one sample alone becomes: (U, W, N) each."""
+    origin = {DRY: "dry", WET: "wet"}
+    found = []
+    for value, step in plan.values():
+        sources = {origin.get(source) for source in step.spans()}
+        if len(sources) == 1 and not any(step.spans().values()):
+            origin[value] = sources.pop()
+        elif isinstance(step, Layer):
+            long = (term for term in step.terms if term.weight.shape[-1] >= WINDOW_TAPS and term.dilation == 1)
+            found += [(origin[t.source], t.weight.detach().cpu()) for t in long if origin.get(t.source)]
+    return found
 
 
 def _figure(x: str, y: str):

@@ -18,6 +18,12 @@ class Stage:
         share: of the whole, above 0; the shares of all stages add up to 1.
         length: predictions in a segment, K.
         free: True for rollouts through the predictor's own output, False for teacher forcing.
+        lead: rollouts only: samples that the predictor runs on its own before those K, without gradient (pushforward:
+            Brandstetter et al. 2022, "Message passing neural PDE solvers").
+        chunks: rollouts only: how many follow each other in a segment, an optimizer step each (truncated
+            backpropagation through time).
+        own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others hear the
+            truth again (scheduled sampling: Bengio et al. 2015).
         noise: teacher forcing only: the largest standard deviation of Gaussian noise on the wet features. Each
             segment draws its own, log-uniform over a factor of 300 below that; a quarter of them stay clean.
     """
@@ -26,6 +32,9 @@ class Stage:
     length: int
     free: bool
     noise: float = 0.0
+    lead: int = 0
+    chunks: int = 1
+    own: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or self.length < 1 or not 0 <= self.noise <= 1:
@@ -33,6 +42,18 @@ class Stage:
                 f"training stage: got share {self.share}, length {self.length}, noise {self.noise}; "
                 "allowed are 0 < share <= 1, length >= 1, 0 <= noise <= 1"
             )
+        if self.lead < 0 or self.chunks < 1 or not 0 <= self.own <= 1:
+            raise ValueError(
+                f"training stage: got lead {self.lead}, chunks {self.chunks}, own {self.own}; "
+                "allowed are lead >= 0, chunks >= 1, 0 <= own <= 1"
+            )
+        if not self.free and (self.lead or self.chunks > 1):
+            raise ValueError("training stage: lead and chunks are for rollouts; set free: true or leave them out")
+
+    @property
+    def samples(self) -> int:
+        """Predictions in a segment, all chunks and the lead included."""
+        return self.lead + self.chunks * self.length
 
 
 class Schedule:
@@ -45,6 +66,8 @@ class Schedule:
         final_share: of the learning rate that is left at the end, 0 to 1.
         warm_up_steps: over which it rises from 0.
         clip: largest norm of the gradient; larger ones are scaled down to it.
+        gain_penalty: weight of a penalty on a feedback gain above `gain_limit` (0: none); see `rollout.feedback_gain`.
+        gain_limit: the gain up to which there is no penalty, above 0.
     """
 
     def __init__(
@@ -55,6 +78,8 @@ class Schedule:
         final_share: float = 0.005,
         warm_up_steps: int = 100,
         clip: float = 1.0,
+        gain_penalty: float = 0.0,
+        gain_limit: float = 1.0,
     ) -> None:
         self.stages = [Stage(**stage) for stage in stages]
         total = sum(stage.share for stage in self.stages)
@@ -63,11 +88,17 @@ class Schedule:
         if steps < 1 or not learning_rate > 0 or not 0 <= final_share <= 1 or not clip > 0:
             raise ValueError("training: steps must be at least 1, learning_rate and clip above 0, final_share 0 to 1")
         self.steps, self.peak, self.final_share = steps, learning_rate, final_share
+        if not gain_penalty >= 0 or not gain_limit > 0:
+            raise ValueError(
+                f"training: got gain_penalty {gain_penalty} and gain_limit {gain_limit}; "
+                "allowed are 0 or more, and above 0"
+            )
         self.warm_up_steps, self.clip = warm_up_steps, clip
+        self.gain_penalty, self.gain_limit = gain_penalty, gain_limit
 
     def longest(self) -> int:
         """The longest segment that any stage asks for, in predictions."""
-        return max(stage.length for stage in self.stages)
+        return max(stage.samples for stage in self.stages)
 
     def stage(self, progress: float) -> Stage:
         end = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import subprocess
@@ -22,12 +23,14 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from fxemu.audio import AudioError
-from fxemu.callbacks import PrintProgress, StopOnInterrupt
+from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt
 from fxemu.data import SongData
 from fxemu.effects import EffectError
 from fxemu.emulator import Emulator, TrainingDivergedError
 from fxemu.evaluate import evaluate, table, write_json
 from fxemu.library import LibraryError
+from fxemu.losses import evaluate_loss
+from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
 
@@ -64,18 +67,27 @@ def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
             f"training asks for segments of {schedule.longest()} predictions, data.segment is {config.data.segment}: "
             "raise data.segment or shorten the stages"
         )
-    _check_loss(emulator.loss, schedule)
+    _check_loss(emulator, schedule)
     return loop, data, emulator
 
 
-def _check_loss(loss: torch.nn.Module, schedule: Schedule) -> None:
-    """ConfigError if the loss cannot take a segment of the length that some stage asks for."""
+def _check_loss(emulator: Emulator, schedule: Schedule) -> None:
+    """ConfigError if the loss cannot take a segment of some stage's length, or gives some parameter no gradient."""
+    decoder, generator = emulator.loop.output_repr, torch.Generator().manual_seed(0)
     for stage in schedule.stages:
-        silence = torch.zeros(1, 1, stage.length)
+        params = torch.randn(1, decoder.params, stage.length, generator=generator).requires_grad_()
+        target = torch.rand(1, 1, stage.length, generator=generator) - 0.5
         try:
-            loss(silence, silence)
+            likelihood = decoder.native_loss(params, target)
+            loss = evaluate_loss(emulator.loss, decoder.decode(params), target, likelihood)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        (gradient,) = torch.autograd.grad(loss, params, allow_unused=True) if loss.requires_grad else (None,)
+        if gradient is None or not gradient.any(-1).all():
+            raise ConfigError(
+                "loss: it gives no gradient to some of the representation's parameters, so they would never be "
+                "learned. Use loss=likelihood, alone or in loss=combined, or repr.output.decoding=expected"
+            )
 
 
 def _only_ours(node: Any) -> None:
@@ -139,11 +151,12 @@ def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, r
         ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
         for name, monitor in (("best", "val/esr"), ("last", None))
     )
+    curve = KeepCurve()
     trainer = pl.Trainer(
         **config.trainer,
         max_steps=emulator.schedule.steps,
         logger=logger,
-        callbacks=[best, last, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+        callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
         default_root_dir=folder,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -152,6 +165,9 @@ def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, r
     )
     logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
+    if curve.validations:
+        (folder / "plots").mkdir(exist_ok=True)
+        training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
     return folder / "checkpoints" / "best.ckpt"
 
 
@@ -215,10 +231,20 @@ def _main(config: DictConfig) -> float:
             config = _resumed(folder)
         library = Path(get_original_cwd()) / config.data.library
         config.data.library = str(library)
+        if not config.resume and (folder / "metrics.json").is_file():
+            return _finished(config, folder)
         return run(config, folder)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _finished(config: DictConfig, folder: Path) -> float:
+    """The score of a run that an earlier start of the same sweep has finished."""
+    if OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) != OmegaConf.to_container(config, resolve=True):
+        raise ConfigError(f"{folder} holds a finished run with another config: move it away, or choose another folder")
+    print(f"already finished: {folder}")
+    return json.loads((folder / "metrics.json").read_text())["test"]["esr"]
 
 
 def _resumed(folder: Path) -> DictConfig:

@@ -2,27 +2,34 @@
 
 Tables:
   spine   trains the rows of "What it reaches" on the songs in examples/ and prints them as Markdown (30 minutes)
-  render  times the compiled renderer against the same loop in C, where there is a compiler (1 minute)
+  render  times the compiled renderer against the same loops in C, where there is a compiler (2 minutes)
+  rollout times rollout training against a plain PyTorch loop (1 minute)
+  forced  times teacher-forced training against the machine's matrix products (10 seconds)
+  scaling times a rollout step over K, batch and window, and draws docs/scaling.png (1 minute)
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from c_loops import build
+from matplotlib.figure import Figure
 
-from fxemu.engine.stream import Stream
-from fxemu.models import MLP
+from fxemu.engine.rollout import rollout
+from fxemu.engine.stream import Stream, render_many
+from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
 from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop
 
@@ -70,84 +77,169 @@ def spine(jobs: int, threads: int, seed: int) -> None:
     print(f"seed {seed}, {threads} thread(s) a training, {jobs} at once")
 
 
-C_SOURCE = """
-#include <math.h>
-void run(int n, const float *x, float *y, const float *wd, const float *ww, const float *b1, const float *w2,
-         const float *b2, const float *w3, float b3, float skip) {
-  for (int t = 0; t < n; t++) {
-    float h[H], g[H];
-    for (int u = 0; u < H; u++) h[u] = b1[u];
-    for (int i = 0; i < M; i++) for (int u = 0; u < H; u++) h[u] += x[t + i] * wd[i * H + u];
-    for (int i = 0; i < N; i++) for (int u = 0; u < H; u++) h[u] += y[t + i] * ww[i * H + u];
-    for (int u = 0; u < H; u++) { h[u] = tanhf(h[u]); g[u] = b2[u]; }
-    for (int i = 0; i < H; i++) for (int u = 0; u < H; u++) g[u] += h[i] * w2[i * H + u];
-    float p = b3 + skip * x[t + M - 1];
-    for (int u = 0; u < H; u++) p += tanhf(g[u]) * w3[u];
-    y[t + N] = p;
-  }
-}
-"""
+def families() -> dict[str, Predictor]:
+    """What is rendered: the default MLP, and the others of like cost; a WaveNet of one array, as the C has it."""
+    torch.manual_seed(0)
+    dilations = [1, 2, 4, 8, 16, 32, 64]
+    return {
+        "mlp": MLP(1, 1, feedback_window=32),
+        "lstm": LSTM(1, 1),
+        "lstm, no feedback": LSTM(1, 1, feedback=False),
+        "gru": GRU(1, 1),
+        "gru, no feedback": GRU(1, 1, feedback=False),
+        "wavenet": WaveNet(1, 1, width=8, arrays=1, dilations=dilations),
+        "wavenet, no feedback": WaveNet(1, 1, width=8, arrays=1, dilations=dilations, feedback=False),
+    }
 
 
 def render() -> None:
-    """Print the rate of the default MLP in our renderer and in plain C with the same weights."""
+    """Print the rate of each family in our renderer and in plain C with the same weights, and of many streams."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    model = MLP(channels=1, params=1, feedback_window=32)
-    loop = ClosedLoop(model, Raw(), Raw())
+    torch.set_flush_denormal(True)
     dry = torch.rand(10 * SAMPLE_RATE) - 0.5
-    Stream(loop).process(dry[:10_000])
-    ours = _fastest(lambda: Stream(loop).process(dry))
     seconds = dry.numel() / SAMPLE_RATE
-    print(f"fxemu: {seconds / ours:.0f}x real time")
-    if not shutil.which("cc"):
-        print("no C compiler found: nothing to compare with")
-        return
-    run = _build(model)
-    theirs = _fastest(lambda: run(dry))
-    error = float((run(dry) - Stream(loop).process(dry)).abs().max())
-    print(f"C, -O3 -march=native -ffast-math: {seconds / theirs:.0f}x real time; largest difference {error:.1e}")
-    print(f"fxemu over C: {theirs / ours:.2f}")
+    compiler = shutil.which("cc")
+    print(
+        "| family | multiply-adds a sample | fxemu | C | fxemu over C | largest difference |\n|---|---|---|---|---|---|"
+    )
+    for name, model in families().items():
+        loop = ClosedLoop(model, Raw(), Raw())
+        loop.limit.fill_(100.0)
+        Stream(loop).process(dry[:10_000])
+        line = f"| {name} | {loop.plan().multiply_adds()} |"
+        if not compiler:
+            print(line, f"{seconds / fastest(lambda loop=loop: Stream(loop).process(dry)):.0f}x | no compiler | | |")
+            continue
+        run = build(model)
+        # In turns, so that what else the machine does meets both.
+        ours, theirs = fastest(lambda loop=loop: Stream(loop).process(dry), lambda run=run: run(dry))
+        error = float((run(dry) - Stream(loop).process(dry)).abs().max())
+        print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {theirs / ours:.2f} | {error:.0e} |")
+    _many_streams(dry)
 
 
-def _fastest(run, times: int = 5) -> float:
-    best = float("inf")
+def _many_streams(dry: torch.Tensor) -> None:
+    loop, cores = ClosedLoop(families()["mlp"], Raw(), Raw()), os.cpu_count() or 1
+    (one,) = fastest(lambda: render_many(loop, [dry]))
+    (many,) = fastest(lambda: render_many(loop, [dry] * cores))
+    print(f"{cores} streams on {cores} cores: {cores * one / many:.2f} times the rate of one stream")
+
+
+def rollout_speed() -> None:
+    """Print the rate of rollout training against a plain PyTorch loop, one thread, denormals flushed."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    model = MLP(1, 1, context_window=256, feedback_window=32, width=48)
+    loop = ClosedLoop(model, Raw(), Raw())
+    print("| batch | K | fxemu, samples/s | plain loop | ratio | gradients differ by |\n|---|---|---|---|---|---|")
+    for batch, steps in ((256, 256), (64, 64), (64, 256), (256, 64)):
+        history, dry = 0.3 * torch.randn(batch, 1, 255), 0.3 * torch.randn(batch, 1, 255 + steps)
+        gradients = []
+
+        def ours() -> None:
+            _learn(model, rollout(loop, dry, history)[0], gradients)  # noqa: B023
+
+        def plain() -> None:
+            _learn(model, _plain_loop(model, dry, history), gradients)  # noqa: B023
+
+        ours()
+        plain()
+        error = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+        a, b = fastest(ours, plain, times=3)
+        rates = batch * steps / a, batch * steps / b
+        print(f"| {batch} | {steps} | {rates[0]:,.0f} | {rates[1]:,.0f} | {b / a:.1f} | {error:.0e} |")
+
+
+def _learn(model: MLP, prediction: torch.Tensor, gradients: list[torch.Tensor]) -> None:
+    model.zero_grad()
+    prediction.square().mean().backward()
+    gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+
+
+def _plain_loop(model: MLP, dry: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
+    """A free run as one would write it: the dry window for all samples at once, the rest step by step."""
+    driven, skip = model.dry(dry), model.skip(dry)
+    heard, wet, predicted = model.wet.weight[:, 0].T, history[:, 0, -32:], []
+    w2, w3 = model.hidden[0].weight[..., 0].T, model.out.weight[..., 0].T
+    for t in range(driven.shape[-1] - (history.shape[-1] - 255)):
+        h = torch.tanh(driven[..., t] + wet @ heard)
+        h = torch.tanh(h @ w2 + model.hidden[0].bias)
+        y = (h @ w3 + model.out.bias + skip[..., 255 + t]).clamp(-1.2, 1.2)
+        wet = torch.cat((wet[:, 1:], y), dim=1)
+        predicted.append(y)
+    return torch.stack(predicted, dim=-1)
+
+
+def forced_speed() -> None:
+    """Print the rate of teacher-forced training against the machine's matrix products, at width 128."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    a, b = torch.randn(2, 1024, 1024)
+    (product,) = fastest(lambda: a @ b)
+    peak = 2 * 1024**3 / product / 1e9
+    model = MLP(1, 1, context_window=256, feedback_window=32, width=128)
+    loop = ClosedLoop(model, Raw(), Raw())
+    dry, wet = 0.3 * torch.randn(2, 64, 1, 255 + 256)
+
+    def step() -> None:
+        model.zero_grad()
+        loop.teacher_forced(dry, wet)[0].square().mean().backward()
+
+    step()
+    (seconds,) = fastest(step)
+    # Forward, and backward to the weights; to the inputs only beyond the first layer.
+    macs = 64 * 256 * (2 * (128 * (256 + 32)) + 3 * (128 * 128 + 128))
+    print(
+        f"matrix product: {peak:.0f} GFLOP/s; teacher-forced step at width 128: {2 * macs / seconds / 1e9:.0f} GFLOP/s"
+    )
+    print(f"ratio: {2 * macs / seconds / 1e9 / peak:.2f}")
+
+
+def scaling() -> None:
+    """Time a rollout step over K, batch and window; print the table and draw `docs/scaling.png`."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    ranges = {"K": [32, 64, 128, 256, 512, 1024], "batch": [32, 64, 128, 256, 512], "window": [32, 64, 128, 256, 512]}
+    figure = Figure(figsize=(11, 3.5), layout="constrained")
+    for axes, (name, values) in zip(figure.subplots(1, 3), ranges.items(), strict=True):
+        costs = [_step_ms(**{"K": 64, "batch": 64, "window": 64, name: value}) for value in values]
+        axes.loglog(values, costs, "o-")
+        axes.set(xlabel=name, ylabel="ms a step", title=f"cost against {name}")
+        axes.grid(alpha=0.3, which="both")
+        slopes = np.diff(np.log(costs)) / np.diff(np.log(values))
+        print(f"{name}: " + ", ".join(f"{v}: {c:.1f} ms" for v, c in zip(values, costs, strict=True)), end="; ")
+        print("exponent from point to point: " + " ".join(f"{slope:.2f}" for slope in slopes))
+    figure.savefig(ROOT / "docs" / "scaling.png", dpi=100)
+
+
+def _step_ms(K: int, batch: int, window: int) -> float:  # noqa: N803
+    model = MLP(1, 1, context_window=window, feedback_window=window - 1, width=32)
+    loop = ClosedLoop(model, Raw(), Raw())
+    history, dry = 0.3 * torch.randn(batch, 1, window - 1), 0.3 * torch.randn(batch, 1, window - 1 + K)
+
+    def step() -> None:
+        model.zero_grad()
+        rollout(loop, dry, history)[0].square().mean().backward()
+
+    step()
+    return 1000 * fastest(step, times=3)[0]
+
+
+def fastest(*runs: Callable[[], object], times: int = 5) -> list[float]:
+    """The shortest of some times of each run, in seconds; the runs take turns."""
+    best = [float("inf")] * len(runs)
     for _ in range(times):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
+        for i, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            best[i] = min(best[i], time.perf_counter() - start)
     return best
-
-
-def _build(model: MLP):
-    """The C loop with the model's weights, as a function of dry (samples,)."""
-    m, n, h = model.dry.kernel_size[0], model.wet.kernel_size[0], model.dry.out_channels
-    folder = Path(tempfile.mkdtemp())
-    (folder / "loop.c").write_text(C_SOURCE)
-    flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", f"-DM={m}", f"-DN={n}", f"-DH={h}"]
-    subprocess.run(["cc", *flags, "loop.c", "-o", "loop.so", "-lm"], cwd=folder, check=True)
-    function = ctypes.CDLL(str(folder / "loop.so")).run
-    shutil.rmtree(folder)
-    layers = (model.dry.weight, model.wet.weight, model.dry.bias, model.hidden[0].weight, model.hidden[0].bias)
-    arrays = [np.ascontiguousarray(w.detach().permute(2, 1, 0) if w.ndim == 3 else w.detach()) for w in layers]
-    arrays.append(np.ascontiguousarray(model.out.weight.detach().flatten()))
-    scalars = [ctypes.c_float(float(w.detach().flatten())) for w in (model.out.bias, model.skip.weight)]
-
-    def address(array: np.ndarray) -> ctypes.c_void_p:
-        return array.ctypes.data_as(ctypes.c_void_p)
-
-    def run(dry: torch.Tensor) -> torch.Tensor:
-        x = np.concatenate((np.zeros(m - 1, np.float32), dry.numpy()))
-        y = np.zeros(n + dry.numel(), np.float32)
-        function(dry.numel(), address(x), address(y), *map(address, arrays), *scalars)
-        return torch.from_numpy(y[n:])
-
-    return run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("spine", "render"))
+    parser.add_argument("table", choices=("spine", "render", "rollout", "forced", "scaling"))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once (spine)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each (spine)")
     parser.add_argument("--seed", type=int, default=0)
@@ -155,7 +247,7 @@ def main() -> None:
     if options.table == "spine":
         spine(options.jobs, options.threads, options.seed)
     else:
-        render()
+        {"render": render, "rollout": rollout_speed, "forced": forced_speed, "scaling": scaling}[options.table]()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ MODELS = {
     "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
     "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
     "gru": (GRU, {"width": 5, "memory_samples": 40}),
-    "wavenet": (WaveNet, {"widths": [4, 3], "dilations": [1, 2, 5]}),
+    "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
 }
 
 

@@ -35,7 +35,7 @@ def test_every_combination_builds_and_runs(effect, repr_, model):
     loop, data, _ = build(config)
     dry = torch.randn(1024, generator=torch.Generator().manual_seed(0)) * 0.3
     wet = data.effect(dry, 44_100)
-    predicted = rollout(loop, dry[None, None], wet[None, None, :512])
+    predicted, _ = rollout(loop, dry[None, None], wet[None, None, :512])
     assert predicted.shape == (1, 1, 512) and torch.isfinite(predicted).all()
 
 

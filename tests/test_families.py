@@ -10,13 +10,13 @@ from torch.nn.functional import pad
 from fxemu.models import GRU, LSTM, Predictor, WaveNet
 from fxemu.plan import DRY, WET, Plan
 
-NAM = {"widths": [16, 8], "dilations": [2**k for k in range(10)], "feedback": False}
+NAM = {"width": 16, "dilations": [2**k for k in range(10)], "feedback": False}
 MAKERS = {
     "lstm": lambda c, p, **k: LSTM(c, p, width=5, memory_samples=20, **k),
     "gru": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, **k),
     "gru, no skip": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, dry_skip=False, **k),
-    "wavenet": lambda c, p, **k: WaveNet(c, p, [4, 3], dilations=[1, 2, 5], **k),
-    "wavenet, gated, one array": lambda c, p, **k: WaveNet(c, p, [4], kernel=2, dilations=[1, 3], gated=True, **k),
+    "wavenet": lambda c, p, **k: WaveNet(c, p, 4, dilations=[1, 2, 5], **k),
+    "wavenet, gated, one array": lambda c, p, **k: WaveNet(c, p, 4, 1, kernel=2, dilations=[1, 3], gated=True, **k),
 }
 each_family = pytest.mark.parametrize("name", MAKERS)
 each_feedback = pytest.mark.parametrize("feedback", [True, False])
@@ -102,7 +102,8 @@ def test_plan_counts_what_forward_multiplies(name: str) -> None:
 ARGUMENTS: list[tuple[Callable[[], Predictor], str]] = [
     (lambda: LSTM(1, 1, width=0), "width and memory_samples: got 0 and 512"),
     (lambda: GRU(1, 1, memory_samples=0), "got 24 and 0; both must be at least 1"),
-    (lambda: WaveNet(1, 1, widths=[]), r"WaveNet: got widths \[\]"),
+    (lambda: WaveNet(1, 1, width=0), "WaveNet: got width 0, arrays 2"),
+    (lambda: WaveNet(1, 1, arrays=0), "arrays 0"),
     (lambda: WaveNet(1, 1, kernel=1), "kernel 1"),
     (lambda: WaveNet(1, 1, dilations=[1, 0]), r"dilations \[1, 0\]"),
     (lambda: WaveNet(1, 1, activation="gelu"), "activation: got 'gelu'"),

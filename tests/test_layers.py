@@ -15,7 +15,7 @@ LAYERS = [
     {"effects", "representations", "models", "losses", "metrics"},
     {"library", "rollout", "plots", "schedule", "gains", "runs"},
     {"slices", "engine", "baselines"},
-    {"data"},
+    {"data", "stability"},
     {"emulator"},
     {"callbacks", "render", "export", "levels", "page"},
     {"evaluate"},

@@ -18,8 +18,11 @@ from fxemu.activations import EXPAND_LIMIT
 OP, OUT, OUT_STRIDE, UNITS, DRIVE, DRIVE_STRIDE, KIND, FIRST_ITEM, LAST_ITEM = range(9)
 A, A_STRIDE, COUNT, B, B_STRIDE, WEIGHT = range(6)
 LAYER, MIX, LOOKUP = range(3)
-KINDS = ("identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "clamp", "softmax")
-IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, CLAMP, SOFTMAX = range(len(KINDS))
+KINDS = (
+    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "clamp", "softmax", "argmax",
+    "bits",
+)  # fmt: skip
+IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, CLAMP, SOFTMAX, ARGMAX, BITS = range(len(KINDS))
 
 # Streams side by side in training: a few vectors wide, few enough that a step's rows stay in the first-level cache.
 LANES = 32
@@ -59,19 +62,63 @@ def _exp(x):
 
 
 @njit(**OPTIONS)
-def _softmax(memory, z, units, lanes):
-    """Softmax over the units of each lane, in place."""
+def _softmax(memory, z, units):
+    """Softmax over the units of one stream, in place."""
+    peak = memory[z]
+    for i in range(z, z + units):
+        peak = max(peak, memory[i])
+    total = np.float32(0)
+    for i in range(z, z + units):
+        e = _exp(memory[i] - peak)
+        memory[i] = e
+        total += e
+    for i in range(z, z + units):
+        memory[i] /= total
+
+
+@njit(**OPTIONS)
+def _softmax_lanes(memory, z, units):
+    """Softmax over the units of each of LANES streams, in place: lane after lane, unit by unit, to be vectorised."""
+    peak, total = np.empty(LANES, np.float32), np.zeros(LANES, np.float32)
+    for n in range(LANES_1):
+        peak[n] = memory[z + n]
+    for u in range(units):
+        for n in range(LANES_1):
+            peak[n] = max(peak[n], memory[z + u * LANES_1 + n])
+    for u in range(units):
+        for n in range(LANES_1):
+            e = _exp(memory[z + u * LANES_1 + n] - peak[n])
+            memory[z + u * LANES_1 + n] = e
+            total[n] += e
+    for u in range(units):
+        for n in range(LANES_1):
+            memory[z + u * LANES_1 + n] /= total[n]
+
+
+@njit(**OPTIONS)
+def _softmax_back(memory, grads, z, units):
+    """The gradient before a softmax over the units of each of LANES streams, in place."""
+    total = np.zeros(LANES, np.float32)
+    for u in range(units):
+        for n in range(LANES_1):
+            total[n] += grads[z + u * LANES_1 + n] * memory[z + u * LANES_1 + n]
+    for u in range(units):
+        for n in range(LANES_1):
+            i = z + u * LANES_1 + n
+            grads[i] = memory[i] * (grads[i] - total[n])
+
+
+@njit(**OPTIONS)
+def _argmax(memory, z, units, lanes):
+    """1 for the unit with the largest number of each stream, the first of them, and 0 for the rest, in place."""
     for lane in range(lanes):
-        peak = memory[z + lane]
-        for u in range(units):
-            peak = max(peak, memory[z + u * lanes + lane])
-        total = np.float32(0)
-        for u in range(units):
-            e = _exp(memory[z + u * lanes + lane] - peak)
-            memory[z + u * lanes + lane] = e
-            total += e
-        for u in range(units):
-            memory[z + u * lanes + lane] /= total
+        most = z + lane
+        for i in range(z + lane, z + units * lanes, lanes):
+            if memory[i] > memory[most]:
+                most = i
+        for i in range(z + lane, z + units * lanes, lanes):
+            memory[i] = np.float32(0)
+        memory[most] = np.float32(1)
 
 
 @njit(**OPTIONS, inline="always")
@@ -100,8 +147,21 @@ def _activate(memory, z, units, lanes, kind, p):
     elif kind == CLAMP:
         for i in range(z, z + units * lanes):
             memory[i] = min(max(memory[i], -p), p)
-    elif kind == SOFTMAX:
-        _softmax(memory, z, units, lanes)
+    elif kind in (SOFTMAX, ARGMAX):
+        # All units but the last `p`, which are tanh.
+        classes = units - np.uint64(p)
+        if kind == ARGMAX:
+            _argmax(memory, z, classes, lanes)
+        elif lanes == ONE:
+            _softmax(memory, z, classes)
+        else:
+            _softmax_lanes(memory, z, classes)
+        for i in range(z + classes * lanes, z + units * lanes):
+            memory[i] = _tanh(memory[i])
+    elif kind == BITS:
+        for i in range(z, z + units * lanes):
+            half = np.float32(0.5) * np.float32(math.floor(memory[i]))
+            memory[i] = np.float32(4) * (half - np.float32(math.floor(half))) - np.float32(1)
 
 
 @njit(**OPTIONS, inline="always")
@@ -132,13 +192,21 @@ def _pull_back(memory, grads, z, units, lanes, kind, p):
     elif kind == CLAMP:
         for i in range(z, end):
             grads[i] *= np.float32(1) if abs(memory[i]) < p else np.float32(0)
-    elif kind == SOFTMAX:
-        for lane in range(lanes):
-            total = np.float32(0)
-            for i in range(z + lane, end, lanes):
-                total += grads[i] * memory[i]
-            for i in range(z + lane, end, lanes):
-                grads[i] = memory[i] * (grads[i] - total)
+    elif kind in (SOFTMAX, ARGMAX):
+        classes = units - np.uint64(p)
+        if kind == SOFTMAX:
+            _softmax_back(memory, grads, z, classes)
+        else:
+            for i in range(z, z + classes * lanes):
+                grads[i] = np.float32(0)
+        for i in range(z + classes * lanes, end):
+            grads[i] *= np.float32(1) - memory[i] * memory[i]
+    elif kind == BITS:
+        slope = p
+        for u in range(units):
+            for i in range(z + u * lanes, z + (u + ONE) * lanes):
+                grads[i] *= slope
+            slope *= np.float32(0.25)
 
 
 @njit(**OPTIONS, inline="always")
@@ -210,19 +278,34 @@ def _add_products(memory, z, outputs, x, inputs, weights, w, output_step, input_
 
 
 @njit(**OPTIONS, inline="always")
-def _mix(memory, z, units, lanes, first, last, items, t, weights):
-    """Row z = the sum of a mix's products."""
-    for i in range(z, z + units * lanes):
+def _mix(memory, z, units, first, last, items, t, weights):
+    """One stream: row z = the sum of a mix's products."""
+    for u in range(units):
+        memory[z + u] = np.float32(0)
+    for j in range(first, last):
+        a, b, w = items[j, A] + t * items[j, A_STRIDE], items[j, B] + t * items[j, B_STRIDE], items[j, WEIGHT]
+        if items[j, COUNT] == TWO:
+            for u in range(units):
+                memory[z + u] += weights[w + u] * memory[a + u] * memory[b + u]
+        else:
+            for u in range(units):
+                memory[z + u] += weights[w + u] * memory[a + u]
+
+
+@njit(**OPTIONS, inline="always")
+def _mix_lanes(memory, z, units, first, last, items, t, weights):
+    """LANES streams: row z = the sum of a mix's products."""
+    for i in range(z, z + units * LANES_1):
         memory[i] = np.float32(0)
     for j in range(first, last):
-        a, w = items[j, A] + t * items[j, A_STRIDE], items[j, WEIGHT]
-        b = items[j, B] + t * items[j, B_STRIDE]
+        a, b, w = items[j, A] + t * items[j, A_STRIDE], items[j, B] + t * items[j, B_STRIDE], items[j, WEIGHT]
         for u in range(units):
-            scale = weights[w + u]
-            for i in range(u * lanes, (u + ONE) * lanes):
-                if items[j, COUNT] == TWO:
+            scale, row = weights[w + u], u * LANES_1
+            if items[j, COUNT] == TWO:
+                for i in range(row, row + LANES_1):
                     memory[z + i] += scale * memory[a + i] * memory[b + i]
-                else:
+            else:
+                for i in range(row, row + LANES_1):
                     memory[z + i] += scale * memory[a + i]
 
 
@@ -266,7 +349,10 @@ def forward(samples, lanes, memory, weights, ops, parameters, items):
                     else:
                         _add_products(memory, z, units, x, count, weights, w, ONE, units)
             elif ops[i, OP] == MIX:
-                _mix(memory, z, units, lanes, first, last, items, t, weights)
+                if lanes == ONE:
+                    _mix(memory, z, units, first, last, items, t, weights)
+                else:
+                    _mix_lanes(memory, z, units, first, last, items, t, weights)
             else:
                 x = items[first, A] + t * items[first, A_STRIDE]
                 _look_up(
@@ -304,13 +390,15 @@ def backward(samples, memory, grads, weights, ops, parameters, items):
 def _mix_back(memory, grads, z, units, a, b, factors, weights, w):
     for u in range(units):
         scale = weights[w + u]
-        for i in range(u * LANES_1, (u + ONE) * LANES_1):
-            delta = scale * grads[z + i]
-            if factors == TWO:
+        row = u * LANES_1
+        if factors == TWO:
+            for i in range(row, row + LANES_1):
+                delta = scale * grads[z + i]
                 grads[a + i] += delta * memory[b + i]
                 grads[b + i] += delta * memory[a + i]
-            else:
-                grads[a + i] += delta
+        else:
+            for i in range(row, row + LANES_1):
+                grads[a + i] += scale * grads[z + i]
 
 
 @njit(**OPTIONS, inline="always")

@@ -53,9 +53,8 @@ class Layout:
         past = plan.histories()
         stay = {v for v in self.looping if keep or past[v] or v == plan.last}
         self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
-        # What steps other than layers read from outside the loop.
-        read = {s for v in self.looping if not isinstance(plan.step(v), Layer) for s in plan.step(v).spans()}
-        self.outside = sorted(read & self.early)
+        # What is read sample after sample from outside the loop.
+        self.outside = sorted({source for v in self.looping for source in self._read(v)} & self.early)
         self.signals |= {value: self._reserve(plan.width(value), 0, True) for value in self.outside}
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
         self.weights, self.offsets = _flat(plan, self.looping)
@@ -75,9 +74,16 @@ class Layout:
             return signal
         return self.signals[value] if self.keep else self._reserve(self.plan.width(value), 0, True)
 
+    def _read(self, value: int) -> set[int]:
+        """What a step reads sample after sample."""
+        step = self.plan.step(value)
+        if isinstance(step, Layer):
+            return {term.source for term in self.plan.looping_terms(value)}
+        return set(step.spans())
+
     def driven(self, value: int) -> bool:
-        """Whether a layer hears anything from outside the loop."""
-        return any(source in self.early for source in self.plan.step(value).spans())
+        """Whether a layer gets something that was evaluated for all samples beforehand."""
+        return bool(self.plan.driving_terms(value))
 
     def tapped(self) -> list[int]:
         """The values with a past."""
@@ -89,7 +95,7 @@ class Layout:
             step, signal, first = self.plan.step(value), self.signals[value], len(items)
             drive = self.drives.get(value, signal)
             place = signal.row(0), signal.stride, step.units, drive.row(0), drive.stride
-            items += self._items(step)
+            items += self._items(value)
             op = {Layer: LAYER, Mix: MIX, Lookup: LOOKUP}[type(step)]
             ops.append((op, *place, KINDS.index(step.activation.kind), first, len(items)))
             parameters.append(step.activation.parameter)
@@ -97,9 +103,10 @@ class Layout:
         self.items = np.array(items, np.uint64).reshape(-1, 6)
         self.parameters = np.array(parameters, np.float32)
 
-    def _items(self, step: Layer | Mix | Lookup) -> list[tuple[int, ...]]:
+    def _items(self, value: int) -> list[tuple[int, ...]]:
+        step = self.plan.step(value)
         if isinstance(step, Layer):
-            return [item for t in step.terms if t.source not in self.early for item in self._stretches(t)]
+            return [item for term in self.plan.looping_terms(value) for item in self._stretches(term)]
         if isinstance(step, Mix):
             return [self._product(product) for product in step.products]
         source, now = self.present(step.source)

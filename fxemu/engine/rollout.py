@@ -25,18 +25,19 @@ from fxemu.plan import DRY, Lookup, Product, Term
 from fxemu.rollout import ClosedLoop
 
 
-def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> Tensor:
-    """Free-run from a true history: dry (B, 1, H + K), history (B, 1, H) to the prediction (B, 1, K).
+def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    """Free-run from a history: dry (B, 1, H + K), wet history (B, 1, H) to the prediction (B, 1, K).
 
     H must be at least `loop.warm_up`. Gradients flow to the weights, through all K steps, and not to the audio, nor
-    through what a recurrent predictor remembers of the history.
+    through what a recurrent predictor remembers of the history. The second tensor is the parameters (B, P, K) that
+    the prediction was decoded from.
     """
     plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
     signals = evaluate(plan, {DRY: dry}, boundary(plan))
     if plan.last in signals:
-        return signals[plan.last][..., -steps:]
+        return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
     if dry.device.type != "cpu":
         return unrolled(plan, signals, dry[..., :-steps], history, steps)
     known = lanes.remembered if plan.hidden_states() else pasts
@@ -49,10 +50,10 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> Tensor:
 
 
 class _Rollout(torch.autograd.Function):
-    """(layout, a drive a layer, the outside signals, a past a tapped value, the weights) to (B, 1, K)."""
+    """(layout, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, layout: Layout, *tensors: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, layout: Layout, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         parts = iter(tensors)
         drives = {value: next(parts) for value in layout.drives}
         outside = {value: next(parts) for value in layout.outside}
@@ -67,13 +68,18 @@ class _Rollout(torch.autograd.Function):
             lanes.put(lanes.rows(memory, layout.signals[value])[:, : x.shape[-1]], x)
         lanes.run_forward(layout, memory)
         ctx.layout, ctx.memory, ctx.shapes = layout, memory, [x.shape for x in tensors]
-        return lanes.take(_now(layout, memory, layout.plan.last), batch).contiguous()
+        ctx.set_materialize_grads(False)
+        plan = layout.plan
+        heard, params = (lanes.take(_now(layout, memory, v), batch).contiguous() for v in (plan.last, plan.params))
+        return heard, params
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
         layout, memory = ctx.layout, ctx.memory
         grads = torch.zeros_like(memory)
-        _now(layout, grads, layout.plan.last).copy_(lanes.grouped(grad, grads.shape[0]))
+        for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
+            if grad is not None:
+                _now(layout, grads, value).copy_(lanes.grouped(grad, grads.shape[0]))
         lanes.run_backward(layout, memory, grads)
         # The gradient before a layer's activation is that of what it gets from outside.
         places = [_now(layout, grads, value) for value in layout.drives]

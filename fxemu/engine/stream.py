@@ -99,7 +99,7 @@ def render_many(loop: ClosedLoop, songs: list[Tensor]) -> list[Tensor]:
 
 def _on_cpu(plan: Plan) -> Plan:
     """A copy of the plan whose weights are plain float32 tensors on the CPU."""
-    return Plan([_frozen(step) for step in plan.steps], dict(plan.sources))
+    return Plan([_frozen(step) for step in plan.steps], dict(plan.sources), plan.params)
 
 
 def _frozen(step: Step) -> Step:

@@ -11,19 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.activations import activate
-from fxemu.engine.batch import boundary, drive, evaluate, look_up, pasts
+from fxemu.activations import activate, look_up
+from fxemu.engine.batch import boundary, drive, evaluate, pasts
 from fxemu.plan import DRY, Layer, Mix, Plan, Term
 
 
-def unrolled(plan: Plan, signals: dict[int, Tensor], dry: Tensor, history: Tensor, steps: int) -> Tensor:
-    """A free run of K steps after dry and wet history (B, 1, H), given all feed-forward signals: (B, 1, K)."""
+def unrolled(plan: Plan, signals: dict[int, Tensor], dry: Tensor, history: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """A free run of K steps after dry and wet history (B, 1, H), given all feed-forward signals.
+
+    Returns:
+        the prediction (B, 1, K), and the parameters that it was decoded from (B, P, K).
+    """
     if plan.hidden_states():
         with torch.no_grad():
             past = _forced(plan, dry, history)
     else:
         past = {value: list(x.unbind(-1)) for value, x in pasts(plan, dry, history).items()}
-    return torch.stack(_run(plan, signals, past, steps, None)[plan.last][-steps:], dim=-1)
+    tape = _run(plan, signals, past, steps, None)
+    heard, params = (torch.stack(tape[value][-steps:], dim=-1) for value in (plan.last, plan.params))
+    return heard, params
 
 
 def _forced(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, list[Tensor]]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 
 class WeightedSum(nn.Module):
-    """The sum of `weight * loss(prediction, target)` over its terms.
+    """The sum of `weight * loss` over its terms; see `evaluate_loss`.
 
     Args:
         terms: by name, each a mapping of `weight` (0 leaves the term out, else above 0) and `loss` (a module).
@@ -25,6 +25,3 @@ class WeightedSum(nn.Module):
         if not self.weights:
             raise ValueError("loss.terms: every weight is 0; at least one must be above 0")
         self.losses = nn.ModuleDict({name: terms[name]["loss"] for name in self.weights})
-
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return sum(weight * self.losses[name](prediction, target) for name, weight in self.weights.items())

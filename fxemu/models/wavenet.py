@@ -26,7 +26,8 @@ class WaveNet(Predictor):
     Args:
         channels: feature channels a sample (C), set by the input representation.
         params: parameters of the next sample (P), set by the output representation.
-        widths: units of each array of layers, at least 1 each.
+        width: units of the first array of layers, at least 1; each array after it is half as wide.
+        arrays: how many, at least 1.
         kernel: taps of each convolution, at least 2.
         dilations: of the layers of every array, each at least 1.
         activation: tanh, relu, sigmoid or softsign.
@@ -38,7 +39,8 @@ class WaveNet(Predictor):
         self,
         channels: int,
         params: int,
-        widths: Sequence[int] = (8, 4),
+        width: int = 8,
+        arrays: int = 2,
         kernel: int = 3,
         dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
         activation: str = "tanh",
@@ -46,14 +48,15 @@ class WaveNet(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if not widths or min(widths) < 1 or kernel < 2 or not dilations or min(dilations) < 1:
+        if width < 1 or arrays < 1 or kernel < 2 or not dilations or min(dilations) < 1:
             raise ValueError(
-                f"WaveNet: got widths {list(widths)}, kernel {kernel}, dilations {list(dilations)}; widths and "
-                "dilations must be at least 1 each, and kernel at least 2"
+                f"WaveNet: got width {width}, arrays {arrays}, kernel {kernel}, dilations {list(dilations)}; width, "
+                "arrays and each dilation must be at least 1, and kernel at least 2"
             )
+        widths = [max(1, width >> i) for i in range(arrays)]
         self.channels, self.feedback = channels, feedback
         # The fed-back samples lie one further back than the dry ones.
-        self.receptive_field = 1 + len(widths) * (kernel - 1) * sum(dilations) + int(feedback)
+        self.receptive_field = 1 + arrays * (kernel - 1) * sum(dilations) + int(feedback)
         seen = channels * (2 if feedback else 1)
         sizes = zip((seen, *widths), widths, (*widths[1:], params), strict=False)
         kind = hidden_activation(activation)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fxemu.plan import Plan
 
 
-class Representation(ABC):
+class Representation(nn.Module, ABC):
     """Encodes samples into features and decodes predicted parameters into samples, both differentiably."""
 
     channels: int
@@ -25,6 +25,10 @@ class Representation(ABC):
     @abstractmethod
     def decode(self, params: Tensor) -> Tensor:
         """Parameters (B, P, T) to samples (B, 1, T)."""
+
+    @abstractmethod
+    def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
+        """The mean negative log-likelihood of target samples (B, 1, T) under parameters (B, P, T), or its like."""
 
     @abstractmethod
     def plan_encode(self, plan: Plan, samples: int) -> int:

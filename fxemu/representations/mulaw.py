@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fxemu.activations import activate
-from fxemu.plan import Activation, Plan, Term
+from fxemu.plan import Activation, Plan, Product
 from fxemu.representations.base import Representation
 
 
@@ -21,10 +21,8 @@ class MuLaw(Representation):
     params = 1
 
     def __init__(self, mu: float = 255.0) -> None:
-        if not 1 <= mu <= 65535:
-            raise ValueError(f"mu: got {mu}; must be from 1 to 65535")
-        self.compress = Activation("mulaw_compress", float(mu))
-        self.expand = Activation("mulaw_expand", float(mu))
+        super().__init__()
+        self.compress, self.expand = companding(mu)
 
     def encode(self, samples: Tensor) -> Tensor:
         return activate(samples, self.compress)
@@ -32,8 +30,24 @@ class MuLaw(Representation):
     def decode(self, params: Tensor) -> Tensor:
         return activate(params, self.expand)
 
+    def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
+        """Mean squared error in companded space: a Gaussian of fixed width there."""
+        return (params - self.encode(target)).square().mean()
+
     def plan_encode(self, plan: Plan, samples: int) -> int:
-        return plan.add(Term(samples, torch.ones(1, 1, 1)), activation=self.compress)
+        return plan.mix(Product((samples,)), activation=self.compress)
 
     def plan_decode(self, plan: Plan, params: int) -> int:
-        return plan.add(Term(params, torch.ones(1, 1, 1)), activation=self.expand)
+        return plan.mix(Product((params,)), activation=self.expand)
+
+
+def companding(mu: float) -> tuple[Activation, Activation]:
+    """The activations that compress and expand; ValueError if `mu` is out of range."""
+    if not 1 <= mu <= 65535:
+        raise ValueError(f"mu: got {mu}; must be from 1 to 65535")
+    return Activation("mulaw_compress", float(mu)), Activation("mulaw_expand", float(mu))
+
+
+def places(count: int) -> Tensor:
+    """`count` places spread evenly over [-1, 1]."""
+    return torch.linspace(-1, 1, count)

@@ -20,6 +20,10 @@ class Raw(Representation):
     def decode(self, params: Tensor) -> Tensor:
         return params
 
+    def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
+        """Mean squared error: a Gaussian of fixed width."""
+        return (params - target).square().mean()
+
     def plan_encode(self, plan: Plan, samples: int) -> int:
         return samples
 
