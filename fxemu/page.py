@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from fxemu.audio import AudioError, decode, encode_flac
+from fxemu.plots import PLOTS, level_curves
 from fxemu.runs import Run, plain, song_stem
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PLOTS = ("waveform", "spectrograms", "transfer_curve", "error_over_time")
 LARGEST_IMAGE_PIXELS = 8_000_000
 
 
@@ -92,18 +91,11 @@ def make_page(options: list[str], columns: list[Column], tasks: list[Task], song
 
 def _level_chart(task: Task) -> str | None:
     """ESR against input level, a line for each config; None if no run has it."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlabel="input level (dBFS peak)", ylabel="ESR", yscale="log")
-    axes.grid(alpha=0.3)
-    for row in task.rows:
-        if row.typical.levels:
-            axes.plot(*zip(*sorted(row.typical.levels.items()), strict=True), "o-", label=row.label.replace("$", r"\$"))
-    if not axes.lines:
+    curves = {row.label: dict(sorted(row.typical.levels.items())) for row in task.rows if row.typical.levels}
+    if not curves:
         return None
-    axes.legend(fontsize="small")
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
+    level_curves(curves).savefig(data, format="png", dpi=110)
     return _data_url("image/png", data.getvalue())
 
 
