@@ -83,7 +83,10 @@ def tasks(groups: list[Group]) -> list[Task]:
     by_task: dict[tuple, list[Group]] = {}
     for group in groups:
         by_task.setdefault(task_of(group), []).append(group)
-    return [Task(_title(key), [_row(group, members, names) for group in members]) for key, members in by_task.items()]
+    return [
+        Task(_title(key), [_row(number, group, members, names) for number, group in enumerate(members, start=1)])
+        for key, members in by_task.items()
+    ]
 
 
 def _title(task: tuple) -> str:
@@ -93,14 +96,14 @@ def _title(task: tuple) -> str:
     return f"{name}{f' ({arguments})' if arguments else ''}, {len(songs)} test songs at {sample_rate} Hz"
 
 
-def _row(group: Group, rivals: list[Group], names: list[str]) -> Row:
+def _row(number: int, group: Group, rivals: list[Group], names: list[str]) -> Row:
     spreads = {}
     for column in SCORES:
         values = group.values(column.score)
         if values:
             spreads[column.score] = (statistics.median(values), min(values), max(values))
     best = {column.score for column in SCORES if _is_best(column, group, rivals)}
-    return Row({name: group.options.get(name, "") for name in names}, group.runs, group.typical, spreads, best)
+    return Row(number, {name: group.options.get(name, "") for name in names}, group.runs, group.typical, spreads, best)
 
 
 def _is_best(column: Column, group: Group, rivals: list[Group]) -> bool:

@@ -103,7 +103,7 @@ class SongData(pl.LightningDataModule):
         self.samples = segment_samples(context + 1, segment)
         self.batch_size, self.batches_per_epoch = batch_size, batches_per_epoch
         self.shares, self.split_seed, self.seed = (val_share, test_share), split_seed, seed
-        self.gain_db: tuple[float, float] = tuple(gain_db)
+        self.gain_db: tuple[float, float] = tuple(map(float, gain_db))
         self.gains: DrawnGains | None = None
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}

@@ -20,7 +20,7 @@ from fxemu.effects import Effect
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
 from fxemu.levels import LISTENED_DB, at_levels
-from fxemu.plots import PLOTS, first_layer, level_curve
+from fxemu.plots import PLOTS, first_layer, level_curves
 from fxemu.rollout import ClosedLoop
 from fxemu.runs import song_stem
 from fxemu.stability import stability
@@ -133,7 +133,7 @@ def _levels(
 ) -> list[dict[str, float]]:
     """Scores by input level, with their plot, and the sound of a quiet input."""
     scores, sounds = at_levels(loop, test, effect, sample_rate)
-    figure = level_curve([score["level_db"] for score in scores], [score["esr"] for score in scores])
+    figure = level_curves({"model": {score["level_db"]: score["esr"] for score in scores}})
     figure.savefig(folder / "plots" / "levels.png", dpi=110)
     writer.add_figure("levels/esr", figure)
     for pair, prediction in sounds:

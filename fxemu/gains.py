@@ -17,9 +17,13 @@ SECONDS_PER_EPOCH = 120.0
 
 def check_gains(gain_db: Sequence[float]) -> None:
     """ValueError unless `gain_db` is a lowest and a highest gain, -80 to 0 dB."""
-    if len(gain_db) != 2 or not LOWEST_DB <= gain_db[0] <= gain_db[1] <= 0:
+    try:
+        low, high = map(float, gain_db)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not LOWEST_DB <= low <= high <= 0:
         raise ValueError(
-            f"data.gain_db: got {list(gain_db)}; must be the lowest and the highest gain, "
+            f"data.gain_db: got {gain_db}; must be the lowest and the highest gain, "
             f"two numbers from {LOWEST_DB:g} to 0 dB in rising order"
         )
 

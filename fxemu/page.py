@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from fxemu.audio import AudioError, decode, encode_flac
+from fxemu.plots import PLOTS, level_curves
 from fxemu.runs import Run, plain, song_stem
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PLOTS = ("waveform", "spectrograms", "transfer_curve", "error_over_time")
 LARGEST_IMAGE_PIXELS = 8_000_000
+LOWEST_HZ, HIGHEST_HZ = 8000, 192_000
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A config: its differing options, its runs, the one to listen to, (median, lowest, highest) and what is best."""
+    """A config: its number in the task, its differing options, its runs and the one to listen to.
 
+    `spreads` has (median, lowest, highest) of each score, `best` the scores in which no rival is better.
+    """
+
+    number: int
     options: dict[str, str]
     runs: tuple[Run, ...]
     typical: Run
@@ -45,7 +49,7 @@ class Row:
     @property
     def label(self) -> str:
         named = (f"{name.rsplit('.', 1)[-1]} {value}" for name, value in self.options.items() if value)
-        return ", ".join(named) or plain(self.typical.folder.name)
+        return f"{self.number}: {', '.join(named) or plain(self.typical.folder.name)}"
 
 
 @dataclass(frozen=True)
@@ -91,48 +95,40 @@ def make_page(options: list[str], columns: list[Column], tasks: list[Task], song
 
 
 def _level_chart(task: Task) -> str | None:
-    """ESR against input level, a line for each config; None if no run has it."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlabel="input level (dBFS peak)", ylabel="ESR", yscale="log")
-    axes.grid(alpha=0.3)
-    for row in task.rows:
-        if row.typical.levels:
-            axes.plot(*zip(*sorted(row.typical.levels.items()), strict=True), "o-", label=row.label.replace("$", r"\$"))
-    if not axes.lines:
+    """ESR against input level, a line for each config by its number; None if no run has it."""
+    curves = {str(row.number): dict(sorted(row.typical.levels.items())) for row in task.rows if row.typical.levels}
+    if not curves:
         return None
-    axes.legend(fontsize="small")
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
+    level_curves(curves).savefig(data, format="png", dpi=110)
     return _data_url("image/png", data.getvalue())
 
 
 def _players(task: Task, song: str, seconds: float) -> Iterator[Player]:
     """Dry, target and each config's prediction: the same stretch of the song, at the same gain."""
     first = task.rows[0].typical
-    wanted = [("dry", first, "dry"), ("target", first, "target")]
+    wanted = [("target", first, "target"), ("dry", first, "dry")]
     wanted += [(row.label, row.typical, "prediction") for row in task.rows]
-    sounds = [(label, _sound(run, song, kind)) for label, run, kind in wanted]
-    target = sounds[1][1]
-    if target is None:
-        target = next((sound for _, sound in sounds if sound is not None), None)
-    if target is None:
+    sounds = {label: sound for label, run, kind in wanted if (sound := _sound(run, song, kind))}
+    if not sounds:
         return
-    samples, rate = target
+    samples, rate = next(iter(sounds.values()))
     length = int(seconds * rate)
     start = max(0, min(int(samples.abs().argmax()) - length // 2, samples.numel() - length))
-    parts = [(label, None if sound is None else sound[0][start : start + length]) for label, sound in sounds]
-    peak = max(1.0, *(float(part.abs().max()) for _, part in parts if part is not None and part.numel()))
-    for label, part in parts:
-        present = part is not None and part.numel() > 0
-        yield Player(label, _data_url("audio/flac", encode_flac(part / peak, rate)) if present else None)
+    parts = {label: sound[start : start + length] for label, (sound, its_rate) in sounds.items() if its_rate == rate}
+    peak = max(1.0, *(float(part.abs().max()) for part in parts.values() if part.numel()))
+    for label, _, _ in wanted:
+        present = label in parts and parts[label].numel() > 0
+        yield Player(label, _data_url("audio/flac", encode_flac(parts[label] / peak, rate)) if present else None)
 
 
 def _sound(run: Run, song: str, kind: str) -> tuple[Tensor, int] | None:
+    """Samples and their rate in Hz; None if there is no such file, or it is none that a run writes."""
     try:
-        return decode(run.folder / "audio" / f"{song_stem(song)}-{kind}.wav")
+        samples, rate = decode(run.folder / "audio" / f"{song_stem(song)}-{kind}.wav")
     except AudioError:
         return None
+    return (samples, rate) if LOWEST_HZ <= rate <= HIGHEST_HZ else None
 
 
 def _plots(run: Run, songs: int) -> Iterator[tuple[str, str]]:
@@ -152,7 +148,7 @@ def _picture(path: Path) -> str | None:
                 return None
             data = io.BytesIO()
             image.convert("RGB").save(data, "WEBP", quality=80)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return _data_url("image/webp", data.getvalue())
 

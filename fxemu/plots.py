@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from matplotlib.figure import Figure
@@ -12,6 +12,7 @@ from fxemu.plan import DRY, WET, Layer, Plan
 
 FLOOR_DB = -100.0
 WINDOW_TAPS, SHOWN_UNITS = 8, 8
+ESR_FLOOR = 1e-12  # a perfect score has no place on a logarithmic axis
 
 
 def waveform(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) -> Figure:
@@ -74,11 +75,13 @@ PLOTS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Figure]] = {
 }
 
 
-def level_curve(levels_db: list[float], esr: list[float]) -> Figure:
-    """Free-run ESR against the level of the input."""
+def level_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
+    """Free-run ESR against the input's level in dBFS, a line for each name; what is below ESR_FLOOR is drawn there."""
     figure, axes = _figure("input level (dBFS peak)", "ESR")
-    axes.semilogy(levels_db, esr, "o-", color="tab:red")
-    axes.set_xticks(levels_db)
+    for name, curve in curves.items():
+        esr = [max(curve[level], ESR_FLOOR) for level in curve]
+        axes.semilogy(list(curve), esr, "o-", label=name.replace("$", r"\$"))
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -138,7 +138,14 @@ def _flat(config: dict[Any, Any], prefix: str = "") -> Iterable[tuple[str, str]]
         elif isinstance(value, dict):
             yield from _flat(value, f"{name}.")
         else:
-            yield name, plain(value)
+            yield name, plain(_same_number(value))
+
+
+def _same_number(value: Any) -> Any:
+    """5 for 5.0, in lists too: the same option however it was written."""
+    if isinstance(value, list):
+        return [_same_number(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_number(value: Any) -> bool:

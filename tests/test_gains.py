@@ -59,7 +59,7 @@ def test_no_range_means_no_work():
     assert all(song is full for song, full in zip(gains.at(5), gains.full, strict=True))
 
 
-@pytest.mark.parametrize("bad", [(0, -10), (-90, 0), (-10, 6), (float("nan"), 0), (-10,)])
+@pytest.mark.parametrize("bad", [(0, -10), (-90, 0), (-10, 6), (float("nan"), 0), (-10,), -10, "loud"])
 def test_a_range_that_is_none_is_refused(bad):
     with pytest.raises(ValueError, match=r"data.gain_db: got .* must be the lowest and the highest gain"):
         drawn(gain_db=bad)

@@ -8,7 +8,7 @@ import fxemu.levels
 from fxemu.data import Pair
 from fxemu.effects import Tanh
 from fxemu.levels import LEVELS_DB, LISTENED_DB, at_levels, loudest
-from fxemu.plots import level_curve
+from fxemu.plots import ESR_FLOOR, level_curves
 
 RATE = 8000
 
@@ -54,7 +54,7 @@ def test_a_compiled_free_run_is_what_is_scored(noise, make_loop):
     assert prediction.shape == pair.dry.shape and not torch.equal(prediction, pair.wet)
 
 
-def test_the_curve_shows_every_level():
-    (axes,) = level_curve([0, -12], [1e-3, 1e-2]).axes
+def test_the_curve_shows_every_level_and_a_perfect_score_too():
+    (axes,) = level_curves({"$a": {0: 1e-3, -12: 1e-2}, "b": {0: 0.0}}).axes
     assert axes.get_yscale() == "log"
-    assert axes.lines[0].get_xydata().tolist() == [[0, 1e-3], [-12, 1e-2]]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 1e-3], [-12, 1e-2]], [[0, ESR_FLOOR]]]

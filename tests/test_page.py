@@ -4,13 +4,17 @@ import base64
 import io
 import re
 import shutil
+import struct
 import time
+import zlib
 from pathlib import Path
 
 import av
 import pytest
+import torch
 from PIL import Image
 
+from fxemu.audio import write_wav
 from fxemu.compare import SCORES, differing_options, group_runs, tasks
 from fxemu.page import make_page
 from fxemu.runs import read_run
@@ -70,6 +74,18 @@ def eventually(target, script: str) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_files_that_no_run_writes_are_left_out(make_run):
+    """A picture of 10 gigapixels, and a sound at a rate that no player knows."""
+    folder = make_run("bomb")
+    (folder / "plots").mkdir()
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (folder / "plots" / "levels.png").write_bytes(png)
+    write_wav(folder / "audio" / "band-a.mp3-prediction.wav", torch.zeros(50), 1_000_000)
+    html = page_of(folder)
+    assert "image/webp" not in html and html.count("audio/flac") == 2 and "no audio in this run" in html
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; apt-get install chromium")

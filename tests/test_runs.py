@@ -11,10 +11,15 @@ def test_a_run_is_its_flat_options_and_its_numbers(make_run):
     levels = [{"level_db": -48, "esr": 0.3}]
     folder = make_run("a", {"model.width": 8, "training.stages": [{"share": 1.0}]}, levels=levels, mrstft=1.5)
     run = read_run(folder)
-    assert run.options["effect"] == "Tanh" and run.options["effect.gain"] == "5.0"
+    assert run.options["effect"] == "Tanh" and run.options["effect.gain"] == "5"
     assert run.options["model.width"] == "8" and run.options["training.stages"] == '[{"share": 1.0}]'
     assert run.scores["esr"] == 0.1 and run.scores["mrstft"] == 1.5 and run.scores["parameters"] == 99
     assert run.levels == {-48: 0.3} and run.songs == {"band/a.mp3": 0.1}
+
+
+def test_the_same_number_written_otherwise_is_the_same_option(make_run):
+    first, second = (read_run(make_run(n, {"data.gain_db": [v, 0], "x": v})) for n, v in (("a", -30), ("b", -30.0)))
+    assert first.options == second.options and first.options["data.gain_db"] == "[-30, 0]"
 
 
 def test_a_score_that_is_not_a_number_is_worse_than_any(make_run):
