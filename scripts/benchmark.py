@@ -2,6 +2,7 @@
 
 Tables:
   spine   trains the rows of "What it reaches" on the songs in examples/ and prints them as Markdown (30 minutes)
+  effects times every effect on one core, as configured and with its nonlinearity at 8 times the rate (1 minute)
   render  times the compiled renderer against the same loop in C, where there is a compiler (1 minute)
 """
 
@@ -20,7 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from fxemu.effects import Effect
 from fxemu.engine.stream import Stream
 from fxemu.models import MLP
 from fxemu.representations import Raw
@@ -110,6 +114,25 @@ def render() -> None:
     print(f"fxemu over C: {theirs / ours:.2f}")
 
 
+def effects() -> None:
+    """Print how many times faster than real time each effect of conf/effect runs on one core, and what it remembers."""
+    torch.set_num_threads(1)
+    print("| effect | x real time | 8x oversampled | memory |")
+    print("|---|---|---|---|")
+    for path in sorted((ROOT / "conf" / "effect").glob("*.yaml")):
+        config = OmegaConf.load(path)
+        effect = instantiate(config)
+        fine = _speed(instantiate(config, oversampling=8)) if "oversampling" in config else ""
+        memory = "the whole song" if effect.memory_s is None else f"{effect.memory_s:.3f} s"
+        print(f"| {path.stem} | {_speed(effect)} | {fine} | {memory} |")
+
+
+def _speed(effect: Effect, seconds: int = 20) -> str:
+    dry = torch.rand(seconds * SAMPLE_RATE, generator=torch.Generator().manual_seed(0)) - 0.5
+    effect(dry, SAMPLE_RATE)
+    return f"{seconds / _fastest(lambda: effect(dry, SAMPLE_RATE), times=3):.0f}"
+
+
 def _fastest(run, times: int = 5) -> float:
     best = float("inf")
     for _ in range(times):
@@ -147,13 +170,15 @@ def _build(model: MLP):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("spine", "render"))
+    parser.add_argument("table", choices=("spine", "effects", "render"))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once (spine)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each (spine)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.table == "spine":
         spine(options.jobs, options.threads, options.seed)
+    elif options.table == "effects":
+        effects()
     else:
         render()
 

@@ -24,7 +24,7 @@ LAYERS = [
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 TOP = {"train", "cli", "__main__"}
-PURE = {"torch", "torchaudio", "numpy", "fxemu", *sys.stdlib_module_names}
+PURE = {"torch", "torchaudio", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))
 
