@@ -37,6 +37,7 @@ VARIANTS = {
     "parametric_eq-cut": ("parametric_eq", {"low_hz": 50, "low_db": -24, "peak_hz": 50, "peak_db": -24}),
     "fuzz-loud": ("fuzz", {"drive_db": 80}),
     "tube-loud": ("tube", {"drive_db": 60, "sag": 0.9, "sag_ms": 5}),
+    "bandpass-high": ("bandpass", {"center_hz": 3800, "q": 50}),
     "resonant_lowpass-sharp": ("resonant_lowpass", {"cutoff_hz": 50, "q": 50}),
 } | {f"{name}-oversampled": (name, {"oversampling": 8}) for name in OVERSAMPLED}
 each_option = pytest.mark.parametrize("name", CONFIGS)
@@ -63,13 +64,14 @@ def test_wet_is_like_dry(name: str, sample_rate: int) -> None:
 
 
 @each_effect
-def test_a_middle_is_as_in_the_whole_song(name: str) -> None:
+@pytest.mark.parametrize("sample_rate", [8000, 44_100])
+def test_a_middle_is_as_in_the_whole_song(name: str, sample_rate: int) -> None:
     effect = make(name)
-    memory, start = math.ceil((effect.memory_s or 0) * RATE), 20_000
+    memory, start = math.ceil((effect.memory_s or 0) * sample_rate), 20_000
     dry = music(memory + start + 10_000)
-    whole = effect(dry, RATE)[memory + start :]
+    whole = effect(dry, sample_rate)[memory + start :]
     first = 0 if effect.memory_s is None else start
-    middle = effect(dry[first:], RATE, start=first)[memory + start - first :]
+    middle = effect(dry[first:], sample_rate, start=first)[memory + start - first :]
     assert (middle - whole).square().mean() <= 1e-8 * whole.square().mean()
 
 
@@ -141,15 +143,15 @@ def test_the_option_file_holds_the_constructors_arguments_and_defaults(name: str
 def test_200_steps_of_training_render_finite_audio(name: str) -> None:
     """A tiny predictor learns the effect through its own output: the error falls, and the free run stays finite."""
     torch.manual_seed(0)
-    loop = ClosedLoop(MLP(1, 1, context_window=16, feedback_window=8, layers=1, width=8), Raw(), Raw())
+    loop = ClosedLoop(MLP(1, 1, context_window=16, feedback_window=8, layers=1, width=8, dry_skip=0), Raw(), Raw())
     dry = 0.5 * music(2 * RATE)
     wet = make(name)(dry, RATE)
     optimizer = torch.optim.Adam(loop.parameters(), lr=3e-3)
     losses = []
     for starts in torch.randint(RATE, (200, 16), generator=torch.Generator().manual_seed(0)):
-        segments = starts[:, None] + torch.arange(loop.warm_up + 5)
+        segments = starts[:, None] + torch.arange(loop.warm_up + 3)
         x, y = dry[segments][:, None], wet[segments][:, None]
-        loss = nn.functional.mse_loss(rollout(loop, x, y[..., :-4]), y[..., -4:])
+        loss = nn.functional.mse_loss(rollout(loop, x, y[..., :-2]), y[..., -2:])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -3,6 +3,8 @@ compressor design", 2012)."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 import torch
 from numba import njit
@@ -108,7 +110,33 @@ class Limiter(Effect):
         return _amplified(dry, self.gain_db - reduction_db)
 
 
-class Expander(Effect):
+class DownwardEffect(Effect):
+    """What expander and gate share: a gain below 0 dB for levels below a threshold, which opens, holds and closes."""
+
+    def __init__(
+        self, threshold_db: float, range_db: float, attack_ms: float, hold_ms: float, release_ms: float
+    ) -> None:
+        check_range("threshold_db", threshold_db, -80, 0, "dB")
+        check_range("range_db", range_db, 0, 80, "dB")
+        check_range("attack_ms", attack_ms, 0.1, 200, "ms")
+        check_range("hold_ms", hold_ms, 1, 500, "ms")
+        check_range("release_ms", release_ms, 5, 2000, "ms")
+        self.threshold_db, self.range_db = threshold_db, range_db
+        self.attack_s, self.hold_s, self.release_s = attack_ms / 1000, hold_ms / 1000, release_ms / 1000
+        self.memory_s = SETTLED * (self.attack_s + self.release_s) + self.hold_s
+
+    @abstractmethod
+    def gain_db(self, level_db: NDArray) -> NDArray:
+        """The static curve: gain in dB, 0 to -range_db, for a level in dB."""
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        size = max(1, round(self.hold_s * sample_rate))
+        held_db = maximum_filter1d(level_db(dry), size, origin=(size - 1) // 2, mode="nearest")
+        attack, release = (coefficient(time_s, sample_rate) for time_s in (self.attack_s, self.release_s))
+        return _amplified(dry, follow_peaks(self.gain_db(held_db), attack, release, -self.range_db))
+
+
+class Expander(DownwardEffect):
     """Below the threshold the level falls by `ratio` dB for each dB of dry, down to a floor.
 
     Args:
@@ -129,32 +157,15 @@ class Expander(Effect):
         hold_ms: float = 10.0,
         release_ms: float = 100.0,
     ) -> None:
+        super().__init__(threshold_db, range_db, attack_ms, hold_ms, release_ms)
         check_range("ratio", ratio, 1, 20)
         self.ratio = ratio
-        self._set(threshold_db, range_db, attack_ms, hold_ms, release_ms)
-
-    def _set(self, threshold_db: float, range_db: float, attack_ms: float, hold_ms: float, release_ms: float) -> None:
-        check_range("threshold_db", threshold_db, -80, 0, "dB")
-        check_range("range_db", range_db, 0, 80, "dB")
-        check_range("attack_ms", attack_ms, 0.1, 200, "ms")
-        check_range("hold_ms", hold_ms, 1, 500, "ms")
-        check_range("release_ms", release_ms, 5, 2000, "ms")
-        self.threshold_db, self.range_db = threshold_db, range_db
-        self.attack_s, self.hold_s, self.release_s = attack_ms / 1000, hold_ms / 1000, release_ms / 1000
-        self.memory_s = SETTLED * (self.attack_s + self.release_s) + self.hold_s
 
     def gain_db(self, level_db: NDArray) -> NDArray:
-        """The static curve: gain in dB, 0 to -range_db, for a level in dB."""
         return np.maximum((self.ratio - 1) * np.minimum(level_db - self.threshold_db, 0.0), -self.range_db)
 
-    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        size = max(1, round(self.hold_s * sample_rate))
-        held_db = maximum_filter1d(level_db(dry), size, origin=(size - 1) // 2, mode="nearest")
-        attack, release = (coefficient(time_s, sample_rate) for time_s in (self.attack_s, self.release_s))
-        return _amplified(dry, follow_peaks(self.gain_db(held_db), attack, release, -self.range_db))
 
-
-class Gate(Expander):
+class Gate(DownwardEffect):
     """Closed below the threshold, open above: what is left of the quiet is `range_db` down.
 
     Args:
@@ -173,7 +184,7 @@ class Gate(Expander):
         hold_ms: float = 20.0,
         release_ms: float = 100.0,
     ) -> None:
-        self._set(threshold_db, range_db, attack_ms, hold_ms, release_ms)
+        super().__init__(threshold_db, range_db, attack_ms, hold_ms, release_ms)
 
     def gain_db(self, level_db: NDArray) -> NDArray:
         return np.where(level_db < self.threshold_db, -self.range_db, 0.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.effects.base import Effect, check_choice, check_range
-from fxemu.effects.filters import below_nyquist
+from fxemu.effects.filters import extreme_rates, in_reach
 from fxemu.effects.modulation import oscillator
 
 
@@ -23,7 +23,7 @@ class Phaser(Effect):
     Args:
         rate_hz: 0.05 to 20 Hz.
         low_hz: lowest corner, 50 to 2000 Hz.
-        high_hz: highest corner, low_hz to 10000 Hz, and below half the sample rate.
+        high_hz: highest corner, low_hz to 10000 Hz, and at most 0.48 of the sample rate.
         stages: 2, 4, 6, 8, 10 or 12; each two make a notch.
         feedback: -0.9 to 0.9.
         mix: 0 (dry) to 1 (all-passes alone).
@@ -46,16 +46,28 @@ class Phaser(Effect):
         check_range("mix", mix, 0, 1)
         self.rate_hz, self.low_hz, self.high_hz = rate_hz, low_hz, high_hz
         self.stages, self.feedback, self.mix = stages, feedback, mix
-        # One pass takes stages / (pi low_hz) at most; the feedback is 1e-5 after `passes` of them.
-        passes = math.log(1e-5) / math.log(max(abs(feedback), 0.01))
-        self.memory_s = (4 + passes) * stages / (math.pi * low_hz)
+        corners = [(hz, rate) for hz in (low_hz, high_hz) for rate in extreme_rates(hz)]
+        self.memory_s = max(loop_memory_s(hz, rate, stages, feedback) for hz, rate in corners)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        below_nyquist(self.high_hz, sample_rate)
+        in_reach(self.high_hz, sample_rate)
         sweep = (1 + oscillator("sine", self.rate_hz, dry.numel(), sample_rate, start).numpy()) / 2
         warped = np.tan(math.pi / sample_rate * self.low_hz * (self.high_hz / self.low_hz) ** sweep)
         shifted = allpasses(dry.double().numpy(), (warped - 1) / (warped + 1), self.stages, self.feedback)
         return (1 - self.mix) * dry + self.mix * torch.from_numpy(shifted)
+
+
+def loop_memory_s(corner_hz: float, sample_rate: float, stages: int, feedback: float) -> float:
+    """Seconds in which the loop forgets: 14 time constants of its slowest pole, and 2 for each stage beside it.
+
+    With A an all-pass, the poles are where feedback A^stages = 1, thus where A is one of the roots of 1 / feedback.
+    """
+    warped = math.tan(math.pi * corner_hz / sample_rate)
+    c = (warped - 1) / (warped + 1)
+    turns = (np.arange(stages) + (0.5 if feedback < 0 else 0)) / stages
+    roots = max(abs(feedback), 1e-3) ** (-1 / stages) * np.exp(2j * math.pi * turns)
+    slowest = np.abs((1 - c * roots) / (roots - c)).max()
+    return -(14 + 2 * stages) / (sample_rate * math.log(max(slowest, 1e-3)))
 
 
 @njit(cache=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fxemu.effects.base import Effect, check_range
 from fxemu.effects.envelope import SETTLED, coefficient, follow_peaks
-from fxemu.effects.filters import below_nyquist, resonance_memory_s
+from fxemu.effects.filters import in_reach, section_memory_s
 from fxemu.effects.modulation import oscillator
 
 
@@ -22,7 +22,7 @@ class Wah(Effect):
     Args:
         rate_hz: 0.05 to 20 Hz.
         low_hz: lowest centre, 50 to 2000 Hz.
-        high_hz: highest centre, low_hz to 10000 Hz, and below half the sample rate.
+        high_hz: highest centre, low_hz to 10000 Hz, and at most 0.48 of the sample rate.
         q: centre over bandwidth, 0.5 to 20.
     """
 
@@ -30,7 +30,7 @@ class Wah(Effect):
         check_range("rate_hz", rate_hz, 0.05, 20, "Hz")
         check_band(low_hz, high_hz, q)
         self.rate_hz, self.low_hz, self.high_hz, self.q = rate_hz, low_hz, high_hz, q
-        self.memory_s = resonance_memory_s(low_hz, q)
+        self.memory_s = sweep_memory_s(low_hz, high_hz, q)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         pedal = (1 + oscillator("sine", self.rate_hz, dry.numel(), sample_rate, start).numpy()) / 2
@@ -43,7 +43,7 @@ class AutoWah(Effect):
     Args:
         sensitivity_db: gain of the level that moves the centre; at full scale it is all the way up, 0 to 40 dB.
         low_hz: centre in silence, 50 to 2000 Hz.
-        high_hz: highest centre, low_hz to 10000 Hz, and below half the sample rate.
+        high_hz: highest centre, low_hz to 10000 Hz, and at most 0.48 of the sample rate.
         q: centre over bandwidth, 0.5 to 20.
         attack_ms: of the level, 0.1 to 200 ms.
         release_ms: of the level, 5 to 2000 ms.
@@ -64,7 +64,7 @@ class AutoWah(Effect):
         check_range("release_ms", release_ms, 5, 2000, "ms")
         self.gain, self.low_hz, self.high_hz, self.q = 10 ** (sensitivity_db / 20), low_hz, high_hz, q
         self.attack_s, self.release_s = attack_ms / 1000, release_ms / 1000
-        self.memory_s = 1.5 * SETTLED * (self.attack_s + self.release_s) + resonance_memory_s(low_hz, q)
+        self.memory_s = SETTLED * (self.attack_s + self.release_s) + sweep_memory_s(low_hz, high_hz, q)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         attack, release = (coefficient(time_s, sample_rate) for time_s in (self.attack_s, self.release_s))
@@ -79,9 +79,14 @@ def check_band(low_hz: float, high_hz: float, q: float) -> None:
     check_range("q", q, 0.5, 20)
 
 
+def sweep_memory_s(low_hz: float, high_hz: float, q: float) -> float:
+    """Seconds in which a sweeping band-pass forgets, wherever it dwells."""
+    return max(section_memory_s(frequency_hz, [1, 1 / q, 1]) for frequency_hz in (low_hz, high_hz))
+
+
 def swept(dry: Tensor, pedal: NDArray, low_hz: float, high_hz: float, q: float, sample_rate: int) -> Tensor:
     """dry (samples,) through a band-pass whose centre goes from low_hz (pedal 0) to high_hz (pedal 1)."""
-    below_nyquist(high_hz, sample_rate)
+    in_reach(high_hz, sample_rate)
     center_hz = low_hz * (high_hz / low_hz) ** pedal
     warped = np.tan(math.pi / sample_rate * center_hz)
     return torch.from_numpy(state_variable_bandpass(dry.double().numpy(), warped, 1 / q))
