@@ -130,15 +130,16 @@ def effects() -> None:
 def _speed(effect: Effect, seconds: int = 20) -> str:
     dry = torch.rand(seconds * SAMPLE_RATE, generator=torch.Generator().manual_seed(0)) - 0.5
     effect(dry, SAMPLE_RATE)
-    return f"{seconds / _fastest(lambda: effect(dry, SAMPLE_RATE), times=3):.0f}"
+    # In seconds of the core's own time, so that what else the machine does counts little.
+    return f"{seconds / _fastest(lambda: effect(dry, SAMPLE_RATE), times=3, clock=time.process_time):.0f}"
 
 
-def _fastest(run, times: int = 5) -> float:
+def _fastest(run, times: int = 5, clock=time.perf_counter) -> float:
     best = float("inf")
     for _ in range(times):
-        start = time.perf_counter()
+        start = clock()
         run()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, clock() - start)
     return best
 
 

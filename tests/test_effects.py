@@ -177,6 +177,8 @@ def test_passthrough_is_a_copy() -> None:
         ("tanh", "oversampling", 3, "oversampling: got 3; choose one of 1, 2, 4, 8"),
         ("tremolo", "waveform", "saw", "waveform: got 'saw'; choose one of sine, triangle, square"),
         ("wah", "high_hz", 300, "high_hz: got 300; must be from 350 to 10000 Hz"),
+        ("delay", "delay_ms", "long", "delay_ms: got long; must be from 1 to 2000 ms"),
+        ("chain", "effects", 3, "effects: got 3; must be a list of one effect or more, each with its _target_"),
         ("chain", "effects", [], "effects: got []; must be a list of one effect or more, each with its _target_"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -55,8 +56,8 @@ def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """ValueError unless low <= value <= high (NaN fails too)."""
-    if not low <= value <= high:
+    """ValueError unless value is a number and low <= value <= high (NaN fails too)."""
+    if not (isinstance(value, Real) and low <= value <= high):
         raise ValueError(f"{name}: got {value}; must be from {low:g} to {high:g} {unit}".rstrip())
 
 

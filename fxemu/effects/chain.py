@@ -48,7 +48,6 @@ class Parallel(Effect):
 
 
 def _checked(effects: Sequence[Effect]) -> list[Effect]:
-    effects = list(effects)
-    if not effects or not all(isinstance(effect, Effect) for effect in effects):
+    if not isinstance(effects, Sequence) or not effects or not all(isinstance(effect, Effect) for effect in effects):
         raise ValueError(f"effects: got {effects!r}; must be a list of one effect or more, each with its _target_")
-    return effects
+    return list(effects)
