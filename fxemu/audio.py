@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -78,3 +79,16 @@ def write_wav(path: str | os.PathLike[str], samples: Tensor, sample_rate: int) -
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
     os.replace(temporary, path)
+
+
+def encode_flac(samples: Tensor, sample_rate: int) -> bytes:
+    """Mono samples (samples,), cut off at +-1, as a 16-bit FLAC file, which every browser plays."""
+    data = (samples.clamp(-1, 1) * 32767).round().to(torch.int16).numpy()[None]
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=sample_rate, layout="mono", format="s16")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(data), format="s16", layout="mono")
+        frame.sample_rate = sample_rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return memory.getvalue()

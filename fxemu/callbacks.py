@@ -31,7 +31,7 @@ class StopOnInterrupt(pl.Callback):
 
 
 class PrintProgress(pl.Callback):
-    """A line after each validation: step, share done, loss and free-run error."""
+    """A line after each validation: step, share done, loss and free-run error; another if the polarity is wrong."""
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         scores = trainer.callback_metrics
@@ -42,3 +42,5 @@ class PrintProgress(pl.Callback):
             f"free-run ESR {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}",
             flush=True,
         )
+        if scores["val/inverted_esr"] < scores["val/esr"]:
+            print(f"  POLARITY: the output is upside down; inverted its ESR would be {scores['val/inverted_esr']:.3e}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fxemu.effects import Effect
+from fxemu.gains import DrawnGains, check_gains
 from fxemu.library import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
 from fxemu.slices import gather, segment_samples, segment_starts
 
@@ -65,7 +67,9 @@ class SongData(pl.LightningDataModule):
         batches_per_epoch: between two validations.
         val_share, test_share: shares of the songs, 0 to 1, together below 1.
         split_seed: decides which songs are held out.
-        seed: decides which songs are picked and where segments are cut.
+        gain_db: lowest and highest gain on training songs before the effect, -80 to 0 dB: each is drawn anew as
+            training goes on (see `gains.py`). Songs to validate and test on stay at 0 dB, a peak of full scale.
+        seed: decides which songs are picked, where segments are cut and which gains are drawn.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class SongData(pl.LightningDataModule):
         val_share: float = 0.15,
         test_share: float = 0.2,
         split_seed: int = 0,
+        gain_db: Sequence[float] = (0.0, 0.0),
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -93,10 +98,13 @@ class SongData(pl.LightningDataModule):
             )
         if min(segment, batch_size, batches_per_epoch) < 1:
             raise ValueError("data.segment, data.batch_size and data.batches_per_epoch must each be at least 1")
+        check_gains(gain_db)
         self.effect, self.library, self.sample_rate, self.file_count = effect, library, sample_rate, file_count
         self.samples = segment_samples(context + 1, segment)
         self.batch_size, self.batches_per_epoch = batch_size, batches_per_epoch
         self.shares, self.split_seed, self.seed = (val_share, test_share), split_seed, seed
+        self.gain_db: tuple[float, float] = tuple(gain_db)
+        self.gains: DrawnGains | None = None
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}
 
@@ -125,8 +133,13 @@ class SongData(pl.LightningDataModule):
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
     def train_dataloader(self) -> DataLoader:
-        dataset = RandomSegments(self.parts["train"], self.samples, self.batch_size, self.batches_per_epoch, self.seed)
-        dataset.epoch = self.trainer.current_epoch if self.trainer else 0
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        if self.gains is None:
+            songs = [(pair.dry, pair.wet) for pair in self.parts["train"]]
+            self.gains = DrawnGains(songs, self.effect, self.sample_rate, self.gain_db, self.seed)
+        pairs = [Pair(pair.name, *song) for pair, song in zip(self.parts["train"], self.gains.at(epoch), strict=True)]
+        dataset = RandomSegments(pairs, self.samples, self.batch_size, self.batches_per_epoch, self.seed)
+        dataset.epoch = epoch
         return DataLoader(dataset, batch_size=None)
 
     def val_dataloader(self) -> DataLoader:

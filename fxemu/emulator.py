@@ -83,6 +83,7 @@ class Emulator(pl.LightningModule):
         predictions = render_many(self.loop, [song.dry for song in songs])
         prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
         self.log("val/esr", metrics.esr(prediction, target), prog_bar=True, batch_size=1)
+        self.log("val/inverted_esr", metrics.inverted_esr(prediction, target), batch_size=1)
         self.log("val/nmae", metrics.nmae(prediction, target), batch_size=1)
         self.log("val/teacher_forced_esr", teacher_forced_esr(self.loop, songs), batch_size=1)
 

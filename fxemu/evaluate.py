@@ -16,21 +16,27 @@ from torch.utils.tensorboard import SummaryWriter
 from fxemu import baselines, metrics
 from fxemu.audio import write_wav
 from fxemu.data import Pair
+from fxemu.effects import Effect
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
-from fxemu.plots import PLOTS
+from fxemu.levels import LISTENED_DB, at_levels
+from fxemu.plots import PLOTS, level_curve
 from fxemu.rollout import ClosedLoop
+from fxemu.runs import song_stem
 
 FIR_TAPS = 256
 
 
-def evaluate(loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate: int, folder: Path) -> dict[str, Any]:
+def evaluate(
+    loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int, folder: Path
+) -> dict[str, Any]:
     """Free-run the test songs from silence; write `audio/`, `plots/` and TensorBoard's copy; return the scores.
 
     Args:
         loop: the trained predictor with its representations.
         train: songs to fit the baselines on.
         test: songs to report on.
+        effect: what is emulated, to make the truth at other input levels.
         sample_rate: of all songs, in Hz.
         folder: the run folder.
 
@@ -41,6 +47,7 @@ def evaluate(loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate:
     with SummaryWriter(str(folder)) as writer:
         for song, prediction in zip(test, predictions, strict=True):
             _publish(song, prediction, sample_rate, folder, writer)
+        levels = _levels(loop, test, effect, sample_rate, folder, writer)
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
     prediction, target = metrics.over_all(pairs)
     songs = [
@@ -52,6 +59,7 @@ def evaluate(loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate:
         "esr_median": statistics.median(song["esr"] for song in songs),
         "esr_worst": max(song["esr"] for song in songs),
         "nmae": metrics.nmae(prediction, target),
+        "inverted_esr": metrics.inverted_esr(prediction, target),
         "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
         "dc": metrics.dc(prediction, target),
         "mrstft": metrics.mrstft(prediction, target),
@@ -59,6 +67,7 @@ def evaluate(loop: ClosedLoop, train: list[Pair], test: list[Pair], sample_rate:
         "divergences": sum(metrics.diverged(p, float(loop.limit)) for p in predictions),
         "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
         "baselines": _baseline_scores(train, test),
+        "levels": levels,
         "songs": songs,
     }
 
@@ -97,7 +106,7 @@ def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str,
 
 def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, writer: SummaryWriter) -> None:
     """Sound and pictures of one song, in files and in TensorBoard."""
-    stem = song.name.replace(os.sep, "-")
+    stem = song_stem(song.name)
     sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
     for kind, samples in sounds.items():
         write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
@@ -107,6 +116,22 @@ def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, wri
         figure = draw(song.dry, song.wet, prediction, sample_rate)
         figure.savefig(folder / "plots" / f"{stem}-{name}.png", dpi=110)
         writer.add_figure(f"{stem}/{name}", figure)
+
+
+def _levels(
+    loop: ClosedLoop, test: list[Pair], effect: Effect, sample_rate: int, folder: Path, writer: SummaryWriter
+) -> list[dict[str, float]]:
+    """Scores by input level, with their plot, and the sound of a quiet input."""
+    scores, sounds = at_levels(loop, test, effect, sample_rate)
+    figure = level_curve([score["level_db"] for score in scores], [score["esr"] for score in scores])
+    figure.savefig(folder / "plots" / "levels.png", dpi=110)
+    writer.add_figure("levels/esr", figure)
+    for pair, prediction in sounds:
+        stem = f"{song_stem(pair.name)}{LISTENED_DB}dB"
+        for kind, samples in {"dry": pair.dry, "target": pair.wet, "prediction": prediction}.items():
+            write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
+            writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
+    return scores
 
 
 BASELINES = {
@@ -129,6 +154,12 @@ def table(scores: dict[str, Any]) -> str:
         *(line(name, **scores["baselines"][key]) for key, name in BASELINES.items()),
         f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core",
     ]
+    lines += [
+        f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
+        f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
+    ]
+    if scores["inverted_esr"] < scores["esr"]:
+        lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores['inverted_esr']:.2e}")
     if scores["divergences"]:
         lines.append(f"DIVERGED on {scores['divergences']} song(s): the free run ended stuck at its limit")
     return "\n".join(lines)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor
 from torchaudio import functional as AF
 
 EPSILON = 1e-12
-# FFT size, hop and window in samples: auraloss's defaults (Steinmetz & Reiss 2020, after Yamamoto et al. 2020).
-RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 
 
 def esr(prediction: Tensor, target: Tensor) -> float:
@@ -36,16 +35,16 @@ def preemphasis(x: Tensor, coefficient: float = 0.85) -> Tensor:
 
 
 def mrstft(prediction: Tensor, target: Tensor) -> float:
-    """Multi-resolution STFT distance: spectral convergence + mean |log magnitude ratio|, averaged (auraloss)."""
-    return sum(_stft_distance(prediction, target, *r) for r in RESOLUTIONS) / len(RESOLUTIONS)
+    """Multi-resolution STFT distance (Steinmetz & Reiss 2020, after Yamamoto et al. 2020), auraloss's own."""
+    return float(MultiResolutionSTFTLoss()(prediction[None, None], target[None, None]))
 
 
-def _stft_distance(prediction: Tensor, target: Tensor, size: int, hop: int, window: int) -> float:
-    shape = torch.hann_window(window)
-    p, y = (
-        torch.stft(x, size, hop, window, shape, return_complex=True).abs().clamp_min(1e-4) for x in (prediction, target)
-    )
-    return float((y - p).norm() / y.norm() + (y.log() - p.log()).abs().mean())
+def inverted_esr(prediction: Tensor, target: Tensor) -> float:
+    """ESR with the prediction's polarity inverted: where it is below `esr`, a sign is wrong somewhere.
+
+    It is below exactly where the prediction and the target correlate negatively.
+    """
+    return esr(-prediction, target)
 
 
 def diverged(prediction: Tensor, limit: float) -> bool:

@@ -1,12 +1,16 @@
 """What one step of a predictor computes, as plain data: read by the fast engines and by every exporter.
 
-A plan is a list of layers over numbered values. Value `DRY` is the dry sample x[t], value `WET` the wet sample
-y[t-1], and layer i makes value `FIRST + i`; the last layer makes the next wet sample y[t]. A layer is
+A plan is a list of steps over numbered values. Value `DRY` is the dry sample x[t]; a `State` is what some other value
+was one sample ago, and `WET`, the wet sample y[t-1], is the first of them; each other step makes a value of those
+before it, in order. The last value is the next wet sample y[t]. The steps are
 
-    activation(bias + sum over its terms of weight * window of the term's source)
+    Layer    activation(bias + sum over its terms of weight * window of the term's source)
+    Mix      activation(sum over its products of scale * factor [* factor]), element by element
+    Lookup   the row of a table at the place that its source points to
 
-which covers windows over dry or wet, dense layers (one tap), sums, skips and companding. The weights are the live
-parameters, not copies. Shapes: U units, W width of the source, N taps (oldest first).
+which covers windows over dry or wet, dense layers, companding, gates, recurrent cells, dilated convolutions,
+running averages, rotations and embeddings. The weights are the live parameters, not copies.
+Shapes: U units, W width of the source, N taps (oldest first), C rows of a table.
 """
 
 from __future__ import annotations
@@ -21,10 +25,13 @@ DRY, WET, FIRST = 0, 1, 2
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function by name (see `activations.py`), with its one parameter if it has one."""
+    """A function by name (see `activations.py`), with its one parameter if it has one."""
 
     kind: str = "identity"
     parameter: float = 0.0
+
+
+IDENTITY = Activation()
 
 
 @dataclass(frozen=True)
@@ -47,62 +54,166 @@ class Layer:
 
     terms: tuple[Term, ...]
     bias: Tensor | None = None
-    activation: Activation = Activation()
+    activation: Activation = IDENTITY
 
     @property
     def units(self) -> int:
         return self.terms[0].weight.shape[0]
 
+    def spans(self) -> dict[int, int]:
+        """The values read, each with how many samples back."""
+        spans: dict[int, int] = {}
+        for term in self.terms:
+            spans[term.source] = max(term.span, spans.get(term.source, 0))
+        return spans
+
+    def multiply_adds(self) -> int:
+        return sum(term.weight.numel() for term in self.terms)
+
+
+@dataclass(frozen=True)
+class Product:
+    """`scale` (a number, or (U,) for one a unit) times one or two values."""
+
+    factors: tuple[int, ...]
+    scale: float | Tensor = 1.0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """activation(sum of products) of values that are all `units` wide."""
+
+    products: tuple[Product, ...]
+    units: int
+    activation: Activation = IDENTITY
+
+    def spans(self) -> dict[int, int]:
+        return {factor: 0 for product in self.products for factor in product.factors}
+
+    def multiply_adds(self) -> int:
+        return self.units * len(self.products)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Rows of `table` (C, U) spread evenly over [-1, 1], read at `source` (one unit wide, held in that range).
+
+    `nearest` takes the nearest row, else the two around it are interpolated. The gradient to the source is the
+    interpolation's either way (a straight-through estimate where the row is the nearest).
+    """
+
+    source: int
+    table: Tensor
+    nearest: bool = False
+    activation: Activation = IDENTITY
+
+    @property
+    def units(self) -> int:
+        return self.table.shape[1]
+
+    def spans(self) -> dict[int, int]:
+        return {self.source: 0}
+
+    def multiply_adds(self) -> int:
+        return self.units
+
+
+@dataclass(frozen=True)
+class State:
+    """What another value (see `Plan.close`) was one sample ago; zero before the first."""
+
+    units: int
+
+    def spans(self) -> dict[int, int]:
+        return {}
+
+    def multiply_adds(self) -> int:
+        return 0
+
+
+Step = Layer | Mix | Lookup | State
+
 
 @dataclass
 class Plan:
-    """The layers of one step, in the order in which they are computed."""
+    """The steps of one sample, in the order in which they are computed."""
 
-    layers: list[Layer] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    sources: dict[int, int] = field(default_factory=dict)
+    """For each state, WET included, the value that it remembers."""
 
-    def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = Activation()) -> int:
+    def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = IDENTITY) -> int:
         """Append a layer and return the number of the value that it makes."""
-        self.layers.append(Layer(terms, bias, activation))
+        return self._append(Layer(terms, bias, activation))
+
+    def mix(self, *products: Product, activation: Activation = IDENTITY) -> int:
+        """Append a mix and return the number of its value."""
+        return self._append(Mix(products, self.width(products[0].factors[0]), activation))
+
+    def lookup(self, source: int, table: Tensor, nearest: bool = False) -> int:
+        """Append a lookup and return the number of its value."""
+        return self._append(Lookup(source, table, nearest))
+
+    def state(self, units: int) -> int:
+        """Append a state, to be closed when the value that it remembers exists, and return its number."""
+        return self._append(State(units))
+
+    def close(self, state: int, source: int) -> None:
+        """From now on `state` is what `source` was one sample ago."""
+        self.sources[state] = source
+
+    def _append(self, step: Step) -> int:
+        self.steps.append(step)
         return self.last
 
     @property
     def last(self) -> int:
         """The number of the last value, which is y[t]."""
-        return FIRST + len(self.layers) - 1
+        return FIRST + len(self.steps) - 1
 
-    def values(self) -> Iterator[tuple[int, Layer]]:
-        """(value number, layer) in order of computation."""
-        return enumerate(self.layers, start=FIRST)
+    def step(self, value: int) -> Step:
+        return self.steps[value - FIRST]
+
+    def values(self) -> Iterator[tuple[int, Step]]:
+        """(value number, step) in order of computation."""
+        return enumerate(self.steps, start=FIRST)
 
     def width(self, value: int) -> int:
-        return 1 if value < FIRST else self.layers[value - FIRST].units
+        return 1 if value < FIRST else self.step(value).units
+
+    def hidden_states(self) -> list[int]:
+        """The states beside WET."""
+        return [value for value, step in self.values() if isinstance(step, State)]
 
     def looping(self) -> list[int]:
-        """The values that hear the feedback, in order of computation."""
+        """The values that must be computed sample after sample, in order: those that depend on a state."""
         early = self.feedforward()
-        return [value for value, _ in self.values() if value not in early]
+        return [value for value, step in self.values() if value not in early and not isinstance(step, State)]
 
     def looping_terms(self, value: int) -> list[Term]:
         """The terms of a looping layer that come from inside the loop."""
         early = self.feedforward()
-        return [term for term in self.layers[value - FIRST].terms if term.source not in early]
+        return [term for term in self.step(value).terms if term.source not in early]
 
     def feedforward(self) -> set[int]:
-        """The values that depend on dry samples alone, and so need not wait for the feedback."""
+        """The values that depend on dry samples alone, and so can be had for all times at once."""
         known = {DRY}
-        for value, layer in self.values():
-            if all(term.source in known for term in layer.terms):
+        for value, step in self.values():
+            if not isinstance(step, State) and known.issuperset(step.spans()):
                 known.add(value)
         return known
 
     def histories(self) -> dict[int, int]:
-        """For each value, how many samples of its past the layers after it look back to."""
-        spans = dict.fromkeys(range(FIRST + len(self.layers)), 0)
-        for layer in self.layers:
-            for term in layer.terms:
-                spans[term.source] = max(spans[term.source], term.span)
+        """For each value, how many samples of its past are read: by later steps, or as a state."""
+        spans = dict.fromkeys(range(FIRST + len(self.steps)), 0)
+        for step in self.steps:
+            for source, span in step.spans().items():
+                remembered = self.sources.get(source)
+                spans[source] = max(spans[source], span)
+                if remembered is not None:
+                    spans[remembered] = max(spans[remembered], span + 1)
         return spans
 
     def multiply_adds(self) -> int:
         """Multiplications and additions, as pairs, for one sample."""
-        return sum(term.weight.numel() for layer in self.layers for term in layer.terms)
+        return sum(step.multiply_adds() for step in self.steps)

@@ -71,6 +71,14 @@ PLOTS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Figure]] = {
 }
 
 
+def level_curve(levels_db: list[float], esr: list[float]) -> Figure:
+    """Free-run ESR against the level of the input."""
+    figure, axes = _figure("input level (dBFS peak)", "ESR")
+    axes.semilogy(levels_db, esr, "o-", color="tab:red")
+    axes.set_xticks(levels_db)
+    return figure
+
+
 def _figure(x: str, y: str):
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()

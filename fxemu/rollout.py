@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from fxemu.models.base import Predictor
-from fxemu.plan import DRY, WET, Plan
+from fxemu.plan import DRY, WET, Activation, Plan, Product
 from fxemu.representations.base import Representation
 
 
@@ -37,11 +38,12 @@ class ClosedLoop(nn.Module):
         return self.predictor.receptive_field - 1
 
     def plan(self) -> Plan:
-        """One step from dry x[t] and wet y[t-1] to wet y[t], representations included, `limit` not."""
+        """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included."""
         plan = Plan()
         dry = self.input_repr.plan_encode(plan, DRY)
         wet = self.input_repr.plan_encode(plan, WET) if self.predictor.feedback else WET
-        self.output_repr.plan_decode(plan, self.predictor.plan(plan, dry, wet))
+        sample = self.output_repr.plan_decode(plan, self.predictor.plan(plan, dry, wet))
+        plan.close(WET, plan.mix(Product((sample,)), activation=Activation("clamp", float(self.limit))))
         return plan
 
     def teacher_forced(self, dry: Tensor, wet: Tensor) -> Tensor:
@@ -61,13 +63,17 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
         history: true wet samples (B, 1, H) that prime the run; None for silence, dry and wet, before a song.
 
     Returns:
-        the prediction (B, 1, K), within +-limit.
+        the prediction (B, 1, K), within +-limit. What a recurrent predictor remembers of the history is taken as
+        given: no gradient flows through it.
     """
     if history is None:
         history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
         dry = torch.cat((history, dry), dim=-1)
     state, previous, predicted = loop.predictor.initial_state(dry.shape[0]), torch.zeros_like(dry[..., 0]), []
+    recurrent = bool(loop.plan().hidden_states())
     for t in range(dry.shape[-1]):
+        if t == history.shape[-1] and recurrent:
+            state = tree_map(torch.Tensor.detach, state)
         features = loop.input_repr.encode(torch.stack((dry[..., t], previous), dim=-1))
         params, state = loop.predictor.step(features[..., 0], features[..., 1], state)
         if t < history.shape[-1]:

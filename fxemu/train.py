@@ -74,7 +74,18 @@ def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
             f"training asks for segments of {schedule.longest()} predictions, data.segment is {config.data.segment}: "
             "raise data.segment or shorten the stages"
         )
+    _check_loss(emulator.loss, schedule)
     return loop, data, emulator
+
+
+def _check_loss(loss: torch.nn.Module, schedule: Schedule) -> None:
+    """ConfigError if the loss cannot take a segment of the length that some stage asks for."""
+    for stage in schedule.stages:
+        silence = torch.zeros(1, 1, stage.length)
+        try:
+            loss(silence, silence)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def _only_ours(node: Any) -> None:
@@ -112,7 +123,7 @@ def run(config: DictConfig, folder: Path) -> float:
     seconds = time.perf_counter() - start
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
-    scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.sample_rate, folder)
+    scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder)
     write_json(
         folder / "metrics.json",
         {
@@ -133,14 +144,16 @@ def run(config: DictConfig, folder: Path) -> float:
 def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, resume: Path | None) -> Path:
     """Train; return where the best checkpoint is, if a validation was reached."""
     logger = TensorBoardLogger(folder, name="", version="")
-    checkpoints = ModelCheckpoint(
-        folder / "checkpoints", "best", monitor="val/esr", save_last=True, enable_version_counter=False
+    # Two of them: save_last=True would write last.ckpt only when best.ckpt is written.
+    best, last = (
+        ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
+        for name, monitor in (("best", "val/esr"), ("last", None))
     )
     trainer = pl.Trainer(
         **config.trainer,
         max_steps=emulator.schedule.steps,
         logger=logger,
-        callbacks=[checkpoints, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+        callbacks=[best, last, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
         default_root_dir=folder,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxemu.audio import SUFFIXES, AudioError, decode, peak_normalize, write_wav
+from fxemu.audio import SUFFIXES, AudioError, decode, encode_flac, peak_normalize, write_wav
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SONGS = sorted(path for path in EXAMPLES.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -147,3 +147,10 @@ def test_peak_normalize() -> None:
     for silence in (torch.zeros(10), torch.zeros(0)):
         with pytest.raises(ValueError, match="silent"):
             peak_normalize(silence)
+
+
+def test_flac_keeps_samples_to_sixteen_bits(tmp_path):
+    samples = torch.tensor([0.0, 1.0, -1.0, 0.5, 1.5] * 2000)
+    (tmp_path / "a.flac").write_bytes(encode_flac(samples, 44_100))
+    decoded, rate = decode(tmp_path / "a.flac")
+    assert rate == 44_100 and torch.allclose(decoded, samples.clamp(-1, 1), atol=1 / 30_000)

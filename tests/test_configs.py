@@ -31,7 +31,7 @@ def test_every_option_file_says_what_it_is(group, option):
 
 
 def assert_builds_and_runs(*overrides):
-    loop, data, _ = build(composed(*overrides, "model.context_window=32", "debug=fast"))
+    loop, data, _ = build(composed(*overrides, "debug=fast"))
     dry = torch.randn(1024, generator=torch.Generator().manual_seed(0)) * 0.3
     wet = data.effect(dry, 44_100)
     predicted = rollout(loop, dry[None, None], wet[None, None, :512])
@@ -73,7 +73,7 @@ def test_every_class_has_an_option_and_the_reverse(group, package):
     files = [OmegaConf.load(path) for path in (CONF / group).glob("*.yaml")]
     named = {file._target_.rsplit(".", 1)[1] for file in files}
     base = {"effect": "Effect", "representation": "Representation", "model": "Predictor", "loss": None}[group]
-    public = {"ESR", "MuLawMSE"} if group == "loss" else set(package.__all__) - {base, "EffectError"}
+    public = set(package.__all__) - {base, "EffectError"}
     assert named == public
 
 
@@ -90,6 +90,8 @@ def test_sides_of_the_representation_are_chosen_separately():
         ("model.feedback_window=999", "feedback_window: got 999"),
         ("effect.drive_db=99", "drive_db: got 99; must be from -20 to 60 dB"),
         ("data.segment=8", "data.segment is 8"),
+        ("data.gain_db=[-30,6]", "data.gain_db: got .* must be"),
+        ("loss.mu=0", "mu: got 0"),
         ("data.sample_rate=1", "data.sample_rate: got 1"),
         ("effect._target_=os.system", "_target_: got 'os.system'"),
         ("model._target_=torch.nn.Linear", "_target_: got 'torch.nn.Linear'"),
@@ -98,3 +100,27 @@ def test_sides_of_the_representation_are_chosen_separately():
 def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
     with pytest.raises(ConfigError, match=message):
         build(composed(override))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["loss=mrstft", "training.stages=[{share: 1.0, length: 32, free: true}]"],
+            "got segments of 32 samples",
+        ),
+        (["loss=log_mel", "loss.mels=1000"], "mels: got 1000, of which"),
+        (["loss=combined", "loss.terms.dc.weight=-1"], r"loss.terms.dc.weight: got -1"),
+        (["loss=preemphasis_esr", "loss.coefficient=1"], "coefficient: got 1"),
+    ],
+)
+def test_a_loss_that_does_not_fit_is_refused_before_any_audio_is_read(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        build(composed(*overrides))
+
+
+def test_a_weight_brings_a_loss_into_the_sum():
+    default, changed = (
+        instantiate(composed("loss=combined", *more).loss) for more in ([], ["loss.terms.log_mel.weight=0.5"])
+    )
+    assert set(changed.losses) - set(default.losses) == {"log_mel"}

@@ -66,6 +66,15 @@ def test_parts_share_no_song_and_wet_is_the_effect_of_dry(tmp_path):
     assert torch.equal(pair.wet, torch.tanh(5 * pair.dry))
 
 
+def test_training_songs_are_drawn_at_gains_and_the_others_stay_at_full_scale(tmp_path):
+    data = SongData(Tanh(), 7, library(tmp_path), 8000, segment=16, batches_per_epoch=1, gain_db=(-40, -20))
+    data.setup()
+    (dry, wet) = next(iter(data.train_dataloader()))
+    assert float(dry.abs().max()) <= 0.1 and torch.allclose(wet, torch.tanh(5 * dry))
+    assert all(float(pair.dry.abs().max()) == 1 for part in ("val", "test") for pair in data.parts[part])
+    assert data.wet_peak() == pytest.approx(1.0, abs=1e-3)
+
+
 def test_a_corrupt_and_a_short_song_are_skipped_and_named(tmp_path):
     library(tmp_path, (1, 1, 1, 0.001))
     (tmp_path / "broken.mp3").write_bytes(b"not music")

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
 
-from fxemu.engine.batch import FFT_SAMPLES, FFT_TAPS, evaluate
+from fxemu.engine.batch import FFT_SAMPLES, FFT_TAPS, boundary, evaluate
 from fxemu.engine.rollout import rollout
 from fxemu.engine.stream import BLOCK, Stream, render, render_many
+from fxemu.engine.unrolled import unrolled
 from fxemu.plan import DRY, Plan, Term
 from fxemu.rollout import ClosedLoop, free_run
 
@@ -28,6 +29,14 @@ CASES = {
     "one layer, no skip, relu": {"layers": 1, "dry_skip": 0, "activation": "relu"},
     "sigmoid": {"activation": "sigmoid", "embedding": 2},
     "softsign": {"activation": "softsign", "embedding": 2},
+    "lstm": {"model": "lstm"},
+    "lstm, mulaw": {"model": "lstm", "inputs": "mulaw", "outputs": "mulaw"},
+    "lstm, no feedback": {"model": "lstm", "feedback": False},
+    "gru": {"model": "gru", "dry_skip": False},
+    "gru, no feedback, mulaw": {"model": "gru", "feedback": False, "inputs": "mulaw"},
+    "wavenet": {"model": "wavenet"},
+    "wavenet, gated, mulaw": {"model": "wavenet", "gated": True, "inputs": "mulaw", "outputs": "mulaw"},
+    "wavenet, no feedback": {"model": "wavenet", "feedback": False},
     "at the limit": {"limit": 0.3, "loop_gain": 2.0},
     "at the limit, mulaw": {"inputs": "mulaw", "outputs": "mulaw", "limit": 0.02},
 }
@@ -61,6 +70,52 @@ def test_rollout_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict
     for name, gradient in expected_gradients.items():
         assert gradient.norm() > 0, name
         assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+@each_case
+def test_unrolled_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict[str, object]) -> None:
+    """The rollout for other devices than the CPU, on the CPU."""
+    loop, steps = make_loop(**case), 20
+    history = noise(3, 1, loop.warm_up + 3, seed=1) * loop.limit
+    dry = noise(3, 1, history.shape[-1] + steps)
+
+    def run(loop: ClosedLoop, dry: Tensor, history: Tensor) -> Tensor:
+        plan = loop.plan()
+        signals = evaluate(plan, {DRY: dry}, boundary(plan))
+        if plan.last in signals:
+            return signals[plan.last][..., -steps:]
+        return unrolled(plan, signals, dry[..., :-steps], history, steps)
+
+    expected, expected_gradients = run_and_gradients(free_run, loop, dry, history)
+    wet, gradients = run_and_gradients(run, loop, dry, history)
+    assert torch.allclose(wet, expected, atol=1e-5)
+    for name, gradient in expected_gradients.items():
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("batch", [1, 31, 33, 70])
+def test_any_batch_size(make_loop: MakeLoop, batch: int) -> None:
+    """Streams are grouped into lanes, and the last group is padded."""
+    loop = make_loop()
+    history, dry = noise(batch, 1, loop.warm_up, seed=1), noise(batch, 1, loop.warm_up + 9)
+    expected, expected_gradients = run_and_gradients(free_run, loop, dry, history)
+    wet, gradients = run_and_gradients(rollout, loop, dry, history)
+    assert torch.allclose(wet, expected, atol=1e-5)
+    for name, gradient in expected_gradients.items():
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+def test_threads_change_nothing(make_loop: MakeLoop) -> None:
+    loop = make_loop()
+    history, dry = noise(70, 1, loop.warm_up, seed=1), noise(70, 1, loop.warm_up + 9)
+    alone = run_and_gradients(rollout, loop, dry, history)
+    torch.set_num_threads(2)
+    try:
+        together = run_and_gradients(rollout, loop, dry, history)
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(alone[0], together[0])
+    assert all(torch.allclose(alone[1][name], together[1][name], rtol=1e-5, atol=1e-6) for name in alone[1])
 
 
 @pytest.mark.parametrize("name", ["at the limit", "at the limit, mulaw"])

@@ -13,18 +13,19 @@ LAYERS = [
     {"audio", "plan"},
     {"activations"},
     {"effects", "representations", "models", "losses", "metrics"},
-    {"library", "rollout", "plots", "schedule"},
+    {"library", "rollout", "plots", "schedule", "gains", "runs"},
     {"slices", "engine", "baselines"},
     {"data"},
     {"emulator"},
-    {"callbacks", "render", "export", "evaluate"},
-    {"train"},
+    {"callbacks", "render", "export", "levels", "page"},
+    {"evaluate"},
+    {"train", "compare"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 TOP = {"train", "cli", "__main__"}
-PURE = {"torch", "torchaudio", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
+PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))
 

@@ -18,6 +18,11 @@ def test_inverted_polarity_scores_four():
     assert metrics.esr(-Y, Y) == pytest.approx(4.0, rel=1e-6)
 
 
+def test_inverted_esr_is_the_lower_one_where_a_sign_is_wrong():
+    assert metrics.inverted_esr(-0.9 * Y, Y) == pytest.approx(0.01, rel=1e-4)
+    assert metrics.inverted_esr(0.9 * Y, Y) == pytest.approx(1.9**2, rel=1e-4) and metrics.esr(0.9 * Y, Y) < 0.011
+
+
 def test_dc_of_a_constant_offset():
     assert metrics.dc(Y + 0.1, Y) == pytest.approx(0.01 / float(Y.square().mean()), rel=1e-3)
 

@@ -1,4 +1,4 @@
-"""Predictors: forward against step, causality by gradient, and the plan against forward."""
+"""The MLP: forward against step, causality by gradient, and the plan against forward."""
 
 import pytest
 import torch
@@ -85,8 +85,8 @@ def test_the_plan_computes_forward(config: dict[str, object]) -> None:
 def test_the_plan_holds_the_live_weights() -> None:
     model, plan = make(CONFIGS["plain"]), Plan()
     model.plan(plan, DRY, WET)
-    held = {id(term.weight) for layer in plan.layers for term in layer.terms}
-    held |= {id(layer.bias) for layer in plan.layers if layer.bias is not None}
+    held = {id(term.weight) for layer in plan.steps for term in layer.terms}
+    held |= {id(layer.bias) for layer in plan.steps if layer.bias is not None}
     assert held == {id(parameter) for parameter in model.parameters()}
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from fxemu.engine.batch import boundary
-from fxemu.plan import DRY, FIRST, WET, Plan, Term
+from fxemu.plan import DRY, FIRST, WET, Plan, Product, Term
 
 
 def small_plan() -> Plan:
@@ -13,6 +13,7 @@ def small_plan() -> Plan:
     second = plan.add(Term(first, torch.ones(2, 3, 4), dilation=3))
     third = plan.add(Term(second, torch.ones(6, 2, 1)), Term(WET, torch.ones(6, 1, 7)))
     plan.add(Term(third, torch.ones(1, 6, 2)), Term(DRY, torch.ones(1, 1, 9)))
+    plan.close(WET, plan.last)
     return plan
 
 
@@ -31,8 +32,30 @@ def test_who_hears_the_feedback() -> None:
 
 
 def test_how_far_layers_look_back() -> None:
-    assert small_plan().histories() == {DRY: 8, WET: 6, FIRST: 9, FIRST + 1: 0, FIRST + 2: 1, FIRST + 3: 0}
+    # WET remembers the last value, which is thus read one sample further back.
+    assert small_plan().histories() == {DRY: 8, WET: 6, FIRST: 9, FIRST + 1: 0, FIRST + 2: 1, FIRST + 3: 7}
 
 
 def test_what_a_step_costs() -> None:
     assert small_plan().multiply_adds() == 3 * 5 + 2 * 3 * 4 + 6 * 2 + 6 * 7 + 6 * 2 + 9
+
+
+def test_a_state_makes_what_reads_it_sequential() -> None:
+    plan = Plan()
+    state = plan.state(3)
+    given = plan.add(Term(DRY, torch.ones(3, 1, 1)))
+    total = plan.mix(Product((given,)), Product((state,), torch.full((3,), 0.5)))
+    plan.close(state, total)
+    plan.add(Term(total, torch.ones(1, 3, 1)))
+    assert plan.hidden_states() == [state]
+    assert plan.feedforward() == {DRY, given}
+    assert plan.looping() == [total, plan.last]
+    assert plan.histories()[total] == 1
+    assert plan.multiply_adds() == 3 + 2 * 3 + 3
+
+
+def test_a_lookup_costs_a_row_whatever_the_size_of_its_table() -> None:
+    plan = Plan()
+    plan.lookup(WET, torch.zeros(256, 8))
+    assert plan.multiply_adds() == 8
+    assert plan.width(plan.last) == 8

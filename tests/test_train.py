@@ -59,6 +59,8 @@ def test_the_run_folder_holds_everything(finished):
         assert {f"audio/{song['name']}-{kind}.wav" for kind in kinds} <= names
         pictures = ("waveform", "spectrograms", "transfer_curve", "error_over_time")
         assert {f"plots/{song['name']}-{picture}.png" for picture in pictures} <= names
+        assert {f"audio/{song['name']}-40dB-{kind}.wav" for kind in kinds[:3]} <= names
+    assert "plots/levels.png" in names
     assert not [name for name in names if name.endswith(".part")]
 
 
@@ -67,7 +69,7 @@ def test_metrics_keep_the_contract(finished):
     test = scores["test"]
     assert set(test) == {
         "esr", "esr_median", "esr_worst", "nmae", "esr_preemphasis", "dc", "mrstft", "teacher_forced_esr",
-        "divergences", "realtime_factor", "baselines", "songs",
+        "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs",
     }  # fmt: skip
     assert set(test["baselines"]) == {"copy_last", "gain", "fir"}
     assert {"train_seconds", "parameters", "effect", "repr", "model"} <= set(scores)
@@ -83,7 +85,15 @@ def test_the_environment_is_kept(finished):
 
 def test_the_terminal_ends_with_the_table(finished):
     folder, output = finished
-    for line in ("model, free run", "copy-last", "best constant gain", "best FIR", "x real time", str(folder)):
+    for line in (
+        "model, free run",
+        "copy-last",
+        "best constant gain",
+        "best FIR",
+        "x real time",
+        "input level",
+        str(folder),
+    ):
         assert line in output
 
 

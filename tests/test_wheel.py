@@ -33,6 +33,12 @@ def test_the_wheel_trains_from_another_folder(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads((work / "run" / "metrics.json").read_text())["effect"] == "tanh"
+    compared = subprocess.run(
+        [sys.executable, str(tmp_path / "site" / "bin" / "fxemu"), "compare", "run"],
+        cwd=work, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert compared.returncode == 0, compared.stderr
+    assert (work / "outputs" / "compare.html").is_file()
     probe = subprocess.run(
         [sys.executable, "-c", "import fxemu; print(fxemu.__file__)"],
         cwd=work, env=environment, capture_output=True, text=True,

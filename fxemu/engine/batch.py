@@ -1,4 +1,4 @@
-"""Evaluating layers of a plan for all times at once, wherever they need not wait for the feedback.
+"""Evaluating steps of a plan for all times at once, wherever they need not wait for the feedback.
 
 Signals are (B, W, T) tensors that all end at the same sample; a layer that looks back is shorter at its start.
 Shapes: B batch, W width of a source, U units, N taps, T samples.
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.activations import activate
-from fxemu.plan import DRY, FIRST, WET, Layer, Plan, Term
+from fxemu.plan import DRY, WET, Layer, Lookup, Mix, Plan, Product, Term
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
 FFT_TAPS = 128
@@ -25,25 +25,46 @@ def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int]) -> dict[i
     signals = dict(signals)
     for value in sorted(wanted | _ancestors(plan, wanted, set(signals))):
         if value not in signals:
-            layer = plan.layers[value - FIRST]
-            signals[value] = activate(weighted_sum(layer, layer.terms, signals), layer.activation)
+            step = plan.step(value)
+            signals[value] = activate(_before_activation(step, signals), step.activation)
     return signals
+
+
+def _before_activation(step: Layer | Mix | Lookup, signals: dict[int, Tensor]) -> Tensor:
+    if isinstance(step, Layer):
+        return weighted_sum(step, step.terms, signals)
+    if isinstance(step, Mix):
+        return reduce(torch.add, _ending_together([_product(product, signals) for product in step.products]))
+    return look_up(step.table, signals[step.source], step.nearest)
 
 
 def weighted_sum(layer: Layer, terms: tuple[Term, ...], signals: dict[int, Tensor]) -> Tensor:
     """bias + the given terms of a layer: (B, U, T'), T' being what the longest of them leaves."""
-    parts = [_windowed(term, signals[term.source]) for term in terms]
-    shortest = min(part.shape[-1] for part in parts)
-    parts = [part[..., part.shape[-1] - shortest :] for part in parts]
+    parts = _ending_together([_windowed(term, signals[term.source]) for term in terms])
     if layer.bias is not None:
         parts.append(layer.bias[:, None])
     return reduce(torch.add, parts)
 
 
+def look_up(table: Tensor, place: Tensor, nearest: bool) -> Tensor:
+    """Rows of `table` (C, U) at `place` (B, 1, T) in [-1, 1]: (B, U, T). See `plan.Lookup`."""
+    rows = table.shape[0]
+    position = (place[:, 0].clamp(-1, 1) + 1) * ((rows - 1) / 2)
+    low = position.detach().floor().clamp(0, rows - 2).long()
+    below, above = table[low], table[low + 1]
+    share = (position - low)[..., None]
+    between = below + share * (above - below)
+    if nearest:
+        # The nearest row's value, with the gradient to the place of the interpolation.
+        through = (share - share.detach()) * (above - below).detach()
+        between = torch.where(share > 0.5, above, below) + through
+    return between.transpose(1, 2)
+
+
 def boundary(plan: Plan) -> set[int]:
     """The feed-forward values that the feedback loop, or the listener, reads."""
     early = plan.feedforward()
-    read = {term.source for value, layer in plan.values() if value not in early for term in layer.terms}
+    read = {source for value in plan.looping() for source in plan.step(value).spans()}
     return (read | {plan.last}) & early
 
 
@@ -52,7 +73,7 @@ def drive(plan: Plan, value: int, signals: dict[int, Tensor], samples: int) -> T
 
     A layer that gets nothing but its bias has (1, U, 1).
     """
-    layer, early = plan.layers[value - FIRST], plan.feedforward()
+    layer, early = plan.step(value), plan.feedforward()
     outside = tuple(term for term in layer.terms if term.source in early)
     if outside:
         return weighted_sum(layer, outside, signals)[..., -samples:]
@@ -62,16 +83,27 @@ def drive(plan: Plan, value: int, signals: dict[int, Tensor], samples: int) -> T
 
 
 def pasts(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """What every looping value with a past was, up to a moment, given dry and wet (B, 1, H) up to that moment.
+    """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
 
-    Returns:
-        (B, W, span) for each; for WET (B, 1, span + 1), since the last wet sample is its present value.
+    For plans whose only state is WET: all else then follows from dry and wet at once.
     """
-    spans, early = plan.histories(), plan.feedforward()
-    values = {value for value, _ in plan.values() if value not in early and spans[value]}
+    rows, heard = plan.histories(), plan.sources[WET]
+    values = {value for value in plan.looping() if rows[value] and value != heard}
     known = evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, values)
-    found = {value: known[value][..., -spans[value] :] for value in values}
-    return {WET: wet[..., wet.shape[-1] - spans[WET] - 1 :], **found}
+    found = {value: known[value][..., -rows[value] :] for value in values}
+    return {heard: wet[..., wet.shape[-1] - rows[heard] :], **found} if rows[heard] else found
+
+
+def _product(product: Product, signals: dict[int, Tensor]) -> Tensor:
+    factors = _ending_together([signals[factor] for factor in product.factors])
+    scale = product.scale[:, None] if isinstance(product.scale, Tensor) else product.scale
+    return scale * reduce(torch.mul, factors)
+
+
+def _ending_together(signals: list[Tensor]) -> list[Tensor]:
+    """The signals without the start of the longer ones."""
+    shortest = min(signal.shape[-1] for signal in signals)
+    return [signal[..., signal.shape[-1] - shortest :] for signal in signals]
 
 
 def _windowed(term: Term, x: Tensor) -> Tensor:
@@ -99,7 +131,7 @@ def _ancestors(plan: Plan, values: set[int], known: set[int]) -> set[int]:
     found: set[int] = set()
     stack = list(values - known)
     while stack:
-        sources = {term.source for term in plan.layers[stack.pop() - FIRST].terms} - known - found
+        sources = set(plan.step(stack.pop()).spans()) - known - found
         found |= sources
         stack += sources
     return found

@@ -2,5 +2,7 @@
 
 from fxemu.models.base import Predictor
 from fxemu.models.mlp import MLP
+from fxemu.models.recurrent import GRU, LSTM
+from fxemu.models.wavenet import WaveNet
 
-__all__ = ["MLP", "Predictor"]
+__all__ = ["GRU", "LSTM", "MLP", "Predictor", "WaveNet"]

@@ -1,0 +1,222 @@
+"""`fxemu compare`: finished runs side by side, in the terminal, as CSV, and as an HTML page with plots and players."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import os
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fxemu.page import Column, Row, Task, make_page
+from fxemu.runs import Run, RunError, find_runs, plain, read_run
+
+# Options in which two runs of one config differ.
+SEED_OPTIONS = ("seed", "resume")
+# Score, heading, format, and whether lower (-1) or higher (1) is better; 0 is not compared.
+SCORES = (
+    Column("esr", "ESR", ".2e", -1),
+    Column("esr_worst", "worst song", ".2e", -1),
+    Column("nmae", "NMAE", ".2%", -1),
+    Column("mrstft", "MR-STFT", ".3f", -1),
+    Column("esr_quiet", "ESR at -48 dB", ".2e", -1),
+    Column("divergences", "diverged", ".0f", -1),
+    Column("realtime_factor", "x real time", ".0f", 1),
+    Column("multiply_adds", "mult-adds", ".0f", -1),
+    Column("parameters", "parameters", ".0f", -1),
+    Column("train_seconds", "training (s)", ".0f", 0),
+)
+QUIET_DB = -48.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one config that differ in their seed only, in order of their ESR."""
+
+    options: dict[str, str]
+    runs: tuple[Run, ...]
+
+    @property
+    def typical(self) -> Run:
+        """The run with the median ESR (the better of the middle two)."""
+        return self.runs[(len(self.runs) - 1) // 2]
+
+    def values(self, score: str) -> list[float]:
+        if score == "esr_quiet":
+            return [run.levels[QUIET_DB] for run in self.runs if QUIET_DB in run.levels]
+        return [run.scores[score] for run in self.runs if score in run.scores]
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    """Gather the seeds of each config, and the configs with the same effect; the lowest ESR first."""
+    by_config: dict[tuple, list[Run]] = {}
+    for run in runs:
+        options = tuple(sorted((k, v) for k, v in run.options.items() if k not in SEED_OPTIONS))
+        by_config.setdefault((options, tuple(sorted(run.songs))), []).append(run)
+    groups = [
+        Group(dict(options), tuple(sorted(runs, key=lambda run: run.scores["esr"])))
+        for (options, _), runs in by_config.items()
+    ]
+    return sorted(groups, key=lambda group: (task_of(group), statistics.median(group.values("esr"))))
+
+
+def task_of(group: Group) -> tuple:
+    """What must be the same for scores to be compared: the effect, the sample rate and the test songs."""
+    effect = tuple(sorted(item for item in group.options.items() if item[0].split(".")[0] == "effect"))
+    return effect, group.options.get("data.sample_rate", ""), tuple(sorted(group.typical.songs))
+
+
+def differing_options(groups: list[Group]) -> list[str]:
+    """Names of the options with more than one value among the groups that have them, the task's own left out."""
+    names = dict.fromkeys(name for group in groups for name in group.options if name.split(".")[0] != "effect")
+    return [name for name in names if len({g.options[name] for g in groups if name in g.options}) > 1]
+
+
+def tasks(groups: list[Group]) -> list[Task]:
+    """The rows of the table, task by task, with the best of each score among the rows of a task."""
+    names = differing_options(groups)
+    by_task: dict[tuple, list[Group]] = {}
+    for group in groups:
+        by_task.setdefault(task_of(group), []).append(group)
+    return [Task(_title(key), [_row(group, members, names) for group in members]) for key, members in by_task.items()]
+
+
+def _title(task: tuple) -> str:
+    effect, sample_rate, songs = task
+    arguments = ", ".join(f"{name.split('.', 1)[1]} {value}" for name, value in effect if "." in name)
+    name = dict(effect).get("effect", "effect unknown")
+    return f"{name}{f' ({arguments})' if arguments else ''}, {len(songs)} test songs at {sample_rate} Hz"
+
+
+def _row(group: Group, rivals: list[Group], names: list[str]) -> Row:
+    spreads = {}
+    for column in SCORES:
+        values = group.values(column.score)
+        if values:
+            spreads[column.score] = (statistics.median(values), min(values), max(values))
+    best = {column.score for column in SCORES if _is_best(column, group, rivals)}
+    return Row({name: group.options.get(name, "") for name in names}, group.runs, group.typical, spreads, best)
+
+
+def _is_best(column: Column, group: Group, rivals: list[Group]) -> bool:
+    """Whether the median is the best of at least two, and not all are equal."""
+    medians = [statistics.median(values) for rival in rivals if (values := rival.values(column.score))]
+    own = group.values(column.score)
+    if column.better == 0 or not own or len(set(medians)) < 2:
+        return False
+    return statistics.median(own) == (min if column.better < 0 else max)(medians) and math.isfinite(min(own))
+
+
+def terminal_table(names: list[str], table: list[Task]) -> str:
+    """Aligned columns; a star marks the best of a task, and brackets hold the range over several seeds."""
+    columns = [c for c in SCORES if any(c.score in row.spreads for task in table for row in task.rows)]
+    header = [*names, "runs", *(column.heading for column in columns), "folder"]
+    lines: list[list[str] | str] = [header]
+    for task in table:
+        lines.append(task.title)
+        for row in task.rows:
+            cells = [_cell(row, column, with_range=column.score == "esr") for column in columns]
+            lines.append(
+                [
+                    *(value or "-" for value in row.options.values()),
+                    str(len(row.runs)),
+                    *cells,
+                    plain(row.typical.folder.name),
+                ]
+            )
+    widths = [max(len(line[i]) for line in lines if isinstance(line, list)) for i in range(len(header))]
+    return "\n".join(
+        line if isinstance(line, str) else "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(row: Row, column: Column, with_range: bool) -> str:
+    if column.score not in row.spreads:
+        return "-"
+    median, low, high = row.spreads[column.score]
+    text = format(median, column.format) + ("*" if column.score in row.best else "")
+    spread = f" [{low:{column.format}} {high:{column.format}}]" if with_range and len(row.runs) > 1 else ""
+    return text + spread
+
+
+def csv_table(names: list[str], table: list[Task]) -> str:
+    """The same rows as CSV, each score with its median, lowest and highest, at full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    scores = [f"{column.score}{part}" for column in SCORES for part in ("", "_low", "_high")]
+    writer.writerow([*map(_inert, names), "task", "runs", *scores, "folders"])
+    for task in table:
+        for row in task.rows:
+            values = [v for column in SCORES for v in row.spreads.get(column.score, ("", "", ""))]
+            folders = " ".join(plain(run.folder) for run in row.runs)
+            writer.writerow(
+                [*map(_inert, row.options.values()), _inert(task.title), len(row.runs), *values, _inert(folders)]
+            )
+    return text.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    if text[:1] in ("=", "+", "@") or (text[:1] == "-" and not text[1:2].isdigit()):
+        return f"'{text}"
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read_all(folders: list[Path]) -> list[Run]:
+    """The runs that can be read; the others are named on standard error."""
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except RunError as error:
+            print(f"skipped {error}", file=sys.stderr)
+    if not runs:
+        raise RunError(f"none of {len(folders)} run folder(s) is a finished run")
+    return runs
+
+
+def compare(places: list[Path], output: Path, songs: int, seconds: float) -> None:
+    """Print the table of all runs in the places, and write it to `output` with .csv and .html added.
+
+    Raises:
+        RunError: if there is no finished run.
+        OSError: if nothing can be written there.
+    """
+    groups = group_runs(_read_all(find_runs(places)))
+    names, table = differing_options(groups), tasks(groups)
+    print(terminal_table(names, table))
+    print("* the best with the same effect and test songs; several seeds of a config: median [lowest highest]")
+    page, sheet = (output.with_name(f"{output.name}{suffix}") for suffix in (".html", ".csv"))
+    _write(sheet, csv_table(names, table))
+    _write(page, make_page(names, list(SCORES), table, songs, seconds))
+    print(f"written: {sheet} {page}")
+
+
+def main(arguments: list[str]) -> None:
+    """`fxemu compare RUN... [--output NAME]`."""
+    parser = argparse.ArgumentParser("fxemu compare", description=__doc__)
+    parser.add_argument("places", metavar="RUN", type=Path, nargs="+", help="a run folder, or one that holds runs")
+    parser.add_argument("--output", type=Path, default=Path("outputs/compare"), help="less .csv, .html (%(default)s)")
+    parser.add_argument("--songs", type=int, default=3, help="test songs with players and plots (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each song, its loudest (%(default)s)")
+    given = parser.parse_args(arguments)
+    try:
+        if given.songs < 0 or not 0 < given.seconds <= 600:
+            raise RunError(f"--songs and --seconds: got {given.songs}, {given.seconds:g}; at least 0, and 0 to 600")
+        compare(given.places, given.output, given.songs, given.seconds)
+    except (RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,325 @@
+"""The compiled loops: a plan's sequential steps, sample after sample, forward and backward, over flat arrays.
+
+All signals lie in one `memory` and all weights in another array, and two tables of integers say which step reads and
+writes what (`layout.py` makes them). With `lanes` streams side by side every number is a contiguous row of that many;
+one stream alone is a row of one. Weights are laid out (input, unit).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from fxemu.activations import EXPAND_LIMIT
+
+# Columns of the tables. An address a with a stride b is the first number of a row: a + b * t at sample t.
+OP, OUT, OUT_STRIDE, UNITS, DRIVE, DRIVE_STRIDE, KIND, FIRST_ITEM, LAST_ITEM = range(9)
+A, A_STRIDE, COUNT, B, B_STRIDE, WEIGHT = range(6)
+LAYER, MIX, LOOKUP = range(3)
+KINDS = ("identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "clamp", "softmax")
+IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, CLAMP, SOFTMAX = range(len(KINDS))
+
+# Streams side by side in training: a few vectors wide, few enough that a step's rows stay in the first-level cache.
+LANES = 32
+# Addresses are unsigned: a signed one may be negative, which to Python means "from the end", and numba would check.
+ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
+LANES_1, LANES_2, LANES_3, LANES_4 = (np.uint64(n * LANES) for n in (1, 2, 3, 4))
+OPTIONS = {"fastmath": True, "error_model": "numpy"}
+
+
+@njit(**OPTIONS, inline="always")
+def _tanh(x):
+    """Lambert's continued fraction for tanh, cut after eleven terms: within 2e-6 of it in float32."""
+    # Clamped to +-7.62 without a branch, so that the loop around this is vectorised.
+    x = np.float32(0.5) * (abs(x + np.float32(7.62)) - abs(x - np.float32(7.62)))
+    s = x * x
+    p = np.float32(64324260) + s * (np.float32(675675) + s * (np.float32(2145) + s))
+    p = np.float32(13749310575) + s * (np.float32(1964187225) + s * p)
+    q = np.float32(413513100) + s * (np.float32(7567560) + s * (np.float32(45045) + s * np.float32(66)))
+    q = np.float32(13749310575) + s * (np.float32(6547290750) + s * q)
+    return x * p / q
+
+
+@njit(**OPTIONS, inline="always")
+def _exp(x):
+    """e^x for x <= 0, as (e^(x/64))^64 by its Taylor series: within 2e-5 of the value; below -80 as at -80."""
+    x = max(x, np.float32(-80)) * np.float32(1 / 64)
+    e = np.float32(1) + x * (np.float32(1 / 5) + x * (np.float32(1 / 30) + x * np.float32(1 / 210)))
+    e = np.float32(1) + x * (np.float32(1) + x * np.float32(0.5) * (
+        np.float32(1) + x * np.float32(1 / 3) * (np.float32(1) + x * np.float32(1 / 4) * e)
+    ))  # fmt: skip
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    return e * e
+
+
+@njit(**OPTIONS)
+def _softmax(memory, z, units, lanes):
+    """Softmax over the units of each lane, in place."""
+    for lane in range(lanes):
+        peak = memory[z + lane]
+        for u in range(units):
+            peak = max(peak, memory[z + u * lanes + lane])
+        total = np.float32(0)
+        for u in range(units):
+            e = _exp(memory[z + u * lanes + lane] - peak)
+            memory[z + u * lanes + lane] = e
+            total += e
+        for u in range(units):
+            memory[z + u * lanes + lane] /= total
+
+
+@njit(**OPTIONS, inline="always")
+def _activate(memory, z, units, lanes, kind, p):
+    """The activation of a step, in place; `p` is its parameter."""
+    if kind == TANH:
+        for i in range(z, z + units * lanes):
+            memory[i] = _tanh(memory[i])
+    elif kind == RELU:
+        for i in range(z, z + units * lanes):
+            memory[i] = max(memory[i], np.float32(0))
+    elif kind == SIGMOID:
+        for i in range(z, z + units * lanes):
+            memory[i] = np.float32(0.5) + np.float32(0.5) * _tanh(np.float32(0.5) * memory[i])
+    elif kind == SOFTSIGN:
+        for i in range(z, z + units * lanes):
+            memory[i] = memory[i] / (np.float32(1) + abs(memory[i]))
+    elif kind == COMPRESS:
+        for i in range(z, z + units * lanes):
+            x = memory[i]
+            memory[i] = math.copysign(math.log1p(p * abs(x)) / math.log1p(p), x)
+    elif kind == EXPAND:
+        for i in range(z, z + units * lanes):
+            x = memory[i]
+            memory[i] = math.copysign(math.expm1(min(abs(x), np.float32(EXPAND_LIMIT)) * math.log1p(p)) / p, x)
+    elif kind == CLAMP:
+        for i in range(z, z + units * lanes):
+            memory[i] = min(max(memory[i], -p), p)
+    elif kind == SOFTMAX:
+        _softmax(memory, z, units, lanes)
+
+
+@njit(**OPTIONS, inline="always")
+def _pull_back(memory, grads, z, units, lanes, kind, p):
+    """The gradient of a step's output to that before its activation, in place, from the output."""
+    end = z + units * lanes
+    if kind == TANH:
+        for i in range(z, end):
+            grads[i] *= np.float32(1) - memory[i] * memory[i]
+    elif kind == RELU:
+        for i in range(z, end):
+            grads[i] *= np.float32(1) if memory[i] > np.float32(0) else np.float32(0)
+    elif kind == SIGMOID:
+        for i in range(z, end):
+            grads[i] *= memory[i] * (np.float32(1) - memory[i])
+    elif kind == SOFTSIGN:
+        for i in range(z, end):
+            grads[i] *= (np.float32(1) - abs(memory[i])) * (np.float32(1) - abs(memory[i]))
+    elif kind == COMPRESS:
+        for i in range(z, end):
+            grads[i] *= p / math.log1p(p) * math.exp(-abs(memory[i]) * math.log1p(p))
+    elif kind == EXPAND:
+        # Held at its end (see EXPAND_LIMIT), a little below it to allow for rounding.
+        peak = np.float32(0.9999) * math.expm1(np.float32(EXPAND_LIMIT) * math.log1p(p)) / p
+        for i in range(z, end):
+            y = abs(memory[i])
+            grads[i] *= math.log1p(p) * (y + np.float32(1) / p) if y < peak else np.float32(0)
+    elif kind == CLAMP:
+        for i in range(z, end):
+            grads[i] *= np.float32(1) if abs(memory[i]) < p else np.float32(0)
+    elif kind == SOFTMAX:
+        for lane in range(lanes):
+            total = np.float32(0)
+            for i in range(z + lane, end, lanes):
+                total += grads[i] * memory[i]
+            for i in range(z + lane, end, lanes):
+                grads[i] = memory[i] * (grads[i] - total)
+
+
+@njit(**OPTIONS, inline="always")
+def _add_product(memory, z, units, x, count, weights, w):
+    """One stream: memory[z + u] += sum over i < count of memory[x + i] * weights[w + i * units + u]."""
+    if units == ONE:
+        total = np.float32(0)
+        for i in range(count):
+            total += memory[x + i] * weights[w + i]
+        memory[z] += total
+        return
+    # Four inputs at a time, so that each output is loaded and stored a quarter as often.
+    for _ in range(count // FOUR):
+        a, b, c, d = memory[x], memory[x + ONE], memory[x + TWO], memory[x + THREE]
+        wb, wc, wd = w + units, w + TWO * units, w + THREE * units
+        for u in range(units):
+            memory[z + u] += a * weights[w + u] + b * weights[wb + u] + c * weights[wc + u] + d * weights[wd + u]
+        x, w = x + FOUR, w + FOUR * units
+    for _ in range(count % FOUR):
+        a = memory[x]
+        for u in range(units):
+            memory[z + u] += a * weights[w + u]
+        x, w = x + ONE, w + units
+
+
+@njit(**OPTIONS)
+def _add_products(memory, z, outputs, x, inputs, weights, w, output_step, input_step):
+    """LANES streams: row z + o += sum over i of row x + i times weights[w + o * output_step + i * input_step].
+
+    Two outputs by four inputs at a time: eight products for six loads and two stores.
+    """
+    for _ in range(outputs // TWO):
+        y, v, i = z + LANES_1, w, x
+        for _ in range(inputs // FOUR):
+            a, b, c, d = (
+                weights[v],
+                weights[v + input_step],
+                weights[v + TWO * input_step],
+                weights[v + THREE * input_step],
+            )
+            q = v + output_step
+            e, f, g, h = (
+                weights[q],
+                weights[q + input_step],
+                weights[q + TWO * input_step],
+                weights[q + THREE * input_step],
+            )
+            for n in range(LANES_1):
+                p, r = memory[i + n], memory[i + LANES_1 + n]
+                s, t = memory[i + LANES_2 + n], memory[i + LANES_3 + n]
+                memory[z + n] += a * p + b * r + c * s + d * t
+                memory[y + n] += e * p + f * r + g * s + h * t
+            i, v = i + LANES_4, v + FOUR * input_step
+        for _ in range(inputs % FOUR):
+            a, e = weights[v], weights[v + output_step]
+            for n in range(LANES_1):
+                p = memory[i + n]
+                memory[z + n] += a * p
+                memory[y + n] += e * p
+            i, v = i + LANES_1, v + input_step
+        z, w = z + LANES_2, w + TWO * output_step
+    if outputs % TWO:
+        i = x
+        for _ in range(inputs):
+            a = weights[w]
+            for n in range(LANES_1):
+                memory[z + n] += a * memory[i + n]
+            i, w = i + LANES_1, w + input_step
+
+
+@njit(**OPTIONS, inline="always")
+def _mix(memory, z, units, lanes, first, last, items, t, weights):
+    """Row z = the sum of a mix's products."""
+    for i in range(z, z + units * lanes):
+        memory[i] = np.float32(0)
+    for j in range(first, last):
+        a, w = items[j, A] + t * items[j, A_STRIDE], items[j, WEIGHT]
+        b = items[j, B] + t * items[j, B_STRIDE]
+        for u in range(units):
+            scale = weights[w + u]
+            for i in range(u * lanes, (u + ONE) * lanes):
+                if items[j, COUNT] == TWO:
+                    memory[z + i] += scale * memory[a + i] * memory[b + i]
+                else:
+                    memory[z + i] += scale * memory[a + i]
+
+
+@njit(**OPTIONS, inline="always")
+def _place(x, rows):
+    """Which row of a table x in [-1, 1] points to: the one below, and how far to the next."""
+    position = (min(max(x, np.float32(-1)), np.float32(1)) + np.float32(1)) * np.float32(0.5) * np.float32(rows - ONE)
+    low = min(np.uint64(position), rows - TWO)
+    return low, position - np.float32(low)
+
+
+@njit(**OPTIONS, inline="always")
+def _look_up(memory, z, units, lanes, x, rows, nearest, weights, w):
+    """Row z = rows of a table at the places in row x."""
+    for lane in range(lanes):
+        low, share = _place(memory[x + lane], rows)
+        if nearest:
+            share = np.float32(1) if share > np.float32(0.5) else np.float32(0)
+        row = w + low * units
+        for u in range(units):
+            below = weights[row + u]
+            memory[z + u * lanes + lane] = below + share * (weights[row + units + u] - below)
+
+
+@njit(**OPTIONS, cache=True, nogil=True)
+def forward(samples, lanes, memory, weights, ops, parameters, items):
+    """Run all steps for each of `samples` samples."""
+    for t in range(samples):
+        for i in range(ops.shape[0]):
+            z, units = ops[i, OUT] + t * ops[i, OUT_STRIDE], ops[i, UNITS]
+            first, last = ops[i, FIRST_ITEM], ops[i, LAST_ITEM]
+            if ops[i, OP] == LAYER:
+                given = ops[i, DRIVE] + t * ops[i, DRIVE_STRIDE]
+                if given != z:
+                    for u in range(units * lanes):
+                        memory[z + u] = memory[given + u]
+                for j in range(first, last):
+                    x, count, w = items[j, A] + t * items[j, A_STRIDE], items[j, COUNT], items[j, WEIGHT]
+                    if lanes == ONE:
+                        _add_product(memory, z, units, x, count, weights, w)
+                    else:
+                        _add_products(memory, z, units, x, count, weights, w, ONE, units)
+            elif ops[i, OP] == MIX:
+                _mix(memory, z, units, lanes, first, last, items, t, weights)
+            else:
+                x = items[first, A] + t * items[first, A_STRIDE]
+                _look_up(
+                    memory, z, units, lanes, x, items[first, COUNT], items[first, B], weights, items[first, WEIGHT]
+                )
+            _activate(memory, z, units, lanes, ops[i, KIND], parameters[i])
+
+
+@njit(**OPTIONS, cache=True, nogil=True)
+def backward(samples, memory, grads, weights, ops, parameters, items):
+    """Turn `grads`, those of the outputs, into those before each activation, through all samples, backwards.
+
+    What a step reads gets its share added. LANES streams; every value keeps all its rows.
+    """
+    for back in range(samples):
+        t = samples - ONE - back
+        for k in range(ops.shape[0]):
+            i = np.uint64(ops.shape[0]) - ONE - k
+            z, units = ops[i, OUT] + t * ops[i, OUT_STRIDE], ops[i, UNITS]
+            first, last = ops[i, FIRST_ITEM], ops[i, LAST_ITEM]
+            _pull_back(memory, grads, z, units, LANES_1, ops[i, KIND], parameters[i])
+            for j in range(first, last):
+                a, w = items[j, A] + t * items[j, A_STRIDE], items[j, WEIGHT]
+                if ops[i, OP] == LAYER:
+                    _add_products(grads, a, items[j, COUNT], z, units, weights, w, units, ONE)
+                elif ops[i, OP] == MIX:
+                    _mix_back(
+                        memory, grads, z, units, a, items[j, B] + t * items[j, B_STRIDE], items[j, COUNT], weights, w
+                    )
+                else:
+                    _look_up_back(memory, grads, z, units, a, items[j, COUNT], weights, w)
+
+
+@njit(**OPTIONS, inline="always")
+def _mix_back(memory, grads, z, units, a, b, factors, weights, w):
+    for u in range(units):
+        scale = weights[w + u]
+        for i in range(u * LANES_1, (u + ONE) * LANES_1):
+            delta = scale * grads[z + i]
+            if factors == TWO:
+                grads[a + i] += delta * memory[b + i]
+                grads[b + i] += delta * memory[a + i]
+            else:
+                grads[a + i] += delta
+
+
+@njit(**OPTIONS, inline="always")
+def _look_up_back(memory, grads, z, units, x, rows, weights, w):
+    for lane in range(LANES_1):
+        inside = abs(memory[x + lane]) <= np.float32(1)
+        row = w + _place(memory[x + lane], rows)[0] * units
+        slope = np.float32(0)
+        for u in range(units):
+            slope += grads[z + u * LANES_1 + lane] * (weights[row + units + u] - weights[row + u])
+        if inside:
+            grads[x + lane] += slope * np.float32(0.5) * np.float32(rows - ONE)

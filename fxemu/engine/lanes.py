@@ -1,0 +1,105 @@
+"""Many streams side by side on the CPU: the compiled loops over memory in which every number is a row of lanes.
+
+Shapes: B batch, G groups of LANES streams (the last one padded), K samples, W width, U units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.engine import kernels
+from fxemu.engine.batch import boundary, drive, evaluate
+from fxemu.engine.kernels import LANES
+from fxemu.engine.layout import Layout, Signal
+from fxemu.plan import DRY, Layer, Plan
+
+
+def memory_for(layout: Layout, batch: int) -> Tensor:
+    """Silent memory for `batch` streams: (G, layout.size)."""
+    return torch.zeros(-(-batch // LANES), layout.size)
+
+
+def rows(memory: Tensor, signal: Signal) -> Tensor:
+    """A view of all rows of a signal: (G, rows, W, LANES)."""
+    return memory[:, signal.start : signal.end].view(memory.shape[0], signal.rows, -1, LANES)
+
+
+def put(place: Tensor, x: Tensor) -> None:
+    """Write x (B, W, T), or one stream for all (1, W, T), to rows (G, T, W, LANES)."""
+    place.copy_(grouped(x, place.shape[0]) if x.shape[0] > 1 else x.permute(0, 2, 1)[..., None])
+
+
+def take(place: Tensor, batch: int) -> Tensor:
+    """Rows (G, T, W, LANES) as (B, W, T)."""
+    return place.permute(0, 3, 2, 1).flatten(0, 1)[:batch]
+
+
+def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
+    """Run the loop in place; `forced` leaves out the last step, so that what is heard stays as it was put in."""
+    ops = layout.ops[:-1] if forced else layout.ops
+    steps, lanes = np.uint64(layout.samples), np.uint64(LANES)
+    rest = layout.weights, ops, layout.parameters, layout.items
+    _for_each_group(lambda g: kernels.forward(steps, lanes, memory[g].numpy(), *rest), memory.shape[0])
+
+
+def run_backward(layout: Layout, memory: Tensor, grads: Tensor) -> None:
+    """Turn the gradients of outputs in `grads` into those before each activation and of all that was read."""
+    rest = layout.weights, layout.ops, layout.parameters, layout.items
+    steps = np.uint64(layout.samples)
+    _for_each_group(lambda g: kernels.backward(steps, memory[g].numpy(), grads[g].numpy(), *rest), memory.shape[0])
+
+
+def _for_each_group(run: Callable[[int], None], groups: int) -> None:
+    """Run the groups, as many at once as PyTorch uses threads: the compiled loops hold no lock."""
+    workers = min(torch.get_num_threads(), groups)
+    if workers == 1:
+        for group in range(groups):
+            run(group)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, range(groups)))
+
+
+@torch.no_grad()
+def remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """`batch.pasts` for plans with states beside WET: a teacher-forced run from silence over dry, wet (B, 1, H).
+
+    No gradient flows through it.
+    """
+    batch, samples = wet.shape[0], wet.shape[-1]
+    spans = plan.histories()
+    silence = sum(spans[value] for value in plan.feedforward())
+    signals = evaluate(plan, {DRY: F.pad(dry, (silence, 0))}, boundary(plan))
+    layout = Layout(plan, samples, LANES, keep=True)
+    memory = memory_for(layout, batch)
+    fill(layout, memory, {v: s.detach() for v, s in signals.items()})
+    heard = layout.signals[plan.last]
+    rows(memory, heard)[:, heard.past :].copy_(grouped(wet, memory.shape[0]))
+    run_forward(layout, memory, forced=True)
+    return {v: take(rows(memory, layout.signals[v])[:, -layout.signals[v].past :], batch) for v in layout.tapped()}
+
+
+def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
+    """Put what the loop hears from outside, given the feed-forward signals, into memory."""
+    for value in layout.looping:
+        if isinstance(layout.plan.step(value), Layer):
+            put_drive(layout, memory, value, drive(layout.plan, value, signals, layout.samples))
+    for value in layout.outside:
+        put(rows(memory, layout.signals[value]), signals[value][..., -layout.samples :])
+
+
+def put_drive(layout: Layout, memory: Tensor, value: int, x: Tensor) -> None:
+    signal = layout.drives[value]
+    put(rows(memory, signal)[:, signal.past :], x)
+
+
+def grouped(x: Tensor, groups: int) -> Tensor:
+    """(B, W, T) as (G, T, W, LANES), padded with silence."""
+    x = F.pad(x, (0, 0, 0, 0, 0, groups * LANES - x.shape[0]))
+    return x.view(groups, LANES, *x.shape[1:]).permute(0, 3, 2, 1)

@@ -1,0 +1,152 @@
+"""Where a plan's sequential values and weights lie in flat memory, and the tables that the compiled loops read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fxemu.engine.kernels import KINDS, LAYER, LOOKUP, MIX
+from fxemu.plan import Layer, Lookup, Mix, Plan, Product, Term
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A value's rows, one a sample, `width` numbers each: `past` of them, then the block's.
+
+    `stride` is 0 for a value that is overwritten at every sample, since nothing looks back to it.
+    """
+
+    start: int
+    width: int
+    past: int
+    stride: int
+    rows: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.rows * self.width
+
+    def row(self, t: int) -> int:
+        """Where the row of sample t of the block begins."""
+        return self.start + self.past * self.stride + t * self.stride
+
+
+class Layout:
+    """Addresses and tables for a block of `samples` of `lanes` streams.
+
+    Args:
+        plan: its last value is what is heard, and WET remembers it.
+        samples: in the block.
+        lanes: streams side by side.
+        keep: True if every value of the block is wanted afterwards, as for a backward pass; what a layer gets from
+            outside the loop then lies in its own rows beforehand. False gives it a place of its own.
+    """
+
+    def __init__(self, plan: Plan, samples: int, lanes: int = 1, keep: bool = False) -> None:
+        self.plan, self.samples, self.lanes, self.keep = plan, samples, lanes, keep
+        self.looping, self.early = plan.looping(), plan.feedforward()
+        self.size = 0
+        past = plan.histories()
+        stay = {v for v in self.looping if keep or past[v] or v == plan.last}
+        self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
+        # What steps other than layers read from outside the loop.
+        read = {s for v in self.looping if not isinstance(plan.step(v), Layer) for s in plan.step(v).spans()}
+        self.outside = sorted(read & self.early)
+        self.signals |= {value: self._reserve(plan.width(value), 0, True) for value in self.outside}
+        self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
+        self.weights, self.offsets = _flat(plan, self.looping)
+        self._fill_tables()
+
+    def _reserve(self, units: int, past: int, stays: bool) -> Signal:
+        width, rows = units * self.lanes, past + self.samples if stays else 1
+        signal = Signal(self.size, width, past, width if stays else 0, rows)
+        self.size += rows * width
+        return signal
+
+    def _drive(self, value: int) -> Signal:
+        """One row for all samples if the layer gets nothing but its bias, else one a sample."""
+        if not self.driven(value):
+            signal = Signal(self.size, self.plan.width(value) * self.lanes, 0, 0, 1)
+            self.size += signal.width
+            return signal
+        return self.signals[value] if self.keep else self._reserve(self.plan.width(value), 0, True)
+
+    def driven(self, value: int) -> bool:
+        """Whether a layer hears anything from outside the loop."""
+        return any(source in self.early for source in self.plan.step(value).spans())
+
+    def tapped(self) -> list[int]:
+        """The values with a past."""
+        return [value for value in self.looping if self.signals[value].past]
+
+    def _fill_tables(self) -> None:
+        ops, items, parameters = [], [], []
+        for value in self.looping:
+            step, signal, first = self.plan.step(value), self.signals[value], len(items)
+            drive = self.drives.get(value, signal)
+            place = signal.row(0), signal.stride, step.units, drive.row(0), drive.stride
+            items += self._items(step)
+            op = {Layer: LAYER, Mix: MIX, Lookup: LOOKUP}[type(step)]
+            ops.append((op, *place, KINDS.index(step.activation.kind), first, len(items)))
+            parameters.append(step.activation.parameter)
+        self.ops = np.array(ops, np.uint64).reshape(-1, 9)
+        self.items = np.array(items, np.uint64).reshape(-1, 6)
+        self.parameters = np.array(parameters, np.float32)
+
+    def _items(self, step: Layer | Mix | Lookup) -> list[tuple[int, ...]]:
+        if isinstance(step, Layer):
+            return [item for t in step.terms if t.source not in self.early for item in self._stretches(t)]
+        if isinstance(step, Mix):
+            return [self._product(product) for product in step.products]
+        source, now = self.present(step.source)
+        offset = self.offsets[id(step)]
+        return [(source.row(now), source.stride, step.table.shape[0], int(step.nearest), 0, offset)]
+
+    def present(self, value: int) -> tuple[Signal, int]:
+        """The signal that holds a value, and which of its rows is the present one: a state's is the one before."""
+        if value in self.plan.sources:
+            return self.signals[self.plan.sources[value]], -1
+        return self.signals[value], 0
+
+    def _stretches(self, term: Term) -> list[tuple[int, ...]]:
+        """A term as contiguous stretches of its source: one, or one a tap where it is dilated."""
+        units, width, taps = term.weight.shape
+        source, now = self.present(term.source)
+        weight = self.offsets[id(term)]
+        if term.dilation == 1:
+            return [(source.row(now - term.span), source.stride, taps * width, 0, 0, weight)]
+        rows = [source.row(now - term.span + tap * term.dilation) for tap in range(taps)]
+        return [(row, source.stride, width, 0, 0, weight + tap * width * units) for tap, row in enumerate(rows)]
+
+    def _product(self, product: Product) -> tuple[int, ...]:
+        (a, now_a), (b, now_b) = (self.present(product.factors[i]) for i in (0, -1))
+        return a.row(now_a), a.stride, len(product.factors), b.row(now_b), b.stride, self.offsets[id(product)]
+
+
+def _flat(plan: Plan, values: list[int]) -> tuple[NDArray[np.float32], dict[int, int]]:
+    """All weights inside the loop in one array, laid out (tap, input, unit), and where each one's begin."""
+    parts, offsets, end = [], {}, 0
+    for owner, tensor in weights_of(plan, values):
+        offsets[id(owner)] = end
+        part = tensor.detach().cpu().float()
+        parts.append((part.permute(2, 1, 0) if part.ndim == 3 else part).reshape(-1).numpy())
+        end += parts[-1].size
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32), offsets
+
+
+def weights_of(plan: Plan, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
+    """What in the given values has weights that the loop reads, and those: (U, W, N), (U,) or (C, U)."""
+    found: list[tuple[Term | Product | Lookup, Tensor]] = []
+    for value in values:
+        step = plan.step(value)
+        if isinstance(step, Layer):
+            found += [(term, term.weight) for term in plan.looping_terms(value)]
+        elif isinstance(step, Mix):
+            found += [(p, torch.as_tensor(p.scale, dtype=torch.float32).expand(step.units)) for p in step.products]
+        else:
+            found.append((step, step.table))
+    return found

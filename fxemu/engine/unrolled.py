@@ -1,0 +1,74 @@
+"""Rollouts where the compiled loops are not: a plan's sequential steps one by one in PyTorch, on any device.
+
+Autograd takes care of the gradient. Shapes: B batch, W width, H history, K steps.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.activations import activate
+from fxemu.engine.batch import boundary, drive, evaluate, look_up, pasts
+from fxemu.plan import DRY, Layer, Mix, Plan, Term
+
+
+def unrolled(plan: Plan, signals: dict[int, Tensor], dry: Tensor, history: Tensor, steps: int) -> Tensor:
+    """A free run of K steps after dry and wet history (B, 1, H), given all feed-forward signals: (B, 1, K)."""
+    if plan.hidden_states():
+        with torch.no_grad():
+            past = _forced(plan, dry, history)
+    else:
+        past = {value: list(x.unbind(-1)) for value, x in pasts(plan, dry, history).items()}
+    return torch.stack(_run(plan, signals, past, steps, None)[plan.last][-steps:], dim=-1)
+
+
+def _forced(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, list[Tensor]]:
+    """Every value of a teacher-forced run from silence over the history."""
+    silence = sum(span for value, span in plan.histories().items() if value in plan.feedforward())
+    signals = evaluate(plan, {DRY: F.pad(dry, (silence, 0))}, boundary(plan))
+    spans = plan.histories()
+    past = {v: [dry.new_zeros(dry.shape[0], plan.width(v))] * spans[v] for v in plan.looping()}
+    return _run(plan, signals, past, wet.shape[-1], wet)
+
+
+def _run(
+    plan: Plan, signals: dict[int, Tensor], past: dict[int, list[Tensor]], steps: int, heard: Tensor | None
+) -> dict[int, list[Tensor]]:
+    """All samples (B, W) of every looping value, past included; what is heard is given, or computed."""
+    tape = {value: list(past.get(value, ())) for value in plan.looping()}
+    drives = {v: drive(plan, v, signals, steps) for v in tape if isinstance(plan.step(v), Layer)}
+
+    before = {value: len(given) for value, given in tape.items()}
+
+    def seen(value: int, t: int, back: int = 0) -> Tensor:
+        if value in plan.sources:
+            value, back = plan.sources[value], back + 1
+        if value in tape:
+            return tape[value][before[value] + t - back]
+        return signals[value][..., t - steps]
+
+    def window(term: Term, t: int) -> Tensor:
+        lags = range(term.span, -1, -term.dilation)
+        return torch.stack([seen(term.source, t, lag) for lag in lags], dim=-1)
+
+    for t in range(steps):
+        for value in tape:
+            step = plan.step(value)
+            if value == plan.last and heard is not None:
+                tape[value].append(heard[..., t])
+                continue
+            if isinstance(step, Layer):
+                given = drives[value][..., t if drives[value].shape[-1] > 1 else 0]
+                terms = [torch.einsum("bwn,uwn->bu", window(x, t), x.weight) for x in plan.looping_terms(value)]
+                z = reduce(torch.add, terms, given)
+            elif isinstance(step, Mix):
+                products = [p.scale * reduce(torch.mul, [seen(f, t) for f in p.factors]) for p in step.products]
+                z = reduce(torch.add, products)
+            else:
+                z = look_up(step.table, seen(step.source, t)[..., None], step.nearest)[..., 0]
+            tape[value].append(activate(z[..., None], step.activation)[..., 0])
+    return tape

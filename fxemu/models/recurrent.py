@@ -1,0 +1,156 @@
+"""Recurrent predictors: an LSTM or a GRU that hears dry and, with feedback, its own last wet sample.
+
+`feedback=False` is the black-box model of Wright et al. 2019, "Real-time black-box modelling with recurrent neural
+networks" (one recurrent layer, a linear layer, and the dry sample added; here with a learned gain).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxemu.models.base import Predictor
+from fxemu.plan import Activation, Plan, Product, Term
+
+TANH, SIGMOID = Activation("tanh"), Activation("sigmoid")
+
+
+class Recurrent(Predictor):
+    """What both cells have in common; see `LSTM` and `GRU`."""
+
+    cell: type[nn.RNNBase]
+    gates: int
+
+    def __init__(
+        self,
+        channels: int,
+        params: int,
+        width: int = 24,
+        memory_samples: int = 512,
+        dry_skip: bool = True,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if width < 1 or memory_samples < 1:
+            raise ValueError(f"width and memory_samples: got {width} and {memory_samples}; both must be at least 1")
+        self.channels, self.width, self.feedback = channels, width, feedback
+        self.receptive_field = memory_samples + 1
+        self.recurrent = self.cell(channels * (2 if feedback else 1), width)
+        self.out = nn.Linear(width, params)
+        self.skip = nn.Linear(channels, params, bias=False) if dry_skip else None
+        if feedback:
+            # Start with a weak loop, so that the first free runs stay bounded.
+            self.recurrent.weight_ih_l0.data[:, channels:].mul_(0.3)
+
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        """The state is zero at the first sample given; what it has heard before a prediction is thus at least
+        `memory_samples`."""
+        seen = torch.cat((dry, F.pad(wet, (1, -1))), dim=1) if self.feedback else dry
+        hidden, _ = self.recurrent(seen.permute(2, 0, 1))
+        params = self._output(hidden, dry.permute(2, 0, 1))
+        return params.permute(1, 2, 0)[..., self.receptive_field - 1 :]
+
+    def _output(self, hidden: Tensor, dry: Tensor) -> Tensor:
+        params = self.out(hidden)
+        return params if self.skip is None else params + self.skip(dry)
+
+    def step(self, dry: Tensor, wet: Tensor, state: Any) -> tuple[Tensor, Any]:
+        seen = torch.cat((dry, wet), dim=1) if self.feedback else dry
+        hidden, state = self._cell(seen, state)
+        return self._output(hidden, dry), state
+
+    @abstractmethod
+    def _cell(self, seen: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step of the cell: what it gives to the output, and its next state."""
+
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        r = self.recurrent
+        return r.weight_ih_l0, r.weight_hh_l0, r.bias_ih_l0, r.bias_hh_l0
+
+    def _inputs(self, gate: int, dry: int, wet: int) -> list[Term]:
+        """A gate's terms over dry and wet."""
+        rows = self.recurrent.weight_ih_l0[gate * self.width : (gate + 1) * self.width, :, None]
+        terms = [Term(dry, rows[:, : self.channels])]
+        return [*terms, Term(wet, rows[:, self.channels :])] if self.feedback else terms
+
+    def _own(self, gate: int, hidden: int) -> Term:
+        """A gate's term over the hidden state."""
+        return Term(hidden, self.recurrent.weight_hh_l0[gate * self.width : (gate + 1) * self.width, :, None])
+
+    def _biases(self, gate: int) -> tuple[Tensor, Tensor]:
+        rows = slice(gate * self.width, (gate + 1) * self.width)
+        return self.recurrent.bias_ih_l0[rows], self.recurrent.bias_hh_l0[rows]
+
+    def _plan_gate(self, plan: Plan, gate: int, dry: int, wet: int, hidden: int, activation: Activation) -> int:
+        terms = *self._inputs(gate, dry, wet), self._own(gate, hidden)
+        return plan.add(*terms, bias=sum(self._biases(gate)), activation=activation)
+
+    def _plan_output(self, plan: Plan, hidden: int, dry: int) -> int:
+        terms = [Term(hidden, self.out.weight[..., None])]
+        if self.skip is not None:
+            terms.append(Term(dry, self.skip.weight[..., None]))
+        return plan.add(*terms, bias=self.out.bias)
+
+
+class LSTM(Recurrent):
+    """A long short-term memory (PyTorch's, gates in the order i, f, g, o).
+
+    Args:
+        channels: feature channels a sample (C), set by the input representation.
+        params: parameters of the next sample (P), set by the output representation.
+        width: units, at least 1.
+        memory_samples: true samples heard before a prediction counts in training, at least 1.
+        dry_skip: whether dry is added to the output, through learned gains.
+        feedback: False for the control that hears no wet samples.
+    """
+
+    cell, gates = nn.LSTM, 4
+
+    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Zero hidden and cell states (B, width)."""
+        zero = self.out.weight.new_zeros(batch, self.width)
+        return zero, zero
+
+    def _cell(self, seen: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        state = torch.lstm_cell(seen, state, *self._weights())
+        return state[0], state
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        hidden, cell = plan.state(self.width), plan.state(self.width)
+        activations = SIGMOID, SIGMOID, TANH, SIGMOID
+        i, f, g, o = (self._plan_gate(plan, n, dry, wet, hidden, a) for n, a in enumerate(activations))
+        next_cell = plan.mix(Product((f, cell)), Product((i, g)))
+        next_hidden = plan.mix(Product((o, plan.mix(Product((next_cell,)), activation=TANH))))
+        plan.close(cell, next_cell)
+        plan.close(hidden, next_hidden)
+        return self._plan_output(plan, next_hidden, dry)
+
+
+class GRU(Recurrent):
+    """A gated recurrent unit (PyTorch's, gates in the order r, z, n). Arguments as for `LSTM`."""
+
+    cell, gates = nn.GRU, 3
+
+    def initial_state(self, batch: int) -> Tensor:
+        """A zero hidden state (B, width)."""
+        return self.out.weight.new_zeros(batch, self.width)
+
+    def _cell(self, seen: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.gru_cell(seen, state, *self._weights())
+        return state, state
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        hidden = plan.state(self.width)
+        r, z = (self._plan_gate(plan, gate, dry, wet, hidden, SIGMOID) for gate in (0, 1))
+        seen_bias, own_bias = self._biases(2)
+        seen = plan.add(*self._inputs(2, dry, wet), bias=seen_bias)
+        own = plan.add(self._own(2, hidden), bias=own_bias)
+        n = plan.mix(Product((seen,)), Product((r, own)), activation=TANH)
+        # (1 - z) n + z h
+        next_hidden = plan.mix(Product((n,)), Product((z, n), -1.0), Product((z, hidden)))
+        plan.close(hidden, next_hidden)
+        return self._plan_output(plan, next_hidden, dry)

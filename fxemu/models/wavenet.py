@@ -1,0 +1,195 @@
+"""A dilated convolutional predictor over dry and, with feedback, wet samples.
+
+`feedback=False` is the feed-forward WaveNet of Wright et al. 2020, "Real-time guitar amplifier emulation with deep
+learning", in the layout that Neural Amp Modeler uses: arrays of layers of falling width, a condition mixed into every
+layer, and the sum of what the layers say as the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxemu.activations import activate, hidden_activation
+from fxemu.models.base import Predictor
+from fxemu.plan import Activation, Plan, Product, Term
+
+SIGMOID = Activation("sigmoid")
+
+
+class WaveNet(Predictor):
+    """Arrays of dilated convolutions; each layer also hears the present samples directly.
+
+    Args:
+        channels: feature channels a sample (C), set by the input representation.
+        params: parameters of the next sample (P), set by the output representation.
+        widths: units of each array of layers, at least 1 each.
+        kernel: taps of each convolution, at least 2.
+        dilations: of the layers of every array, each at least 1.
+        activation: tanh, relu, sigmoid or softsign.
+        gated: whether each layer is multiplied by a sigmoid gate of its own.
+        feedback: False for the control that hears no wet samples.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        params: int,
+        widths: Sequence[int] = (8, 4),
+        kernel: int = 3,
+        dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
+        activation: str = "tanh",
+        gated: bool = False,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if not widths or min(widths) < 1 or kernel < 2 or not dilations or min(dilations) < 1:
+            raise ValueError(
+                f"WaveNet: got widths {list(widths)}, kernel {kernel}, dilations {list(dilations)}; widths and "
+                "dilations must be at least 1 each, and kernel at least 2"
+            )
+        self.channels, self.feedback = channels, feedback
+        # The fed-back samples lie one further back than the dry ones.
+        self.receptive_field = 1 + len(widths) * (kernel - 1) * sum(dilations) + int(feedback)
+        seen = channels * (2 if feedback else 1)
+        sizes = zip((seen, *widths), widths, (*widths[1:], params), strict=False)
+        kind = hidden_activation(activation)
+        self.arrays = nn.ModuleList(
+            _Array(seen, before, width, after, kernel, dilations, kind, gated) for before, width, after in sizes
+        )
+        # Nothing hears what the very last layer would pass on.
+        self.arrays[-1].layers[-1].out = None
+        # Start quiet, and with a weak loop, so that the first free runs stay bounded.
+        with torch.no_grad():
+            self.arrays[-1].head.weight.mul_(0.1)
+            for weight in (self.arrays[0].rechannel.weight, *(x.mix.weight for a in self.arrays for x in a.layers)):
+                weight[:, channels:].mul_(0.3)
+
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        x = seen = torch.cat((dry, F.pad(wet, (1, -1))), dim=1) if self.feedback else dry
+        samples, head = dry.shape[-1] - self.receptive_field + 1, None
+        for array in self.arrays:
+            x, head = array(x, seen, head, samples)
+        return head
+
+    def initial_state(self, batch: int) -> list[Tensor]:
+        """What each layer remembers of its input (B, width, (kernel - 1) * dilation), settled on silence."""
+        x = seen = self.arrays[0].rechannel.weight.new_zeros(batch, self.arrays[0].rechannel.in_channels, 1)
+        state = []
+        for array in self.arrays:
+            x = array.rechannel(x)
+            for layer in array.layers:
+                state.append(x.expand(-1, -1, layer.memory))
+                x, _ = layer(x.expand(-1, -1, layer.memory + 1), seen)
+        return state
+
+    def step(self, dry: Tensor, wet: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        x = seen = (torch.cat((dry, wet), dim=1) if self.feedback else dry)[..., None]
+        head, pasts, following = None, iter(state), []
+        for array in self.arrays:
+            x, said = array.rechannel(x), [] if head is None else [head]
+            for layer in array.layers:
+                window = torch.cat((next(pasts), x), dim=-1)
+                following.append(window[..., 1:])
+                x, z = layer(window, seen)
+                said.append(z)
+            head = array.head(sum(said))
+        return head[..., 0], following
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        values = [dry, wet] if self.feedback else [dry]
+        x, head = values, None
+        for array in self.arrays:
+            x, head = array.plan(plan, x, values, head)
+        return head
+
+
+class _Layer(nn.Module):
+    """act(dilated convolution + present samples) [times a gate], and a 1x1 convolution of it added to the input.
+
+    The last layer of all has no such convolution: `out` is None.
+    """
+
+    def __init__(self, seen: int, width: int, kernel: int, dilation: int, activation: Activation, gated: bool) -> None:
+        super().__init__()
+        self.activation, self.gated, self.width = activation, gated, width
+        self.memory = (kernel - 1) * dilation
+        wide = 2 * width if gated else width
+        self.conv = nn.Conv1d(width, wide, kernel, dilation=dilation)
+        self.mix = nn.Conv1d(seen, wide, 1, bias=False)
+        self.out: nn.Conv1d | None = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, W, T), seen (B, C, T') to the next layer's input and what this one says, (B, W, T - memory) each."""
+        z = self.conv(x)
+        z = z + self.mix(_latest(seen, z.shape[-1]))
+        if self.gated:
+            z = activate(z[:, : self.width], self.activation) * torch.sigmoid(z[:, self.width :])
+        else:
+            z = activate(z, self.activation)
+        return z if self.out is None else _latest(x, z.shape[-1]) + self.out(z), z
+
+    def plan(self, plan: Plan, x: int, seen: list[int]) -> tuple[int, int]:
+        z = self._plan_half(plan, x, seen, slice(0, self.width), self.activation)
+        if self.gated:
+            gate = self._plan_half(plan, x, seen, slice(self.width, None), SIGMOID)
+            z = plan.mix(Product((z, gate)))
+        if self.out is None:
+            return z, z
+        out = plan.add(Term(z, self.out.weight), bias=self.out.bias)
+        return plan.mix(Product((x,)), Product((out,))), z
+
+    def _plan_half(self, plan: Plan, x: int, seen: list[int], rows: slice, activation: Activation) -> int:
+        conv = Term(x, self.conv.weight[rows], self.conv.dilation[0])
+        return plan.add(
+            conv, *_plan_split(self.mix.weight[rows], seen), bias=self.conv.bias[rows], activation=activation
+        )
+
+
+class _Array(nn.Module):
+    """Layers of one width, with 1x1 convolutions into it and, for the head, out of it."""
+
+    def __init__(
+        self,
+        seen: int,
+        before: int,
+        width: int,
+        after: int,
+        kernel: int,
+        dilations: Sequence[int],
+        activation: Activation,
+        gated: bool,
+    ) -> None:
+        super().__init__()
+        self.rechannel = nn.Conv1d(before, width, 1, bias=False)
+        self.layers = nn.ModuleList(_Layer(seen, width, kernel, d, activation, gated) for d in dilations)
+        self.head = nn.Conv1d(width, after, 1)
+
+    def forward(self, x: Tensor, seen: Tensor, head: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
+        """x (B, W, T) and the head so far to the next array's x and head; the head is `samples` long."""
+        x, said = self.rechannel(x), [] if head is None else [head]
+        for layer in self.layers:
+            x, z = layer(x, seen)
+            said.append(_latest(z, samples))
+        return x, self.head(sum(said))
+
+    def plan(self, plan: Plan, x: list[int], seen: list[int], head: int | None) -> tuple[list[int], int]:
+        value = plan.add(*_plan_split(self.rechannel.weight, x))
+        said = [] if head is None else [head]
+        for layer in self.layers:
+            value, z = layer.plan(plan, value, seen)
+            said.append(z)
+        total = plan.mix(*(Product((z,)) for z in said))
+        return [value], plan.add(Term(total, self.head.weight), bias=self.head.bias)
+
+
+def _latest(x: Tensor, samples: int) -> Tensor:
+    return x[..., x.shape[-1] - samples :]
+
+
+def _plan_split(weight: Tensor, values: list[int]) -> list[Term]:
+    """A 1x1 convolution of several values, one channel after another, as a term a value."""
+    return [Term(value, part) for value, part in zip(values, weight.chunk(len(values), dim=1), strict=True)]

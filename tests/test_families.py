@@ -1,0 +1,115 @@
+"""Recurrent and dilated convolutional predictors: forward against step, causality by gradient, known sizes."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fxemu.models import GRU, LSTM, Predictor, WaveNet
+from fxemu.plan import DRY, WET, Plan
+
+NAM = {"widths": [16, 8], "dilations": [2**k for k in range(10)], "feedback": False}
+MAKERS = {
+    "lstm": lambda c, p, **k: LSTM(c, p, width=5, memory_samples=20, **k),
+    "gru": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, **k),
+    "gru, no skip": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, dry_skip=False, **k),
+    "wavenet": lambda c, p, **k: WaveNet(c, p, [4, 3], dilations=[1, 2, 5], **k),
+    "wavenet, gated, one array": lambda c, p, **k: WaveNet(c, p, [4], kernel=2, dilations=[1, 3], gated=True, **k),
+}
+each_family = pytest.mark.parametrize("name", MAKERS)
+each_feedback = pytest.mark.parametrize("feedback", [True, False])
+
+
+def make(name: str, channels: int = 1, params: int = 1, feedback: bool = True) -> Predictor:
+    torch.manual_seed(0)
+    return MAKERS[name](channels, params, feedback=feedback)
+
+
+def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
+    state, steps = model.initial_state(dry.shape[0]), []
+    for t in range(dry.shape[-1]):
+        out, state = model.step(dry[..., t], wet[..., t - 1] if t else torch.zeros_like(wet[..., 0]), state)
+        steps.append(out)
+    return torch.stack(steps, dim=-1)
+
+
+@each_family
+@each_feedback
+@pytest.mark.parametrize(("channels", "params"), [(1, 1), (2, 3)])
+def test_forward_is_step_after_step(name: str, feedback: bool, channels: int, params: int) -> None:
+    model = make(name, channels, params, feedback)
+    dry, wet = torch.randn(2, 4, channels, 70)
+    whole = model(dry, wet)
+    assert whole.shape == (4, params, 70 - model.receptive_field + 1)
+    assert torch.allclose(stepped(model, dry, wet)[..., model.receptive_field - 1 :], whole, atol=1e-5)
+
+
+@each_feedback
+def test_wavenet_starts_as_if_after_silence(feedback: bool) -> None:
+    model = make("wavenet", feedback=feedback)
+    dry, wet = torch.randn(2, 4, 1, 30)
+    before = model.receptive_field - 1
+    assert torch.allclose(stepped(model, dry, wet), model(pad(dry, (before, 0)), pad(wet, (before, 0))), atol=1e-5)
+
+
+@each_family
+@each_feedback
+def test_causal_and_without_latency(name: str, feedback: bool) -> None:
+    model = make(name, feedback=feedback)
+    dry, wet = (torch.randn(1, 1, 70, requires_grad=True) for _ in range(2))
+    t = 60
+    model(dry, wet)[0, 0, t - model.receptive_field + 1].backward()
+    assert dry.grad[0, 0, t] != 0
+    assert not dry.grad[0, 0, t + 1 :].any()
+    if not feedback:
+        assert wet.grad is None or not wet.grad.any()
+        return
+    assert wet.grad[0, 0, t - 1] != 0
+    assert not wet.grad[0, 0, t:].any()
+
+
+@each_feedback
+def test_a_wavenet_sees_exactly_its_receptive_field(feedback: bool) -> None:
+    model = make("wavenet", feedback=feedback)
+    dry, wet = (torch.randn(1, 1, 70, requires_grad=True) for _ in range(2))
+    model(dry, wet)[0, 0, -1].backward()
+    window = 1 + 2 * 2 * (1 + 2 + 5)
+    assert dry.grad[0, 0].nonzero().min() == 70 - window
+    assert model.receptive_field == window + feedback
+    if feedback:
+        assert wet.grad[0, 0].nonzero().min() == 70 - window - 1
+
+
+def test_the_standard_shape_of_neural_amp_modeler() -> None:
+    """Its file has 13802 floats: a head scale, and a last 1x1 convolution (8 * 8 + 8) whose output nothing hears."""
+    model = WaveNet(1, 1, **NAM)
+    head_bias_of_the_first_array = 8
+    ours = sum(p.numel() for p in model.parameters()) - head_bias_of_the_first_array
+    assert ours + 1 + (8 * 8 + 8) == 13_802
+    assert model.receptive_field == 4093
+
+
+@each_family
+def test_plan_counts_what_forward_multiplies(name: str) -> None:
+    model, plan = make(name), Plan()
+    model.plan(plan, DRY, WET)
+    matrices = sum(p.numel() for key, p in model.named_parameters() if "weight" in key)
+    assert matrices <= plan.multiply_adds() <= 1.5 * matrices + 100
+
+
+ARGUMENTS: list[tuple[Callable[[], Predictor], str]] = [
+    (lambda: LSTM(1, 1, width=0), "width and memory_samples: got 0 and 512"),
+    (lambda: GRU(1, 1, memory_samples=0), "got 24 and 0; both must be at least 1"),
+    (lambda: WaveNet(1, 1, widths=[]), r"WaveNet: got widths \[\]"),
+    (lambda: WaveNet(1, 1, kernel=1), "kernel 1"),
+    (lambda: WaveNet(1, 1, dilations=[1, 0]), r"dilations \[1, 0\]"),
+    (lambda: WaveNet(1, 1, activation="gelu"), "activation: got 'gelu'"),
+]
+
+
+@pytest.mark.parametrize(("maker", "message"), ARGUMENTS)
+def test_arguments_out_of_range(maker: Callable[[], Predictor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        maker()

@@ -1,0 +1,60 @@
+"""Scores by input level, against models whose error at each level is known."""
+
+import pytest
+import torch
+from torch import nn
+
+import fxemu.levels
+from fxemu.data import Pair
+from fxemu.effects import Tanh
+from fxemu.levels import LEVELS_DB, LISTENED_DB, at_levels, loudest
+from fxemu.plots import level_curve
+
+RATE = 8000
+
+
+@pytest.fixture
+def noise() -> list[Pair]:
+    """Eight songs, each with its peak of 1 at another place."""
+    songs = []
+    for i in range(8):
+        dry = torch.rand(RATE, generator=torch.Generator().manual_seed(i)) - 0.5
+        dry[1000 * i] = 1.0
+        songs.append(Pair(str(i), dry, Tanh()(dry)))
+    return songs
+
+
+def test_the_loudest_stretch_holds_the_peak_and_stays_in_the_song():
+    dry = torch.zeros(100)
+    for peak in (0, 50, 99):
+        dry[:] = 0
+        dry[peak] = -1.0
+        assert loudest(dry, 20).numel() == 20 and float(loudest(dry, 20).min()) == -1.0
+    assert loudest(dry, 500).numel() == 100
+
+
+def test_a_linear_model_of_tanh_errs_less_the_quieter_it_gets(noise, monkeypatch):
+    """5x for tanh(5x): the error is (5x)^3 / 3 where it is small, so ESR falls by 24 dB for each 12 dB."""
+    monkeypatch.setattr(fxemu.levels, "render_many", lambda loop, songs: [5 * dry for dry in songs])
+    scores, sounds = at_levels(nn.Identity(), noise, Tanh(5.0), RATE)
+    assert [score["level_db"] for score in scores] == list(LEVELS_DB)
+    esr = torch.tensor([score["esr"] for score in scores[3:]])
+    assert torch.allclose(10 * (esr[:-1] / esr[1:]).log10(), torch.full((2,), 24.0), atol=0.1)
+    assert len(sounds) == fxemu.levels.SONGS
+    for pair, prediction in sounds:
+        assert float(pair.dry.max()) == pytest.approx(10 ** (LISTENED_DB / 20), rel=1e-6)
+        assert torch.equal(prediction, 5 * pair.dry) and torch.equal(pair.wet, torch.tanh(5 * pair.dry))
+
+
+def test_a_compiled_free_run_is_what_is_scored(noise, make_loop):
+    scores, sounds = at_levels(make_loop(), noise[:2], Tanh(), RATE)
+    pair, prediction = sounds[0]
+    expected = (prediction - pair.wet).square().sum() / pair.wet.square().sum()
+    assert scores[4]["esr"] > 0 and torch.isfinite(expected)
+    assert prediction.shape == pair.dry.shape and not torch.equal(prediction, pair.wet)
+
+
+def test_the_curve_shows_every_level():
+    (axes,) = level_curve([0, -12], [1e-3, 1e-2]).axes
+    assert axes.get_yscale() == "log"
+    assert axes.lines[0].get_xydata().tolist() == [[0, 1e-3], [-12, 1e-2]]
