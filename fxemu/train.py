@@ -34,7 +34,17 @@ from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
 
-PACKAGES = ("torch", "torchaudio", "numpy", "numba", "av", "pytorch-lightning", "pytorch-optimizer", "hydra-core")
+PACKAGES = (
+    "torch",
+    "torchaudio",
+    "numpy",
+    "scipy",
+    "numba",
+    "av",
+    "pytorch-lightning",
+    "pytorch-optimizer",
+    "hydra-core",
+)
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 import fxemu.effects
 import fxemu.losses
@@ -29,14 +30,25 @@ def test_every_option_file_says_what_it_is(group, option):
     assert first.startswith("# ") and first.endswith(".")
 
 
-@pytest.mark.parametrize(("effect", "repr_", "model"), list(product(GROUPS["effect"], GROUPS["repr"], GROUPS["model"])))
-def test_every_combination_builds_and_runs(effect, repr_, model):
-    config = composed(f"effect={effect}", f"repr={repr_}", f"model={model}", "debug=fast")
-    loop, data, _ = build(config)
+def assert_builds_and_runs(*overrides):
+    loop, data, _ = build(composed(*overrides, "debug=fast"))
     dry = torch.randn(1024, generator=torch.Generator().manual_seed(0)) * 0.3
     wet = data.effect(dry, 44_100)
     predicted, _ = rollout(loop, dry[None, None], wet[None, None, :512])
     assert predicted.shape == (1, 1, 512) and torch.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize(("repr_", "model"), list(product(GROUPS["repr"], GROUPS["model"])))
+def test_every_representation_builds_and_runs_with_every_model(repr_, model):
+    assert_builds_and_runs(f"repr={repr_}", f"model={model}")
+
+
+@pytest.mark.parametrize("effect", GROUPS["effect"])
+def test_every_effect_builds_and_runs(effect):
+    assert_builds_and_runs(f"effect={effect}", "repr=raw")
+    # So that it does with every representation and model: it refers to nothing outside its own file.
+    text = (CONF / "effect" / f"{effect}.yaml").read_text()
+    assert not [word for word in ("${", "defaults:", "@package") if word in text]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +70,8 @@ def test_every_other_option_builds(group, option):
     ],
 )
 def test_every_class_has_an_option_and_the_reverse(group, package):
-    named = {composed(f"+{group}@probe={option}").probe._target_.rsplit(".", 1)[1] for option in GROUPS[group]}
+    files = [OmegaConf.load(path) for path in (CONF / group).glob("*.yaml")]
+    named = {file._target_.rsplit(".", 1)[1] for file in files}
     base = {"effect": "Effect", "representation": "Representation", "model": "Predictor", "loss": None}[group]
     public = set(package.__all__) - {base, "EffectError"}
     assert named == public

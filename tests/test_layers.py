@@ -25,7 +25,7 @@ LAYERS = [
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 TOP = {"train", "cli", "__main__"}
-PURE = {"torch", "torchaudio", "auraloss", "numpy", "fxemu", *sys.stdlib_module_names}
+PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))
 

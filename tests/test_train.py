@@ -176,7 +176,7 @@ def test_a_sweep_trains_every_combination(library, tmp_path):
     ("overrides", "message"),
     [
         (["data.library=nowhere"], "nowhere: no such folder"),
-        (["effect=distortion"], "cutoff: got 5000 Hz; must be below half the sample rate"),
+        (["effect=lowpass", "effect.cutoff_hz=5000"], "cutoff: got 5000 Hz; must be at most 0.48 of the sample rate"),
         (["effect=nonsense"], "Available options in 'effect'"),
         (["model.width=0"], "layers and width: got 2 and 0"),
         (["training.stages=[]"], "add up to 0"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ class Effect(ABC):
 
     @abstractmethod
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        """The effect itself; `__call__` checks what comes out."""
+        """The effect itself; `__call__` checks what comes out and makes it float32."""
 
 
 def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
@@ -54,6 +56,12 @@ def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """ValueError unless low <= value <= high (NaN fails too)."""
-    if not low <= value <= high:
+    """ValueError unless value is a number and low <= value <= high (NaN fails too)."""
+    if not (isinstance(value, Real) and low <= value <= high):
         raise ValueError(f"{name}: got {value}; must be from {low:g} to {high:g} {unit}".rstrip())
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """ValueError unless `value` is one of the choices."""
+    if value not in list(choices):
+        raise ValueError(f"{name}: got {value!r}; choose one of {', '.join(map(str, choices))}")

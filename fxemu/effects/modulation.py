@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect, check_choice, check_range
 
 # Oscillators over phase in cycles, in [-1, 1], starting at 0 and rising (square: starting at 1).
 WAVEFORMS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -18,10 +18,10 @@ WAVEFORMS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def oscillator(waveform: str, rate_hz: float, samples: int, sample_rate: int, start: int) -> Tensor:
-    """(samples,) float64 in [-1, 1]; phase 0 is at sample 0 of the song, whatever `start` is."""
+def oscillator(waveform: str, rate_hz: float, samples: int, sample_rate: int, start: int, phase: float = 0.0) -> Tensor:
+    """(samples,) float64 in [-1, 1]; `phase`, in cycles, is at sample 0 of the song, whatever `start` is."""
     position = torch.arange(start, start + samples, dtype=torch.float64)
-    return WAVEFORMS[waveform](position * (rate_hz / sample_rate))
+    return WAVEFORMS[waveform](position * (rate_hz / sample_rate) + phase)
 
 
 class RingModulator(Effect):
@@ -40,7 +40,7 @@ class RingModulator(Effect):
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         osc = oscillator(self.waveform, self.rate_hz, dry.numel(), sample_rate, start)
-        return (dry * (1 - self.depth + self.depth * osc)).to(torch.float32)
+        return dry * (1 - self.depth + self.depth * osc)
 
 
 class Tremolo(Effect):
@@ -59,10 +59,9 @@ class Tremolo(Effect):
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         osc = oscillator(self.waveform, self.rate_hz, dry.numel(), sample_rate, start)
-        return (dry * (1 - self.depth * (1 - osc) / 2)).to(torch.float32)
+        return dry * (1 - self.depth * (1 - osc) / 2)
 
 
 def _check(depth: float, waveform: str) -> None:
     check_range("depth", depth, 0, 1)
-    if waveform not in WAVEFORMS:
-        raise ValueError(f"waveform: got {waveform!r}; choose one of {', '.join(WAVEFORMS)}")
+    check_choice("waveform", waveform, WAVEFORMS)

@@ -1,0 +1,43 @@
+"""What several tables need: a training in a process of its own, and the fastest of some times."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SAMPLE_RATE = 44_100
+
+
+def one_thread() -> None:
+    """One thread, and denormals flushed to zero: what every speed is measured with."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+def train(overrides: list[str], threads: int) -> dict:
+    """Train in a process of its own; what its metrics.json holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "train.py", *overrides, f"threads={threads}", f"hydra.run.dir={folder}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def fastest(*runs: Callable[[], object], times: int = 5) -> list[float]:
+    """The shortest of some times of each run, in seconds; the runs take turns."""
+    best = [float("inf")] * len(runs)
+    for _ in range(times):
+        for i, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            best[i] = min(best[i], time.perf_counter() - start)
+    return best

@@ -1,0 +1,36 @@
+"""Times teacher-forced training against the machine's matrix products (10 seconds)."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from fxemu.models import MLP
+from fxemu.representations import Raw
+from fxemu.rollout import ClosedLoop
+from tables.common import fastest, one_thread
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the rate of teacher-forced training against the machine's matrix products, at width 128."""
+    one_thread()
+    a, b = torch.randn(2, 1024, 1024)
+    (product,) = fastest(lambda: a @ b)
+    peak = 2 * 1024**3 / product / 1e9
+    model = MLP(1, 1, context_window=256, feedback_window=32, width=128)
+    loop = ClosedLoop(model, Raw(), Raw())
+    dry, wet = 0.3 * torch.randn(2, 64, 1, 255 + 256)
+
+    def step() -> None:
+        model.zero_grad()
+        loop.teacher_forced(dry, wet)[0].square().mean().backward()
+
+    step()
+    (seconds,) = fastest(step)
+    # Forward, and backward to the weights; to the inputs only beyond the first layer.
+    macs = 64 * 256 * (2 * (128 * (256 + 32)) + 3 * (128 * 128 + 128))
+    print(
+        f"matrix product: {peak:.0f} GFLOP/s; teacher-forced step at width 128: {2 * macs / seconds / 1e9:.0f} GFLOP/s"
+    )
+    print(f"ratio: {2 * macs / seconds / 1e9 / peak:.2f}")

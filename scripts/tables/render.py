@@ -1,0 +1,63 @@
+"""Times the compiled renderer against the same loops in C, where there is a compiler (2 minutes)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+
+import torch
+
+from fxemu.engine.stream import Stream, render_many
+from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
+from fxemu.representations import Raw
+from fxemu.rollout import ClosedLoop
+from tables.c_loops import build
+from tables.common import SAMPLE_RATE, fastest, one_thread
+
+
+def families() -> dict[str, Predictor]:
+    """What is rendered: the default MLP, and the others of like cost; a WaveNet of one array, as the C has it."""
+    torch.manual_seed(0)
+    dilations = [1, 2, 4, 8, 16, 32, 64]
+    return {
+        "mlp": MLP(1, 1, feedback_window=32),
+        "lstm": LSTM(1, 1),
+        "lstm, no feedback": LSTM(1, 1, feedback=False),
+        "gru": GRU(1, 1),
+        "gru, no feedback": GRU(1, 1, feedback=False),
+        "wavenet": WaveNet(1, 1, width=8, arrays=1, dilations=dilations),
+        "wavenet, no feedback": WaveNet(1, 1, width=8, arrays=1, dilations=dilations, feedback=False),
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the rate of each family in our renderer and in plain C with the same weights, and of many streams."""
+    one_thread()
+    dry = torch.rand(10 * SAMPLE_RATE) - 0.5
+    seconds = dry.numel() / SAMPLE_RATE
+    compiler = shutil.which("cc")
+    print(
+        "| family | multiply-adds a sample | fxemu | C | fxemu over C | largest difference |\n|---|---|---|---|---|---|"
+    )
+    for name, model in families().items():
+        loop = ClosedLoop(model, Raw(), Raw())
+        loop.limit.fill_(100.0)
+        Stream(loop).process(dry[:10_000])
+        line = f"| {name} | {loop.plan().multiply_adds()} |"
+        if not compiler:
+            print(line, f"{seconds / fastest(lambda loop=loop: Stream(loop).process(dry)):.0f}x | no compiler | | |")
+            continue
+        run = build(model)
+        # In turns, so that what else the machine does meets both.
+        ours, theirs = fastest(lambda loop=loop: Stream(loop).process(dry), lambda run=run: run(dry))
+        error = float((run(dry) - Stream(loop).process(dry)).abs().max())
+        print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {theirs / ours:.2f} | {error:.0e} |")
+    _many_streams(dry)
+
+
+def _many_streams(dry: torch.Tensor) -> None:
+    loop, cores = ClosedLoop(families()["mlp"], Raw(), Raw()), os.cpu_count() or 1
+    (one,) = fastest(lambda: render_many(loop, [dry]))
+    (many,) = fastest(lambda: render_many(loop, [dry] * cores))
+    print(f"{cores} streams on {cores} cores: {cores * one / many:.2f} times the rate of one stream")

@@ -1,0 +1,39 @@
+"""Trains the rows of "What it reaches" on the songs in examples/ and prints them as Markdown (30 minutes)."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+
+from tables.common import train
+
+# What is trained: a name for the row, the overrides, the score it is judged by and the most it may be.
+SPINE = (
+    ("tanh(5x)", ["effect=tanh", "loss=esr"], "nmae", 5e-3),
+    ("lowpass 1 kHz", ["effect=lowpass", "loss=esr"], "esr", 1e-5),
+    ("distortion, raw", ["effect=distortion", "repr=raw", "loss=esr"], "esr", 3e-3),
+    ("distortion, mu-law", ["effect=distortion", "repr=mulaw"], "esr", 1e-2),
+    ("distortion, window 64", ["experiment=small_window", "loss=esr"], "esr", None),
+    ("the same, no feedback", ["experiment=small_window", "loss=esr", "model.feedback=false"], "esr", None),
+)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the table, one training a row."""
+    jobs, threads, seed = options.jobs, options.threads, options.seed
+    with ThreadPoolExecutor(jobs) as pool:
+        results = list(pool.map(lambda row: train([*row[1], f"seed={seed}"], threads), SPINE))
+    print("| run | options | training | ESR | NMAE | copy-last | best gain | best FIR | asked |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for (name, overrides, score, most), result in zip(SPINE, results, strict=True):
+        test = result["test"]
+        lines = [f"{test['baselines'][b]['esr']:.1e}" for b in ("copy_last", "gain", "fir")]
+        asked = f"{score.upper()} <= {most:g}" if most else ""
+        print(
+            f"| {name} | `{' '.join(overrides)}` | {result['train_seconds']:.0f} s | {test['esr']:.1e} "
+            f"| {test['nmae']:.2%} | {' | '.join(lines)} | {asked} |"
+        )
+    ratio = results[-2]["test"]["esr"] / results[-1]["test"]["esr"]
+    print(f"\nwindow 64, with feedback over without: {ratio:.2f} (asked: at most 0.5)")
+    print(f"single-stream render, default model: {results[2]['test']['realtime_factor']:.0f}x real time (asked: 40x)")
+    print(f"seed {seed}, {threads} thread(s) a training, {jobs} at once")
