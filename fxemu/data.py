@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fxemu.cache import WetCache
 from fxemu.effects import Effect
 from fxemu.library import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
 from fxemu.slices import gather, segment_samples, segment_starts
@@ -65,6 +66,8 @@ class SongData(pl.LightningDataModule):
         batches_per_epoch: between two validations.
         val_share, test_share: shares of the songs, 0 to 1, together below 1.
         split_seed: decides which songs are held out.
+        cache: folder for what effects that need the whole song make of it; null for the user's cache folder.
+        cache_gb: most that it may hold, 0.001 to 10000 GB.
         seed: decides which songs are picked and where segments are cut.
     """
 
@@ -81,6 +84,8 @@ class SongData(pl.LightningDataModule):
         val_share: float = 0.15,
         test_share: float = 0.2,
         split_seed: int = 0,
+        cache: str | None = None,
+        cache_gb: float = 10.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -97,6 +102,7 @@ class SongData(pl.LightningDataModule):
         self.samples = segment_samples(context + 1, segment)
         self.batch_size, self.batches_per_epoch = batch_size, batches_per_epoch
         self.shares, self.split_seed, self.seed = (val_share, test_share), split_seed, seed
+        self.cache = WetCache(cache, cache_gb)
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}
 
@@ -117,7 +123,10 @@ class SongData(pl.LightningDataModule):
         if not songs:
             raise LibraryError(f"{self.library}: none of its {len(paths)} file(s) can be used\n{self.skipped}")
         names = split_songs([song.name for song in songs], *self.shares, self.split_seed)
-        pairs = {song.name: Pair(song.name, song.dry, self.effect(song.dry, self.sample_rate)) for song in songs}
+        pairs = {
+            song.name: Pair(song.name, song.dry, self.cache.wet(self.effect, song.dry, self.sample_rate))
+            for song in songs
+        }
         self.parts = {part: [pairs[name] for name in names[part]] for part in PARTS}
 
     def wet_peak(self) -> float:

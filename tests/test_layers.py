@@ -11,9 +11,9 @@ FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
     {"__init__"},
     {"audio", "plan"},
-    {"activations"},
+    {"activations", "plugin_host"},
     {"effects", "representations", "models", "losses", "metrics"},
-    {"library", "rollout", "plots", "schedule"},
+    {"library", "rollout", "plots", "schedule", "alignment", "cache"},
     {"slices", "engine", "baselines"},
     {"data"},
     {"emulator"},
