@@ -10,7 +10,7 @@ Shapes: N samples, W samples of a window, F = W / 2 + 1 frequencies, K windows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +24,8 @@ Spectra = NDArray[np.complex128]
 WINDOW = 16_384  # samples; 100 ppm of drift move a signal by 1.6 samples within it
 MOST_WINDOWS = 300
 COARSE, COARSE_BLOCKS = 8, 9  # decimation and number of blocks of the first search
-MOST_DRIFT_PPM = 2000
+MOST_DRIFT_PPM, SMEARED_PPM = 2000, 50
+JUMP_REACH, JUMP_GROUP = 2048, 8  # samples within which a step of the delay is looked for, and windows at a time
 FINER = 8  # correlations are read at an eighth of a sample, and between by a parabola
 STACK_REACHES, PEAK_REACHES = (64, 16), (4, 2, 2)  # samples around the line that each pass of the search looks at
 TAPS, KAISER_BETA, PHASES = 64, 9.0, 512  # of the interpolating sinc: 90 dB down, flat to 0.9 of Nyquist
@@ -39,7 +40,7 @@ class Alignment:
     polarity: 1, or -1 where wet is upside down.
     strength: 0 to 1: how far the windows of the cross-spectrum agree on one delay; noise alone reaches about 0.05.
     coherence: 0 to 1: the share of wet's energy that a linear filter of dry explains.
-    jump_samples, jump_at: the largest lasting step of the delay off its line, and the sample of dry where it comes.
+    jump_samples, jump_at: a lasting step of the delay off its line (0 for none), and the sample of dry where it comes.
     """
 
     delay_samples: float
@@ -57,6 +58,17 @@ def align(dry: Tensor, wet: Tensor) -> Alignment:
     Raises:
         ValueError: where either has fewer than 32768 samples, or is silent throughout.
     """
+    first = _align(dry, wet)
+    if abs(first.drift_ppm) < SMEARED_PPM or first.jump_samples:
+        return first
+    # Strong drift smears a window: straighten once, align what is left, and add up.
+    then = _align(dry, correct(wet, first, dry.numel()))
+    rate = 1 + first.drift_ppm * 1e-6
+    drift_ppm = (rate * (1 + then.drift_ppm * 1e-6) - 1) * 1e6
+    return replace(then, delay_samples=first.delay_samples + then.delay_samples * rate, drift_ppm=drift_ppm)
+
+
+def _align(dry: Tensor, wet: Tensor) -> Alignment:
     x, y = (signal.detach().cpu().numpy().astype(np.float64) for signal in (dry, wet))
     if min(x.size, y.size) < 2 * WINDOW:
         raise ValueError(f"{min(x.size, y.size)} samples are too few to align; at least {2 * WINDOW} are needed")
@@ -64,7 +76,8 @@ def align(dry: Tensor, wet: Tensor) -> Alignment:
         raise ValueError(f"{'wet' if x.any() else 'dry'} is silent: there is nothing to align")
     starts = _loud_starts(x)
     centres = starts + WINDOW / 2
-    delay, slope = _coarse_line(x, y, starts)
+    coarse, slope = _coarse_line(x, y, starts)
+    delay = coarse
     for reach in STACK_REACHES:
         dries, wets = _windows(x, y, starts, delay + slope * centres)
         stacks = [
@@ -78,7 +91,7 @@ def align(dry: Tensor, wet: Tensor) -> Alignment:
         dries, wets = _windows(x, y, starts, line)
         offsets, heights = _peaks(_correlations(_whitened(dries, wets) * _weights(dries, wets)[filtered], reach))
         delay, slope = _robust_line(centres, line + offsets, np.abs(heights))
-    jump, place = _largest_jump(line + offsets - delay - slope * centres)
+    jump, place = _jump(x, y, starts, coarse)
     strength, polarity = float(np.median(np.abs(heights))), 1 if heights.sum() >= 0 else -1
     coherence = _coherence_of_wet(dries, wets)
     return Alignment(delay, slope * 1e6, polarity, strength, coherence, jump, int(centres[place]))
@@ -238,13 +251,28 @@ def _robust_line(t: Array, d: Array, weight: Array) -> tuple[float, float]:
     return float(mean_d - slope * mean_t), float(slope)
 
 
-def _largest_jump(residual: Array) -> tuple[float, int]:
-    """The largest difference between the medians of five windows before and after one, and that one's number."""
-    if residual.size < 10:
+def _jump(x: Array, y: Array, starts: NDArray[np.int64], delay: float) -> tuple[float, int]:
+    """By how much the delay steps, and before which window; 0 unless two delays explain the song far better than one.
+
+    Eight windows together give a delay that hardly errs; drift makes these delays rise evenly, lost samples once.
+    """
+    groups = [starts[k : k + JUMP_GROUP] for k in range(0, len(starts) - JUMP_GROUP + 1, JUMP_GROUP)]
+    if len(groups) < 4:
         return 0.0, 0
-    steps = [np.median(residual[k : k + 5]) - np.median(residual[k - 5 : k]) for k in range(5, residual.size - 4)]
-    place = int(np.abs(steps).argmax())
-    return float(steps[place]), place + 5
+    tops = []
+    for group in groups:
+        curves = _correlations(_whitened(*_windows(x, y, group, np.full(len(group), delay))), JUMP_REACH)
+        tops.append((int(np.abs(curves.sum(0)).argmax()) - JUMP_REACH * FINER) / FINER)
+    d = np.array(tops) - np.median(np.diff(tops)) * np.arange(len(tops))
+    costs = [_deviation(d[:k]) + _deviation(d[k:]) for k in range(1, len(d))]
+    best = int(np.argmin(costs)) + 1
+    step = float(np.median(d[best:]) - np.median(d[:best]))
+    found = min(costs) < 0.3 * _deviation(d) and min(costs) < 2 * len(d) < 0.5 * abs(step) * len(d)
+    return (step, best * JUMP_GROUP) if found else (0.0, 0)
+
+
+def _deviation(d: Array) -> float:
+    return float(np.minimum(np.abs(d - np.median(d)), 16).sum())
 
 
 def correct(wet: Tensor, alignment: Alignment, samples: int, flip: bool = False) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fxemu.cache import WetCache
-from fxemu.effects import Effect
+from fxemu.effects import Effect, Recorded
 from fxemu.library import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
+from fxemu.recordings import read_recordings, split_recordings
 from fxemu.slices import gather, segment_samples, segment_starts
 
 
@@ -107,13 +108,18 @@ class SongData(pl.LightningDataModule):
         self.parts: dict[str, list[Pair]] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and process the songs, once.
+        """Read, split and process the songs, or read recordings of the effect in their stead, once.
 
         Raises:
             LibraryError: for a missing or empty library, or too few usable songs.
             EffectError: for an effect that does not return a wet signal.
         """
         if self.parts:
+            return
+        if isinstance(self.effect, Recorded):
+            recordings = read_recordings(self.effect, self.sample_rate)
+            parts = split_recordings(recordings, self.samples, *self.shares, self.split_seed)
+            self.parts = {part: [Pair(r.name, r.dry, r.wet) for r in parts[part]] for part in PARTS}
             return
         paths = list_audio_files(self.library)
         if not paths:
