@@ -227,7 +227,7 @@ def find_repeat(dry: Tensor, samples: int, decimation: int = 8) -> tuple[int, in
         likeness = match[: norm.numel()] / norm
         likeness[: first + length] = 0
         second = int(likeness.argmax())
-        for shift in range(-decimation, decimation + 1) if likeness[second] > 0.99 else ():
+        for shift in range(-decimation, decimation + 1) if likeness[second] > 0.8 else ():
             a, b = first * decimation, second * decimation + shift
             if b + samples <= dry.numel() and torch.equal(dry[a : a + samples], dry[b : b + samples]):
                 return a, b, samples
