@@ -151,7 +151,9 @@ def _make(given: argparse.Namespace) -> None:
         raise LibraryError(f"{given.library}: {len(songs)} usable song(s); at least 3 of {REPEAT_S:g} s are needed")
     signal, description = make(songs, given.sample_rate, given.seconds)
     write_wav(given.file, signal, given.sample_rate)
-    given.file.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
+    part = given.file.with_suffix(".json.part")
+    part.write_text(json.dumps(description, indent=2) + "\n")
+    part.replace(given.file.with_suffix(".json"))
     minutes = signal.numel() / given.sample_rate / 60
     print(f"{given.file}: {minutes:.1f} minutes. Play it through the box and record from before its start to after")
     print(f"its end, mono, at {given.sample_rate} Hz; then: fxemu capture read RECORDING --file {given.file}")
