@@ -54,6 +54,18 @@ def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tupl
     return torch.from_numpy(mono.astype(np.float32)), rate
 
 
+def layout(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Sample rate in Hz and number of channels of a file's first audio stream; AudioError as for `decode`."""
+    try:
+        with av.open(os.path.abspath(path)) as container:
+            if not container.streams.audio:
+                raise AudioError(f"{path}: has no audio stream")
+            stream = container.streams.audio[0]
+            return stream.rate, stream.channels
+    except (av.FFmpegError, OSError) as error:
+        raise AudioError(f"{path}: cannot be decoded ({_reason(error)})") from error
+
+
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 

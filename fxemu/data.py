@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fxemu.effects import Effect
+from fxemu.cache import WetCache
+from fxemu.effects import Effect, Recorded
 from fxemu.gains import DrawnGains, check_gains
 from fxemu.library import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
+from fxemu.recordings import read_recordings, split_recordings
 from fxemu.slices import gather, segment_samples, segment_starts
 
 
@@ -69,6 +71,8 @@ class SongData(pl.LightningDataModule):
         split_seed: decides which songs are held out.
         gain_db: lowest and highest gain on training songs before the effect, -80 to 0 dB: each is drawn anew as
             training goes on (see `gains.py`). Songs to validate and test on stay at 0 dB, a peak of full scale.
+        cache: folder for what effects that need the whole song make of it; null for the user's cache folder.
+        cache_gb: most that it may hold, 0.001 to 10000 GB.
         seed: decides which songs are picked, where segments are cut and which gains are drawn.
     """
 
@@ -86,6 +90,8 @@ class SongData(pl.LightningDataModule):
         test_share: float = 0.2,
         split_seed: int = 0,
         gain_db: Sequence[float] = (0.0, 0.0),
+        cache: str | None = None,
+        cache_gb: float = 10.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -99,23 +105,31 @@ class SongData(pl.LightningDataModule):
         if min(segment, batch_size, batches_per_epoch) < 1:
             raise ValueError("data.segment, data.batch_size and data.batches_per_epoch must each be at least 1")
         check_gains(gain_db)
+        if isinstance(effect, Recorded) and any(gain_db):
+            raise ValueError("data.gain_db: recordings cannot be played again at another gain; leave it at [0, 0]")
         self.effect, self.library, self.sample_rate, self.file_count = effect, library, sample_rate, file_count
         self.samples = segment_samples(context + 1, segment)
         self.batch_size, self.batches_per_epoch = batch_size, batches_per_epoch
         self.shares, self.split_seed, self.seed = (val_share, test_share), split_seed, seed
         self.gain_db: tuple[float, float] = tuple(map(float, gain_db))
         self.gains: DrawnGains | None = None
+        self.cache = WetCache(cache, cache_gb)
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and process the songs, once.
+        """Read, split and process the songs, or read recordings of the effect in their stead, once.
 
         Raises:
             LibraryError: for a missing or empty library, or too few usable songs.
             EffectError: for an effect that does not return a wet signal.
         """
         if self.parts:
+            return
+        if isinstance(self.effect, Recorded):
+            recordings = read_recordings(self.effect, self.sample_rate)
+            parts = split_recordings(recordings, self.samples, *self.shares, self.split_seed)
+            self.parts = {part: [Pair(r.name, r.dry, r.wet) for r in parts[part]] for part in PARTS}
             return
         paths = list_audio_files(self.library)
         if not paths:
@@ -125,7 +139,10 @@ class SongData(pl.LightningDataModule):
         if not songs:
             raise LibraryError(f"{self.library}: none of its {len(paths)} file(s) can be used\n{self.skipped}")
         names = split_songs([song.name for song in songs], *self.shares, self.split_seed)
-        pairs = {song.name: Pair(song.name, song.dry, self.effect(song.dry, self.sample_rate)) for song in songs}
+        pairs = {
+            song.name: Pair(song.name, song.dry, self.cache.wet(self.effect, song.dry, self.sample_rate))
+            for song in songs
+        }
         self.parts = {part: [pairs[name] for name in names[part]] for part in PARTS}
 
     def wet_peak(self) -> float:

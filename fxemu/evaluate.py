@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fxemu import baselines, metrics
 from fxemu.audio import write_wav
 from fxemu.data import Pair
-from fxemu.effects import Effect
+from fxemu.effects import Effect, Recorded
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
 from fxemu.levels import LISTENED_DB, at_levels
@@ -48,7 +48,8 @@ def evaluate(
     with SummaryWriter(str(folder)) as writer:
         for song, prediction in zip(test, predictions, strict=True):
             _publish(song, prediction, sample_rate, folder, writer)
-        levels = _levels(loop, test, effect, sample_rate, folder, writer)
+        # Recordings cannot be played again at another level.
+        levels = [] if isinstance(effect, Recorded) else _levels(loop, test, effect, sample_rate, folder, writer)
         if (figure := first_layer(loop.plan(), sample_rate)) is not None:
             figure.savefig(folder / "plots" / "first_layer.png", dpi=110)
             writer.add_figure("first_layer", figure)
@@ -164,10 +165,11 @@ def table(scores: dict[str, Any]) -> str:
         *(line(name, **scores["baselines"][key]) for key, name in BASELINES.items()),
         f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core",
     ]
-    lines += [
-        f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
-        f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
-    ]
+    if scores["levels"]:
+        lines += [
+            f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
+            f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
+        ]
     disturbed = scores["stability"]["forgets_ms"]
     lines.append("a disturbed history is forgotten " + ("never" if disturbed is None else f"after {disturbed:.1f} ms"))
     if scores["inverted_esr"] < scores["esr"]:

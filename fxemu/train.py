@@ -268,8 +268,10 @@ def _resumed(folder: Path) -> DictConfig:
 
 
 def arguments(given: list[str]) -> list[str]:
-    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder."""
+    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder,
+    and `dry=`, `wet=` and `force=` belong to `effect=recorded`."""
     result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
+    result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
     for word in given:
         if word.startswith("resume=") and word != "resume=null":
             result.append(f"hydra.run.dir={Path(word.removeprefix('resume=')).resolve()}")

@@ -4,6 +4,7 @@ from fxemu.effects.base import Effect, EffectError
 from fxemu.effects.bitcrusher import Bitcrusher
 from fxemu.effects.chain import Chain, Parallel
 from fxemu.effects.chorus import Chorus, Flanger, Vibrato
+from fxemu.effects.command import Command
 from fxemu.effects.convolution import Convolution
 from fxemu.effects.delay import Delay
 from fxemu.effects.distortion import Distortion, Fuzz, Overdrive, Tanh
@@ -13,6 +14,9 @@ from fxemu.effects.hysteresis import Hysteresis
 from fxemu.effects.modulation import RingModulator, Tremolo
 from fxemu.effects.passthrough import Passthrough
 from fxemu.effects.phaser import Phaser
+from fxemu.effects.plugin import Plugin
+from fxemu.effects.python import Python
+from fxemu.effects.recorded import Recorded
 from fxemu.effects.reverb import PlateReverb, RoomReverb, SpringReverb
 from fxemu.effects.tube import Tube
 from fxemu.effects.wah import AutoWah, Wah
@@ -24,6 +28,7 @@ __all__ = [
     "Bitcrusher",
     "Chain",
     "Chorus",
+    "Command",
     "Compressor",
     "Convolution",
     "Delay",
@@ -44,6 +49,9 @@ __all__ = [
     "Passthrough",
     "Phaser",
     "PlateReverb",
+    "Plugin",
+    "Python",
+    "Recorded",
     "ResonantLowpass",
     "RingModulator",
     "RoomReverb",

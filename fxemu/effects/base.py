@@ -33,6 +33,10 @@ class Effect(ABC):
             return dry.to(torch.float32)
         return checked(self.process(dry, sample_rate, start), dry, type(self).__name__)
 
+    def identity(self) -> str | None:
+        """All that wet depends on besides dry, in words: the key to keep it under on disk; None for never."""
+        return None
+
     @abstractmethod
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         """The effect itself; `__call__` checks what comes out and makes it float32."""

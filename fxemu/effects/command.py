@@ -1,0 +1,124 @@
+"""Any program that turns one WAV file into another: SoX, FFmpeg, lv2apply with an LV2 plugin."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from fxemu.audio import AudioError, decode, layout, write_wav
+from fxemu.effects.base import Effect, EffectError, check_range
+
+
+class Command(Effect):
+    """Runs a command on each whole song; no shell ever sees it.
+
+    Args:
+        command: the program and its arguments. {dry} and {wet} stand for the paths of the WAV files to read and to
+            write (mono, 32-bit float, at the song's rate), {samples} and {sample_rate} for what wet must have.
+        latency_samples: by how much the program's output lags, 0 to 1000000; it is taken out.
+        timeout_s: for one song, 1 to 86400 s.
+    """
+
+    memory_s = None
+
+    def __init__(
+        self, command: Sequence[str] | None = None, latency_samples: int = 0, timeout_s: float = 600.0
+    ) -> None:
+        words = [] if command is None or isinstance(command, str) else [str(word) for word in command]
+        if not all(any(mark in word for word in words) for mark in ("{dry}", "{wet}")):
+            raise ValueError(
+                f"command: got {command!r}; must be a list of words with {{dry}} and {{wet}} among them, "
+                "such as [sox,'{dry}','{wet}',overdrive,'20']"
+            )
+        if shutil.which(words[0]) is None:
+            raise ValueError(f"command: no program {words[0]!r} is installed; install it, or give its full path")
+        check_range("latency_samples", latency_samples, 0, 1_000_000)
+        check_range("timeout_s", timeout_s, 1, 86_400, "s")
+        self.command, self.latency_samples, self.timeout_s = words, latency_samples, timeout_s
+
+    def identity(self) -> str:
+        """The words, and size and time of the program and of each file that they name."""
+        paths = [shutil.which(self.command[0]) or "", *self.command[1:]]
+        return f"command {self.command} {self.latency_samples} {[file_state(path) for path in paths]}"
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        samples = dry.numel() + self.latency_samples
+        with tempfile.TemporaryDirectory(prefix="fxemu-") as folder:
+            wet = Path(folder) / "wet.wav"
+            marks = {"dry": f"{folder}/dry.wav", "wet": str(wet), "samples": samples, "sample_rate": sample_rate}
+            write_wav(marks["dry"], nn.functional.pad(dry, (0, self.latency_samples)), sample_rate)
+            run_program([_filled(word, marks) for word in self.command], self.timeout_s, f"command {self.command[0]}")
+            return _read(wet, samples, sample_rate, self.command[0])[self.latency_samples :]
+
+
+def _filled(word: str, marks: dict[str, object]) -> str:
+    for mark, value in marks.items():
+        word = word.replace(f"{{{mark}}}", str(value))
+    return word
+
+
+def _read(path: Path, samples: int, sample_rate: int, name: str) -> Tensor:
+    """The WAV file that a command left, or an EffectError that says what is the matter with it."""
+    if not path.is_file():
+        raise EffectError(f"command {name} ended without error but wrote no file to {{wet}}: check its arguments")
+    try:
+        rate, channels = layout(path)
+        wet, _ = decode(path)
+    except AudioError as error:
+        raise EffectError(f"command {name}: what it wrote to {{wet}} is no audio: {error}") from error
+    if rate != sample_rate:
+        raise EffectError(f"command {name} wrote {rate} Hz; must be {sample_rate} Hz, the rate of {{dry}}")
+    if channels != 1:
+        raise EffectError(f"command {name} wrote {channels} channels; must be one: use its mono form or mix it down")
+    if wet.numel() != samples:
+        raise EffectError(
+            f"command {name} wrote {wet.numel()} samples; must be {samples}, as many as in {{dry}}: "
+            "cut its tail off, for instance with SoX's `trim 0 {samples}s`"
+        )
+    return wet
+
+
+def run_program(arguments: Sequence[str], timeout_s: float, name: str) -> None:
+    """Run a program to its end, without a shell and without input; its children end with it.
+
+    Raises:
+        EffectError: if it cannot start, takes too long, crashes or exits with an error; with its last words.
+    """
+    with tempfile.TemporaryFile() as words:
+        try:
+            process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True
+            )
+        except OSError as error:
+            raise EffectError(f"{name}: cannot be started ({error.strerror})") from error
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise EffectError(f"{name}: still running after {timeout_s:g} s; raise effect.timeout_s") from error
+        finally:
+            # Also where it ended by itself, or training was interrupted: what it started must not outlive it.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code:
+            words.seek(max(0, words.seek(0, os.SEEK_END) - 1000))
+            said = words.read().decode(errors="replace").strip()[-500:] or "nothing"
+            how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed with exit code {code}"
+            raise EffectError(f"{name}: {how}; its last words: {said}")
+
+
+def file_state(path: str) -> tuple[str, int, int] | None:
+    """Path, size in bytes and time of change in ns of a file; None where there is none."""
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return path, state.st_size, state.st_mtime_ns

@@ -1,0 +1,60 @@
+"""A function of the user's own, named by its dotted path."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fxemu.effects.base import Effect, EffectError
+
+
+class Python(Effect):
+    """wet = function(dry), or function(dry, sample_rate=...) if it has such an argument.
+
+    This imports and runs the module that it names, from the current folder or wherever Python finds modules: use it
+    for your own code only. The import waits until audio is processed, so reading a config imports nothing.
+    What it makes is not kept on disk, since no one can tell what else the function depends on.
+
+    Args:
+        function: module and name, such as `my_effects.fuzz`; from float32 (samples,) to an array of the same length.
+    """
+
+    memory_s = None
+
+    def __init__(self, function: str | None = None) -> None:
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", str(function)):
+            raise ValueError(f"function: got {function!r}; must be a module and a name, such as my_effects.fuzz")
+        self.function = function
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        function = _imported(self.function)
+        extra = {"sample_rate": sample_rate} if "sample_rate" in inspect.signature(function).parameters else {}
+        try:
+            # The function gets a copy, for it may work in place.
+            wet = np.array(function(dry.numpy().copy(), **extra))
+        except Exception as error:
+            raise EffectError(f"function {self.function} raised {type(error).__name__}: {error}") from error
+        if wet.dtype.kind not in "fiu":
+            raise EffectError(f"function {self.function} returned {wet.dtype} values; must be an array of samples")
+        return torch.from_numpy(wet)
+
+
+def _imported(path: str) -> Callable[..., object]:
+    module, name = path.rsplit(".", 1)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(import_module(module), name)
+    except Exception as error:
+        raise EffectError(f"function {path}: cannot be imported ({type(error).__name__}: {error})") from error
+    if not callable(function):
+        raise EffectError(f"function {path}: is a {type(function).__name__}; must be a function")
+    return function

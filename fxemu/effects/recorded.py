@@ -1,0 +1,33 @@
+"""An effect known by recordings alone: what went into it and what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from fxemu.effects.base import Effect, EffectError
+
+
+class Recorded(Effect):
+    """Pairs of recordings; the data module reads them in place of putting songs through an effect.
+
+    Args:
+        dry: a file, or a folder of files.
+        wet: the recording of each: a file, or a folder in which the names (without suffix) are those of `dry`.
+        flip: turn a wet that is upside down the right way up; else the model learns its polarity.
+        force: go on in spite of findings that would refuse a pair.
+    """
+
+    memory_s = None
+
+    def __init__(self, dry: str | None = None, wet: str | None = None, flip: bool = False, force: bool = False) -> None:
+        for name, path in (("dry", dry), ("wet", wet)):
+            if not path or not Path(path).exists():
+                raise ValueError(f"{name}: got {path!r}; must be a recording, or a folder of them, that exists")
+        if Path(dry).is_dir() != Path(wet).is_dir():
+            raise ValueError(f"dry and wet: got {dry} and {wet}; must be two files or two folders")
+        self.dry, self.wet, self.flip, self.force = Path(dry), Path(wet), flip, force
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        raise EffectError(f"effect recorded: {self.wet} is all that is known of it; it cannot be run on other audio")

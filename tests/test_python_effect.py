@@ -1,0 +1,68 @@
+"""`effect=python`: the user's function runs when audio is processed, and at no other time."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fxemu.effects import EffectError, Python
+
+MODULE = """
+import pathlib
+pathlib.Path("imported").touch()
+import numpy as np
+def half(dry): dry *= 0.5; return dry
+def rate(dry, sample_rate): return np.full(len(dry), sample_rate)
+def short(dry): return dry[:-1]
+def broken(dry): raise RuntimeError("no knob")
+def words(dry): return ["a"] * len(dry)
+number = 5
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    (tmp_path / "own_effects.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "own_effects", raising=False)
+    return tmp_path
+
+
+def test_it_is_imported_when_audio_is_processed_and_not_before(module):
+    effect = Python("own_effects.half")
+    assert not (module / "imported").exists()
+    dry = torch.ones(10)
+    assert torch.equal(effect(dry), dry / 2)
+    assert torch.equal(dry, torch.ones(10)), "dry was changed"
+
+
+def test_it_gets_the_sample_rate_if_it_asks():
+    assert torch.equal(Python("own_effects.rate")(torch.ones(3), 8000), torch.full((3,), 8000.0))
+
+
+def test_any_function_of_an_array_will_do():
+    dry = torch.linspace(-1, 1, 5)
+    assert np.allclose(Python("numpy.tanh")(dry), np.tanh(dry.numpy()))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("short", "it must return as many samples as it gets"),
+        ("broken", "raised RuntimeError: no knob"),
+        ("words", "must be an array of samples"),
+        ("number", "is a int; must be a function"),
+        ("missing", "cannot be imported .AttributeError"),
+    ],
+)
+def test_each_failure_is_a_clear_error(name, message):
+    with pytest.raises(EffectError, match=message):
+        Python(f"own_effects.{name}")(torch.ones(10))
+
+
+@pytest.mark.parametrize("function", [None, "fuzz", "a.b; import os", "../a.b", ""])
+def test_a_bad_name_is_refused_at_once(function):
+    with pytest.raises(ValueError, match="must be a module and a name"):
+        Python(function)

@@ -1,0 +1,125 @@
+"""`effect=recorded`: files are matched, aligned, refused or forced, and split without overlap."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from boxes import RATE, compressor, interface, music
+
+from fxemu import check_pair
+from fxemu.audio import write_wav
+from fxemu.data import SongData
+from fxemu.effects import EffectError, Recorded
+from fxemu.library import LibraryError
+from fxemu.recordings import Recording, longest_clean, match_files, read_recordings, split_recordings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("pair")
+    dry = music(6)
+    write_wav(folder / "dry.wav", dry, RATE)
+    write_wav(folder / "wet.wav", interface(0.5 * compressor(dry), noise_db=-70), RATE)
+    return folder / "dry.wav", folder / "wet.wav"
+
+
+def test_a_pair_is_aligned_and_split_in_time(pair):
+    data = SongData(Recorded(*map(str, pair)), context=64)
+    data.setup()
+    parts = {part: pairs[0] for part, pairs in data.parts.items()}
+    assert [pairs.name for pairs in parts.values()] == ["dry-train", "dry-val", "dry-test"]
+    for part in parts.values():
+        error = part.wet - 0.5 * compressor(part.dry)
+        assert part.dry.shape == part.wet.shape
+        # The compressor of a piece starts from rest: compare after its 10 ms.
+        assert error[10_000:].square().mean() < 1e-4 * part.wet.square().mean()
+
+
+def test_the_other_way_round_is_refused_with_the_finding_and_may_be_forced(pair):
+    dry, wet = map(str, pair)
+    with pytest.raises(LibraryError, match=r"they are swapped.* To go on all the same: force=true"):
+        read_recordings(Recorded(wet, dry), RATE)
+    assert read_recordings(Recorded(wet, dry, force=True), RATE)[0].dry.numel() > 100_000
+
+
+def test_folders_are_matched_by_name(tmp_path):
+    for name in ("dry/a.wav", "dry/b.flac", "wet/a.flac", "wet/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(LibraryError, match="has no recording of b; names must be as in"):
+        match_files(tmp_path / "dry", tmp_path / "wet")
+    (tmp_path / "wet/b.mp3").touch()
+    matched = match_files(tmp_path / "dry", tmp_path / "wet")
+    assert [(a.name, b.name) for a, b in matched] == [("a.wav", "a.flac"), ("b.flac", "b.mp3")]
+
+
+def ramp(name: str, samples: int = 1000) -> Recording:
+    return Recording(name, torch.arange(samples), torch.arange(samples))
+
+
+def test_pieces_in_time_leave_a_gap():
+    parts = split_recordings([ramp("a.wav")], 50, 0.15, 0.2, seed=0)
+    edges = [(int(p[0].dry[0]), int(p[0].dry[-1])) for p in parts.values()]
+    assert edges == [(0, 584), (635, 769), (820, 999)]
+    with pytest.raises(LibraryError, match=r"a.wav: 300 usable samples are too few"):
+        split_recordings([ramp("a.wav", 300)], 50, 0.15, 0.2, seed=0)
+
+
+def test_three_files_are_split_by_file():
+    parts = split_recordings([ramp(name) for name in "abc"], 50, 0.15, 0.2, seed=0)
+    assert sorted(p[0].name for p in parts.values()) == ["a", "b", "c"]
+    assert all(p[0].dry.numel() == 1000 for p in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("gaps", "kept"),
+    [([], (10, 100)), ([(30, 40)], (40, 100)), ([(5, 20), (80, 200)], (20, 80)), ([(0, 5)], (10, 100))],
+)
+def test_the_longest_stretch_without_a_dropout_is_kept(gaps, kept):
+    assert longest_clean(10, 100, gaps) == kept
+
+
+def test_paths_are_checked_at_once(pair, tmp_path):
+    with pytest.raises(ValueError, match="dry: got None; must be a recording"):
+        Recorded()
+    with pytest.raises(ValueError, match="must be two files or two folders"):
+        Recorded(str(pair[0]), str(tmp_path))
+    with pytest.raises(EffectError, match="cannot be run on other audio"):
+        Recorded(*map(str, pair))(torch.ones(10))
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess:
+    given = [sys.executable, "-m", "fxemu", *words]
+    return subprocess.run(
+        given,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("order", "code", "words"), [(1, 0, "latency 217."), (-1, 1, "they are swapped")])
+def test_check_pair_prints_findings_and_says_whether_training_would_go(pair, capsys, order, code, words):
+    with pytest.raises(SystemExit) as left:
+        check_pair.main([*map(str, pair)][::order])
+    assert left.value.code == code and words in capsys.readouterr().out
+
+
+def test_check_pair_of_a_missing_file_is_one_line(pair, capsys):
+    with pytest.raises(SystemExit):
+        check_pair.main([str(pair[0]), "nowhere.wav"])
+    assert capsys.readouterr().err == "error: nowhere.wav: no such file or folder\n"
+
+
+def test_it_trains_from_the_command_line(pair, tmp_path):
+    dry, wet = map(str, pair)
+    options = ["effect=recorded", f"dry={dry}", f"wet={wet}", "debug=fast", "threads=1", "hydra.run.dir=run"]
+    done = run("train", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "latency 217." in done.stderr and (tmp_path / "run" / "audio" / "dry-test-prediction.wav").is_file()
