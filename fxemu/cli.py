@@ -8,6 +8,7 @@ from importlib import import_module
 # A subcommand, its module and what it is for. Modules are imported only when called: each start stays quick.
 COMMANDS = {
     "train": ("fxemu.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
+    "library": ("fxemu.library_cli", "measure, list and check a music library; `fxemu library --help`"),
 }
 
 

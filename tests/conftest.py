@@ -1,5 +1,7 @@
 """Fixtures that many tests share: a small library of songs, and predictors in their loop."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
 torch.set_num_threads(1)
+# The index of the songs in these tests is not the user's.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="fxemu-tests-")
 
 RATE = 8000
 SONGS = {"bass.wav": 4000, "drums.WAV": 4400, "lead.wav": 4800, "more/keys.wav": 5200, "more/voice.wav": 5600}
