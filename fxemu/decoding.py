@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
 RATES_HZ = (4000, 768_000)
+# How an MP4 marks encrypted audio.
+PROTECTED = ("drms", "drmi", "enca")
 # Decoded before a stretch and thrown away: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
 WARM_UP_S = 1
 # Samples that are mixed down at once.
@@ -131,6 +133,8 @@ class Source:
         self.rate, self.channels = self.stream.rate, self.stream.channels
         self.codec: str = self.stream.codec_context.name
         self.damage: str | None = None
+        if self.stream.codec_context.codec_tag in PROTECTED:
+            raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
         if not RATES_HZ[0] <= (self.rate or 0) <= RATES_HZ[1]:
             low, high = RATES_HZ
             raise AudioError(f"{name}: has a sample rate of {self.rate} Hz; {low} to {high} Hz can be used")
@@ -190,21 +194,28 @@ class Source:
                 fifo.write(frame)
                 for block in fifo.read_many(BLOCK):
                     yield block, place
+        except AudioError:
+            raise
         except (av.FFmpegError, OSError, ValueError) as error:
             self._damaged(fifo.samples_written, error)
         if fifo.samples_written > fifo.samples_read:
             yield fifo.read(), place
 
     def _decode(self) -> Iterator[av.AudioFrame]:
-        done = 0
+        """All frames that can be decoded; an error if there are fewer of them than of damaged packets."""
+        samples = good = bad = 0
         for packet in self.container.demux(self.stream):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                self._damaged(done, error)
+                self._damaged(samples, error)
+                bad += 1
                 continue
-            done += sum(frame.samples for frame in frames)
+            good += len(frames)
+            samples += sum(frame.samples for frame in frames)
             yield from frames
+        if bad > good:
+            raise AudioError(f"{self.name}: cannot be decoded (most of it is damaged)")
 
     def _damaged(self, done: int, error: Exception) -> None:
         """Keep the first thing that went wrong."""
@@ -214,6 +225,9 @@ class Source:
 
 def _mono(frame: av.AudioFrame) -> Array:
     """The mean of a frame's channels, float32 (samples,), full scale at 1."""
+    if frame.format.is_planar and frame.layout.nb_channels >= 8:
+        # PyAV counts one plane too many there, and reads beyond them.
+        (frame,) = AudioResampler(format=frame.format.packed).resample(frame)
     data = frame.to_ndarray()
     if not frame.format.is_planar:
         data = data.reshape(frame.samples, -1).T

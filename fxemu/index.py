@@ -178,7 +178,7 @@ class Index:
         """Drop what is known of a file."""
         self._execute("DELETE FROM songs WHERE path = ?", [os.fsencode(path)])
 
-    def scan(self, paths: Iterable[str], processes: int | None = None, again: bool = False) -> Iterator[Entry]:
+    def scan(self, paths: Iterable[str], processes: int | None = None, afresh: bool = False) -> Iterator[Entry]:
         """An entry for each path, as soon as it is known: at once, or when one of the processes has measured it.
 
         A file that changes while it is measured is kept as what it was before, and so measured again next time.
@@ -186,7 +186,7 @@ class Index:
         Args:
             paths: absolute paths.
             processes: decoding at once; None for as many as there are cores.
-            again: measure also what is known.
+            afresh: measure also what is known, and leave the index as it is.
         """
         todo: SimpleQueue[str] = SimpleQueue()
         for path in paths:
@@ -194,7 +194,7 @@ class Index:
         done: SimpleQueue[Entry | Exception | None] = SimpleQueue()
         workers = [Worker() for _ in range(processes or os.cpu_count() or 1)]
         stop = Event()
-        threads = [Thread(target=self._measure, args=(w, todo, done, stop, again), daemon=True) for w in workers]
+        threads = [Thread(target=self._measure, args=(w, todo, done, stop, afresh), daemon=True) for w in workers]
         for thread in threads:
             thread.start()
         try:
@@ -208,11 +208,11 @@ class Index:
             for worker in workers:
                 worker.interrupt()
 
-    def _measure(self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, again: bool) -> None:
+    def _measure(self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool) -> None:
         """What one thread does: take paths until there are none, and put entries, then None."""
         try:
             while not stop.is_set():
-                done.put(self._measured(worker, todo.get_nowait(), again))
+                done.put(self._measured(worker, todo.get_nowait(), stop, afresh))
         except Empty:
             pass
         except Exception as error:
@@ -221,15 +221,17 @@ class Index:
             worker.close()
             done.put(None)
 
-    def _measured(self, worker: Worker, path: str, again: bool) -> Entry:
+    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool) -> Entry:
         try:
-            if not again and (entry := self.known(path)):
+            if not afresh and (entry := self.known(path)):
                 return entry
             size, mtime_ns = stamp(path)
         except OSError as error:
             return Entry(path=path, error=error.strerror)
         entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path)))
-        self.put(entry)
+        # A worker that was interrupted has found an error that is none.
+        if not (afresh or stop.is_set()):
+            self.put(entry)
         return entry
 
 

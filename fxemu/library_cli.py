@@ -71,9 +71,8 @@ def scan(options: argparse.Namespace, index: Index) -> bool:
     gone = [entry.path for entry in index.below(options.folder) if entry.path not in here]
     for path in gone:
         index.forget(path)
-    print(
-        f"{len(paths)} file(s) looked at in {time.perf_counter() - start:.1f} s, {len(gone)} gone; index: {index.file}"
-    )
+    seconds = time.perf_counter() - start
+    print(f"{len(paths)} file(s) looked at in {seconds:.1f} s, {len(gone)} gone; index: {index.file}")
     print(summary(entries))
     return True
 
@@ -107,7 +106,7 @@ def verify(options: argparse.Namespace, index: Index) -> bool:
     """Decode everything again; print what is not as it was, or cannot be used."""
     paths = _paths(options.folder)
     before = {entry.path: entry for entry in index.below(options.folder)}
-    after = _progress(index.scan(paths, options.jobs, again=True), len(paths))
+    after = _progress(index.scan(paths, options.jobs, afresh=True), len(paths))
     problems = {entry.path: why for entry in after if (why := _problem(before.get(entry.path), entry))}
     problems |= {path: "is gone" for path in before.keys() - set(paths)}
     for path, why in sorted(problems.items()):
@@ -134,16 +133,14 @@ def summary(entries: Iterable[Entry]) -> str:
         ("rates", [f"{e.rate} Hz" for e in usable]),
         ("channels", [str(e.channels) for e in usable]),
     ):
-        lines.append(
-            f"  {title:<10}" + ", ".join(f"{count} x {value}" for value, count in Counter(values).most_common())
-        )
+        counts = (f"{count} x {value}" for value, count in Counter(values).most_common())
+        lines.append(f"  {title:<10}{', '.join(counts)}")
     levels = [e.loudness_lufs for e in usable if e.loudness_lufs is not None]
     if levels:
-        lines.append(f"  loudness  {min(levels):.1f} to {max(levels):.1f} LUFS, median {statistics.median(levels):.1f}")
-    for title, bad in (
-        ("used in part", [e for e in usable if e.damage]),
-        ("unusable", [e for e in entries if e.error]),
-    ):
+        median = statistics.median(levels)
+        lines.append(f"  loudness  {min(levels):.1f} to {max(levels):.1f} LUFS, median {median:.1f}")
+    in_part, unusable = [e for e in usable if e.damage], [e for e in entries if e.error]
+    for title, bad in (("used in part", in_part), ("unusable", unusable)):
         if bad:
             lines += [f"{len(bad)} {title}:", *(f"  {printable(e.path)}: {e.error or e.damage}" for e in bad)]
     return "\n".join(lines)
