@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -177,6 +178,7 @@ class SongData(pl.LightningDataModule):
             self.parts[part] = [self._pair(song) for song in excerpts(source, self.excerpts, self.split_seed)]
         counts = self.samples, self.batch_size, self.batches_per_epoch, self.seed
         self.stream = SongStream(sources["train"], self.effect, *counts)
+        self.named = len(self.skipped.reasons)
 
     def _pair(self, song: Song) -> Pair:
         return Pair(song.name, song.dry, self.effect(song.dry, self.sample_rate))
@@ -201,8 +203,11 @@ class SongData(pl.LightningDataModule):
         return DataLoader(dataset, batch_size=None)
 
     def teardown(self, stage: str) -> None:
+        """End what a stream has running, and name the songs that it had to leave out on the way."""
         if self.stream is not None:
             self.stream.close()
+            if len(self.skipped.reasons) > self.named:
+                logging.getLogger(__name__).warning("%s", self.skipped)
 
     def val_dataloader(self) -> DataLoader:
         """One item: all validation songs, to be rendered side by side."""

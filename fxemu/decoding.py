@@ -109,6 +109,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
     """A file's first audio stream; whatever FFmpeg finds wrong with it is an AudioError."""
     name = printable(path)
     try:
+        if os.path.getsize(path) == 0:
+            raise AudioError(f"{name}: cannot be decoded (the file is empty)")
         # Absolute, since FFmpeg takes a relative name with a colon for a protocol.
         with av.open(os.path.abspath(path), metadata_errors="replace") as container:
             if not container.streams.audio:
@@ -133,6 +135,7 @@ class Source:
         self.rate, self.channels = self.stream.rate, self.stream.channels
         self.codec: str = self.stream.codec_context.name
         self.damage: str | None = None
+        self.fault: str | None = None
         if self.stream.codec_context.codec_tag in PROTECTED:
             raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
         if not RATES_HZ[0] <= (self.rate or 0) <= RATES_HZ[1]:
@@ -154,7 +157,9 @@ class Source:
             yield position, mono
             position += mono.size
         if position is None and not sought:
-            raise AudioError(f"{self.name}: {self.damage or 'holds no audio samples'}")
+            raise AudioError(
+                f"{self.name}: {f'cannot be decoded ({self.fault})' if self.fault else 'holds no samples'}"
+            )
         if not sought and position / self.rate < 0.98 * self._claimed_s - 1:
             self.damage = self.damage or f"cut off after {position / self.rate:.1f} of {self._claimed_s:.1f} s"
 
@@ -219,8 +224,9 @@ class Source:
 
     def _damaged(self, done: int, error: Exception) -> None:
         """Keep the first thing that went wrong."""
-        where = f"damaged after {done / self.rate:.1f} s" if done else "cannot be decoded"
-        self.damage = self.damage or f"{where} ({_reason(error)})"
+        if self.damage is None:
+            self.fault = _reason(error)
+            self.damage = f"damaged after {done / self.rate:.1f} s ({self.fault})"
 
 
 def _mono(frame: av.AudioFrame) -> Array:

@@ -18,6 +18,7 @@ from fxemu.audio import write_wav
 from fxemu.data import Pair
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
+from fxemu.library import file_stem
 from fxemu.plots import PLOTS
 from fxemu.rollout import ClosedLoop
 
@@ -97,7 +98,7 @@ def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str,
 
 def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, writer: SummaryWriter) -> None:
     """Sound and pictures of one song, in files and in TensorBoard."""
-    stem = song.name.replace(os.sep, "-")
+    stem = file_stem(song.name)
     sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
     for kind, samples in sounds.items():
         write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)

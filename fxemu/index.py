@@ -255,7 +255,7 @@ class BackgroundScan(Thread):
         super().__init__(daemon=True, name="scan")
         self.index, self.paths, self.processes = index, paths, processes
         self.entries: dict[str, Entry] = {}
-        self.finished = False
+        self.finished = self.stopped = False
         self.failure: Exception | None = None
         self.changed = Condition()
         self.start()
@@ -266,12 +266,18 @@ class BackgroundScan(Thread):
                 with self.changed:
                     self.entries[entry.path] = entry
                     self.changed.notify_all()
+                if self.stopped:
+                    break
         except Exception as error:
             self.failure = error
         finally:
             with self.changed:
                 self.finished = True
                 self.changed.notify_all()
+
+    def stop(self) -> None:
+        """Measure no more; what was measured is kept."""
+        self.stopped = True
 
     def wait(self, until: Callable[[dict[str, Entry]], bool]) -> None:
         """Return when `until(entries)` is true, or everything has been measured; raises what ended the scan."""

@@ -84,6 +84,14 @@ def song_name(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str
     return printable(os.path.relpath(path, root))
 
 
+def file_stem(name: str) -> str:
+    """A song's name as the beginning of a file's name, at most 200 bytes long."""
+    stem = name.replace(os.sep, "-")
+    if len(os.fsencode(stem)) <= 200:
+        return stem
+    return f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-{stem[-40:]}"
+
+
 @dataclass(frozen=True)
 class Song:
     """A peak-normalised song: `name` is its path below the library, `dry` is float32 (samples,)."""

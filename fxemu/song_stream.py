@@ -160,7 +160,8 @@ class SongStream(Dataset):
         return dry[:, None], wet[:, None]
 
     def close(self) -> None:
-        """End the thread and the process that decodes."""
+        """End the thread and the process that decodes, and the scan."""
+        self.source.scan.stop()
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.worker.interrupt()
 

@@ -168,10 +168,10 @@ def library(sizes: list[int]) -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for size in sizes:
-        with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             for number in range(size):
                 song = Path(paths[number % len(paths)])
-                os.link(song, Path(folder) / f"{number}{song.suffix}")
+                os.symlink(song, Path(folder) / f"{number}{song.suffix}")
             first, then = (_apart(library_row, folder) for _ in range(2))
         print(
             f"| {size} | {first['hours']:.1f} | {first['start']:.1f} s | {then['start']:.1f} s | {first['supply']:.0f} "
