@@ -136,6 +136,7 @@ class Source:
         self.codec: str = self.stream.codec_context.name
         self.damage: str | None = None
         self.fault: str | None = None
+        self.done = 0
         if self.stream.codec_context.codec_tag in PROTECTED:
             raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
         if not RATES_HZ[0] <= (self.rate or 0) <= RATES_HZ[1]:
@@ -190,11 +191,15 @@ class Source:
 
     def _joined(self) -> Iterator[tuple[av.AudioFrame, int]]:
         """Frames of BLOCK samples, each with the place of the very first; joined in C, where a frame costs little."""
-        fifo, place = av.AudioFifo(), 0
+        fifo, kind, place = av.AudioFifo(), None, None
         try:
             for frame in self._decode():
-                if fifo.samples_written == 0:
-                    place = self._place(frame)
+                place = self._place(frame) if place is None else place
+                if kind != (frame.format.name, frame.layout.nb_channels):
+                    # The queue does not look, and would read beyond the end of a frame of fewer channels.
+                    if rest := fifo.read():
+                        yield rest, place
+                    fifo, kind = av.AudioFifo(), (frame.format.name, frame.layout.nb_channels)
                 frame.pts = None
                 fifo.write(frame)
                 for block in fifo.read_many(BLOCK):
@@ -202,31 +207,34 @@ class Source:
         except AudioError:
             raise
         except (av.FFmpegError, OSError, ValueError) as error:
-            self._damaged(fifo.samples_written, error)
-        if fifo.samples_written > fifo.samples_read:
-            yield fifo.read(), place
+            self._damaged(error)
+        if rest := fifo.read():
+            yield rest, place
 
     def _decode(self) -> Iterator[av.AudioFrame]:
         """All frames that can be decoded; an error if there are fewer of them than of damaged packets."""
-        samples = good = bad = 0
+        good = bad = 0
         for packet in self.container.demux(self.stream):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                self._damaged(samples, error)
+                self._damaged(error)
                 bad += 1
                 continue
+            for frame in frames:
+                if frame.sample_rate != self.rate:
+                    raise ValueError(f"the sample rate changes to {frame.sample_rate} Hz")
+                yield frame
+                self.done += frame.samples
             good += len(frames)
-            samples += sum(frame.samples for frame in frames)
-            yield from frames
         if bad > good:
             raise AudioError(f"{self.name}: cannot be decoded (most of it is damaged)")
 
-    def _damaged(self, done: int, error: Exception) -> None:
+    def _damaged(self, error: Exception) -> None:
         """Keep the first thing that went wrong."""
         if self.damage is None:
             self.fault = _reason(error)
-            self.damage = f"damaged after {done / self.rate:.1f} s ({self.fault})"
+            self.damage = f"damaged after {self.done / self.rate:.1f} s ({self.fault})"
 
 
 def _mono(frame: av.AudioFrame) -> Array:

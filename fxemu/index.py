@@ -105,8 +105,8 @@ class Index:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open(str(self.file))
         except (sqlite3.OperationalError, OSError) as error:
-            self._db = self._open(":memory:")
             self._warn(error)
+            self._db = self._in_memory(self._read_only())
         except sqlite3.DatabaseError as error:
             raise self._broken(error) from error
 
@@ -126,7 +126,7 @@ class Index:
 
     def _warn(self, error: Exception) -> None:
         logging.getLogger(__name__).warning(
-            "the index %s cannot be used (%s): songs will be measured again by the next run", self.file, error
+            "the index %s cannot be written (%s): what is measured now will be measured again", self.file, error
         )
 
     def _broken(self, error: Exception) -> LibraryError:
@@ -147,12 +147,20 @@ class Index:
             except sqlite3.DatabaseError as error:
                 raise self._broken(error) from error
 
-    def _in_memory(self, disk: sqlite3.Connection) -> sqlite3.Connection:
+    def _read_only(self) -> sqlite3.Connection | None:
+        """The index as a file that no one changes, where nothing can be written beside it."""
+        if not self.file.is_file() or os.access(self.file.parent, os.W_OK):
+            return None
+        return sqlite3.connect(f"{self.file.absolute().as_uri()}?immutable=1", uri=True)
+
+    def _in_memory(self, disk: sqlite3.Connection | None) -> sqlite3.Connection:
         memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         try:
-            disk.backup(memory)
-        except sqlite3.Error:
-            memory.execute(SCHEMA)
+            if disk is not None:
+                disk.backup(memory)
+        except sqlite3.Error as error:
+            self._warn(error)
+        memory.execute(SCHEMA)
         return memory
 
     def known(self, path: str) -> Entry | None:

@@ -98,6 +98,18 @@ def test_eight_channels_are_averaged(tmp_path, suffix, error):
     assert samples.std() == pytest.approx(mean.std(), rel=error)
 
 
+def test_channels_may_change_on_the_way_and_the_rate_ends_the_song(tmp_path):
+    parts = {}
+    for name, channels, rate in (("a", 8, 44_100), ("b", 1, 44_100), ("c", 2, 48_000)):
+        parts[name] = encode(tmp_path / f"{name}.aac", tune(2, rate, channels), rate).read_bytes()
+    (tmp_path / "ab.aac").write_bytes(parts["a"] + parts["b"])
+    assert read(tmp_path / "ab.aac").samples.size == pytest.approx(4 * 44_100, abs=6000)
+    (tmp_path / "bc.aac").write_bytes(parts["b"] + parts["c"])
+    changed = read(tmp_path / "bc.aac")
+    assert changed.samples.size == pytest.approx(2 * 44_100, abs=3000)
+    assert "the sample rate changes to 48000 Hz" in changed.damage
+
+
 def test_the_content_counts_and_not_the_suffix(tmp_path):
     path = encode(tmp_path / "x.flac", tune(1))
     wrong = path.rename(tmp_path / "x.mp3")

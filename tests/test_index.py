@@ -112,8 +112,8 @@ def test_a_full_disk_costs_only_the_keeping(library, index, caplog):
     index._db.execute(f"PRAGMA max_page_count = {pages}")
     songs = many(library, 60)
     assert len(list(index.scan(songs, 1))) == len(songs)
-    assert "cannot be used (database or disk is full)" in caplog.text
-    assert caplog.text.count("cannot be used") == 1
+    assert "cannot be written (database or disk is full)" in caplog.text
+    assert caplog.text.count("cannot be written") == 1
     assert len(index.below(library)) == len(songs)
     assert 1 <= len(Index(index.file).below(library)) < len(songs)
 
@@ -128,7 +128,7 @@ def test_an_index_that_cannot_be_written_is_kept_in_memory(library, tmp_path, pl
         file.touch()
         file = file / "index.sqlite"
     index = Index(file)
-    assert f"the index {file} cannot be used" in caplog.text
+    assert f"the index {file} cannot be written" in caplog.text
     assert len(list(index.scan(paths(library)))) == len(index.below(library)) == 5
 
 
