@@ -186,7 +186,13 @@ class Index:
         """Drop what is known of a file."""
         self._execute("DELETE FROM songs WHERE path = ?", [os.fsencode(path)])
 
-    def scan(self, paths: Iterable[str], processes: int | None = None, afresh: bool = False) -> Iterator[Entry]:
+    def scan(
+        self,
+        paths: Iterable[str],
+        processes: int | None = None,
+        afresh: bool = False,
+        background: Event | None = None,
+    ) -> Iterator[Entry]:
         """An entry for each path, as soon as it is known: at once, or when one of the processes has measured it.
 
         A file that changes while it is measured is kept as what it was before, and so measured again next time.
@@ -195,6 +201,7 @@ class Index:
             paths: absolute paths.
             processes: decoding at once; None for as many as there are cores.
             afresh: measure also what is known, and leave the index as it is.
+            background: once it is set, other processes go first.
         """
         todo: SimpleQueue[str] = SimpleQueue()
         for path in paths:
@@ -202,7 +209,8 @@ class Index:
         done: SimpleQueue[Entry | Exception | None] = SimpleQueue()
         workers = [Worker() for _ in range(processes or os.cpu_count() or 1)]
         stop = Event()
-        threads = [Thread(target=self._measure, args=(w, todo, done, stop, afresh), daemon=True) for w in workers]
+        common = todo, done, stop, afresh, background or Event()
+        threads = [Thread(target=self._measure, args=(worker, *common), daemon=True) for worker in workers]
         for thread in threads:
             thread.start()
         try:
@@ -216,11 +224,13 @@ class Index:
             for worker in workers:
                 worker.interrupt()
 
-    def _measure(self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool) -> None:
+    def _measure(
+        self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool, background: Event
+    ) -> None:
         """What one thread does: take paths until there are none, and put entries, then None."""
         try:
             while not stop.is_set():
-                done.put(self._measured(worker, todo.get_nowait(), stop, afresh))
+                done.put(self._measured(worker, todo.get_nowait(), stop, afresh, background))
         except Empty:
             pass
         except Exception as error:
@@ -229,14 +239,14 @@ class Index:
             worker.close()
             done.put(None)
 
-    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool) -> Entry:
+    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool, background: Event) -> Entry:
         try:
             if not afresh and (entry := self.known(path)):
                 return entry
             size, mtime_ns = stamp(path)
         except OSError as error:
             return Entry(path=path, error=error.strerror)
-        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path)))
+        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background.is_set())))
         # A worker that was interrupted has found an error that is none.
         if not (afresh or stop.is_set()):
             self.put(entry)
@@ -257,7 +267,7 @@ def _entry(row: tuple[object, ...]) -> Entry:
 
 
 class BackgroundScan(Thread):
-    """Scans in the background while its `entries`, by path, are used."""
+    """Scans while its `entries`, by path, are used; with less priority from when `background` is set."""
 
     def __init__(self, index: Index, paths: list[str], processes: int | None = None) -> None:
         super().__init__(daemon=True, name="scan")
@@ -265,12 +275,13 @@ class BackgroundScan(Thread):
         self.entries: dict[str, Entry] = {}
         self.finished = self.stopped = False
         self.failure: Exception | None = None
+        self.background = Event()
         self.changed = Condition()
         self.start()
 
     def run(self) -> None:
         try:
-            for entry in self.index.scan(self.paths, self.processes):
+            for entry in self.index.scan(self.paths, self.processes, background=self.background):
                 with self.changed:
                     self.entries[entry.path] = entry
                     self.changed.notify_all()

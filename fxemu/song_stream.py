@@ -143,6 +143,8 @@ class SongStream(Dataset):
         self.ends: list[int] = []
         self.seen = -1
         self.whole: tuple[str, Stretch] | None = None
+        # From here on training goes first.
+        source.scan.background.set()
 
     def __len__(self) -> int:
         return self.batches

@@ -38,12 +38,15 @@ class Worker:
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
 
-    def measure(self, path: str) -> Measurement:
-        """`fxemu.measure.measure`, which never fails: the error is in the result."""
+    def measure(self, path: str, background: bool = False) -> Measurement:
+        """`fxemu.measure.measure`, which never fails: the error is in the result.
+
+        From the first call in the background on, the process lets others go first.
+        """
         try:
             # Generous: 20 s and a second more for each megabyte, which holds at least six seconds of audio.
             megabytes = os.stat(path).st_size / 1e6
-            reply, _ = self._ask(path, (20 + megabytes) * self.patience, task="measure")
+            reply, _ = self._ask(path, (20 + megabytes) * self.patience, task="measure", background=background)
         except (AudioError, OSError) as error:
             return Measurement(error=getattr(error, "strerror", None) or reason(path, error))
         return Measurement(**reply)
@@ -110,8 +113,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 def _answer(task: str, path: str, **arguments: Any) -> tuple[dict[str, Any], bytes]:
     if task == "measure":
-        # What goes on in the background must not hold up a training.
-        if hasattr(os, "nice"):
+        if arguments["background"] and hasattr(os, "nice"):
             os.nice(max(0, BACKGROUND - os.nice(0)))
         return asdict(measure(path)), b""
     try:
