@@ -39,6 +39,15 @@ def test_it_answers_as_the_functions_do(worker):
     assert worker.measure("gone.mp3").error == "No such file or directory"
 
 
+def test_in_the_background_it_lets_others_go_first(worker):
+    path, priorities = str(example(".wav")), []
+    for background in (False, True, False):
+        worker.measure(path, background)
+        priorities.append(os.getpriority(os.PRIO_PROCESS, worker.process.pid))
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert priorities == [ours, max(ours, 10), max(ours, 10)]
+
+
 def test_a_decoder_that_hangs_is_ended_and_the_next_file_read(worker):
     path = str(example(".wav"))
     assert worker.measure(path).error is None
