@@ -153,19 +153,20 @@ class SongData(pl.LightningDataModule):
         if scan.hours_exceed(self.memory_hours):
             self._stream(scan, songs)
         else:
-            self._read([path for path in paths if self._usable(path, scan)])
+            self._read([path for path in paths if self._usable(path, scan)], len(paths))
 
     def _usable(self, path: str, scan: BackgroundScan) -> bool:
-        why = self.selection.refusal(scan.entries[os.path.abspath(path)])
-        if why:
-            self.skipped.add(path, f"{printable(path)}: {why}")
-        return not why
+        entry = scan.entries[os.path.abspath(path)]
+        if entry.error:
+            self.skipped.add(path, f"{printable(path)}: {entry.error}")
+        return not entry.error and self.selection.takes(entry)
 
-    def _read(self, paths: list[str]) -> None:
+    def _read(self, paths: list[str], count: int) -> None:
         songs = read_songs(paths, self.sample_rate, self.samples, self.skipped, self.library)
         if not songs:
-            count = len(self.skipped.reasons)
-            raise LibraryError(f"{self.library}: none of its {count} file(s) can be used\n{self.skipped}")
+            raise LibraryError(
+                f"{self.library}: none of its {count} file(s) can be used and is selected\n{self.skipped}"
+            )
         names = split_songs([song.name for song in songs], *self.shares, self.split_seed)
         pairs = {song.name: self._pair(song) for song in songs}
         self.parts = {part: [pairs[name] for name in names[part]] for part in PARTS}

@@ -63,18 +63,14 @@ class Selection:
             if bounds is not None and not (len(bounds) == 2 and bounds[0] <= bounds[1]):
                 raise ValueError(f"{name}: got {list(bounds)}; must be [lowest, highest]")
 
-    def refusal(self, entry: Entry) -> str | None:
-        """Why a song is left out; None if it is not."""
-        if entry.error:
-            return entry.error
+    def takes(self, entry: Entry) -> bool:
+        """Whether a song is within the bounds; one of no measurable loudness counts as -70 LUFS."""
         loudness = -70.0 if entry.loudness_lufs is None else entry.loudness_lufs
-        return _outside("s long", entry.duration_s, self.duration_s) or _outside("LUFS", loudness, self.loudness_lufs)
+        return _within(entry.duration_s, self.duration_s) and _within(loudness, self.loudness_lufs)
 
 
-def _outside(unit: str, value: float, bounds: Range | None) -> str | None:
-    if bounds is None or bounds[0] <= value <= bounds[1]:
-        return None
-    return f"not selected: {value:.1f} {unit}, asked for are {bounds[0]:g} to {bounds[1]:g}"
+def _within(value: float, bounds: Range | None) -> bool:
+    return bounds is None or bounds[0] <= value <= bounds[1]
 
 
 def default_file() -> Path:

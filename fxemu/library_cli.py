@@ -82,7 +82,7 @@ def list_songs(options: argparse.Namespace, index: Index) -> bool:
     selection = Selection(options.duration and tuple(options.duration), options.loudness and tuple(options.loudness))
     paths = [os.path.abspath(path) for path in matching(list_audio_files(options.folder), options.folder, options.glob)]
     entries = [entry for path in paths if (entry := index.known(path))]
-    chosen = [entry for entry in entries if not selection.refusal(entry)]
+    chosen = [entry for entry in entries if not entry.error and selection.takes(entry)]
     print(f"{'duration':>9}  {'rate':>6}  {'ch':>2}  {'codec':<10} {'peak dB':>7}  {'LUFS':>6}  {'silent':>6}  song")
     for entry in chosen:
         print(f"{_row(entry)}  {song_name(entry.path, options.folder)}")

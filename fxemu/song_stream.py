@@ -60,19 +60,19 @@ class Source:
     skipped: Skipped
 
     def songs(self) -> dict[str, Entry]:
-        """The usable songs known so far by name, sorted; the others among them are noted as skipped."""
+        """The usable songs known so far by name, sorted; those that cannot be used are noted as skipped."""
         known = self.scan.known()
         measured = {name: known[path] for name, path in sorted(self.paths.items()) if path in known}
         usable = {name: entry for name, entry in measured.items() if not self._refused(name, entry)}
         return {name: entry for name, entry in usable.items() if name not in self.skipped.reasons}
 
     def _refused(self, name: str, entry: Entry) -> bool:
-        why = self.selection.refusal(entry)
+        why = entry.error
         if not why and entry.duration_s * self.sample_rate < self.shortest:
             why = f"too short: {entry.duration_s:.2f} s, {self.shortest / self.sample_rate:.2f} s are needed"
         if why:
             self.skipped.add(name, f"{printable(entry.path)}: {why}")
-        return bool(why)
+        return bool(why) or not self.selection.takes(entry)
 
     def read(self, worker: Worker, entry: Entry, start_s: int, seconds: int) -> Tensor:
         """Samples from the middle of a song, scaled so that the whole song has a peak of 1.

@@ -155,11 +155,10 @@ def test_an_index_of_an_older_form_is_made_anew(library, index):
 
 def test_a_selection_goes_by_duration_and_loudness():
     song = Entry(path="x", duration_s=200, loudness_lufs=-14, peak=0.9)
-    assert Selection().refusal(song) is None
-    assert Selection((100, 300), (-20, -10)).refusal(song) is None
-    assert Selection((0, 100)).refusal(song) == "not selected: 200.0 s long, asked for are 0 to 100"
-    assert "LUFS" in Selection(None, (-10, 0)).refusal(song)
-    assert Selection().refusal(Entry(path="x", error="silent")) == "silent"
+    assert Selection().takes(song) and Selection((100, 300), (-20, -10)).takes(song)
+    assert not Selection((0, 100)).takes(song)
+    assert not Selection(None, (-10, 0)).takes(song)
+    assert Selection(None, (-70, 0)).takes(Entry(path="x", loudness_lufs=None))
     for bad in ((3, 1), (1,)):
         with pytest.raises(ValueError, match=r"duration_s: got .*must be \[lowest, highest\]"):
             Selection(bad)
