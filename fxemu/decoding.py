@@ -158,9 +158,7 @@ class Source:
             yield position, mono
             position += mono.size
         if position is None and not sought:
-            raise AudioError(
-                f"{self.name}: {f'cannot be decoded ({self.fault})' if self.fault else 'holds no samples'}"
-            )
+            raise AudioError(f"{self.name}: cannot be decoded ({self.fault or 'it holds no samples'})")
         if not sought and position / self.rate < 0.98 * self._claimed_s - 1:
             self.damage = self.damage or f"cut off after {position / self.rate:.1f} of {self._claimed_s:.1f} s"
 
