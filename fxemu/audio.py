@@ -1,26 +1,26 @@
-"""Decoding and writing audio files: the only file that touches them. PyAV brings FFmpeg in its wheel."""
+"""Songs as tensors: decoding, normalising and writing audio files. PyAV brings FFmpeg in its wheel."""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
-from av.audio.resampler import AudioResampler
 from torch import Tensor
 
-SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
+from fxemu.decoding import SUFFIXES, AudioError, printable, read
 
-
-class AudioError(ValueError):
-    """A file that cannot be used as a song; the message names it and says why."""
+__all__ = ["SUFFIXES", "AudioError", "decode", "peak_normalize", "printable", "write_wav"]
 
 
 def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[Tensor, int]:
     """The first audio stream of a file, mixed to mono by the mean of its channels.
+
+    Of a file that is cut off or damaged, what can be decoded, with a warning in the log.
 
     Args:
         path: any file FFmpeg reads; of a video, its sound.
@@ -32,26 +32,10 @@ def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tupl
     Raises:
         AudioError: for a file that is missing, unreadable, without sound, or with NaN or infinity in it.
     """
-    try:
-        # Absolute, since FFmpeg takes a relative name with a colon for a protocol.
-        with av.open(os.path.abspath(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{path}: has no audio stream")
-            stream = container.streams.audio[0]
-            rate = sample_rate or stream.rate
-            resampler = AudioResampler(format="fltp", rate=rate)
-            frames = [f for frame in container.decode(stream) for f in resampler.resample(frame)]
-            frames += resampler.resample(None)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, AudioError):
-            raise
-        raise AudioError(f"{path}: cannot be decoded ({_reason(error)})") from error
-    if not frames:
-        raise AudioError(f"{path}: holds no audio samples")
-    mono = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
-    if not np.isfinite(mono).all():
-        raise AudioError(f"{path}: holds samples that are NaN or infinite")
-    return torch.from_numpy(mono.astype(np.float32)), rate
+    decoded = read(path, sample_rate)
+    if decoded.damage:
+        logging.getLogger(__name__).warning("%s: %s; the rest of it is used", printable(path), decoded.damage)
+    return torch.from_numpy(decoded.samples), decoded.rate
 
 
 def layout(path: str | os.PathLike[str]) -> tuple[int, int]:

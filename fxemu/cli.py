@@ -11,6 +11,7 @@ COMMANDS = {
     "compare": ("fxemu.compare", "put finished runs side by side: a table, CSV and a page with plots and players"),
     "check-pair": ("fxemu.check_pair", "say what is the matter with a dry and a wet recording"),
     "capture": ("fxemu.capture", "make the file to play through a box, play it, and take the recording back"),
+    "library": ("fxemu.library_cli", "measure, list and check a music library; `fxemu library --help`"),
 }
 
 

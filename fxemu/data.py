@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +13,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fxemu.audio import printable
 from fxemu.cache import WetCache
 from fxemu.effects import Effect, Recorded
 from fxemu.gains import DrawnGains, check_gains
-from fxemu.library import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
+from fxemu.index import BackgroundScan, Index, Range, Selection
+from fxemu.library import (
+    PARTS,
+    LibraryError,
+    Skipped,
+    Song,
+    choose,
+    list_audio_files,
+    matching,
+    read_songs,
+    song_name,
+    split_songs,
+)
 from fxemu.recordings import read_recordings, split_recordings
 from fxemu.slices import gather, segment_samples, segment_starts
+from fxemu.song_stream import SongStream, Source, excerpts, scan_order
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,12 @@ class SongData(pl.LightningDataModule):
         context: samples of true past that the predictor needs before the first prediction (its warm-up).
         library: folder of songs.
         sample_rate: in Hz, 8000 to 192000; all songs are resampled to it.
-        file_count: songs picked at random from the library; null for all.
+        glob: which songs, by their path below the library.
+        duration_s, loudness_lufs: (lowest, highest) of a song; null for any.
+        file_count: songs picked at random of these; null for all.
+        index: file that keeps what was measured of each song; null for one in the user's cache folder.
+        memory_hours: of songs that are kept in memory; of more, stretches are decoded while the model trains.
+        excerpts: held-out songs that are then used of each part, EXCERPT_S seconds each, 1 or more.
         segment: predictions in a training segment, K; the longest rollout that training asks for.
         batch_size: segments in a batch.
         batches_per_epoch: between two validations.
@@ -82,7 +103,13 @@ class SongData(pl.LightningDataModule):
         context: int,
         library: str = "examples",
         sample_rate: int = 44_100,
-        file_count: int | None = 100,
+        glob: str = "*",
+        duration_s: Range | None = None,
+        loudness_lufs: Range | None = None,
+        file_count: int | None = None,
+        index: str | None = None,
+        memory_hours: float = 0.25,
+        excerpts: int = 6,
         segment: int = 256,
         batch_size: int = 64,
         batches_per_epoch: int = 400,
@@ -102,11 +129,17 @@ class SongData(pl.LightningDataModule):
                 f"data.val_share and data.test_share: got {val_share} and {test_share}; "
                 "both must be above 0, and their sum below 1"
             )
-        if min(segment, batch_size, batches_per_epoch) < 1:
-            raise ValueError("data.segment, data.batch_size and data.batches_per_epoch must each be at least 1")
+        if min(segment, batch_size, batches_per_epoch, excerpts) < 1:
+            raise ValueError(
+                "data.segment, data.batch_size, data.batches_per_epoch and data.excerpts must each be at least 1"
+            )
         check_gains(gain_db)
         if isinstance(effect, Recorded) and any(gain_db):
             raise ValueError("data.gain_db: recordings cannot be played again at another gain; leave it at [0, 0]")
+        if not memory_hours >= 0:
+            raise ValueError(f"data.memory_hours: got {memory_hours}; must be at least 0")
+        self.selection = Selection(duration_s and tuple(duration_s), loudness_lufs and tuple(loudness_lufs))
+        self.glob, self.index, self.memory_hours, self.excerpts = glob, index, memory_hours, excerpts
         self.effect, self.library, self.sample_rate, self.file_count = effect, library, sample_rate, file_count
         self.samples = segment_samples(context + 1, segment)
         self.batch_size, self.batches_per_epoch = batch_size, batches_per_epoch
@@ -116,9 +149,12 @@ class SongData(pl.LightningDataModule):
         self.cache = WetCache(cache, cache_gb)
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}
+        self.stream: SongStream | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and process the songs, or read recordings of the effect in their stead, once.
+        """Measure, read, split and process the songs, or read recordings of the effect in their stead, once.
+
+        Of a large library, only as many songs as are needed to begin.
 
         Raises:
             LibraryError: for a missing or empty library, or too few usable songs.
@@ -134,30 +170,80 @@ class SongData(pl.LightningDataModule):
         paths = list_audio_files(self.library)
         if not paths:
             raise LibraryError(f"{self.library}: no songs in it or below it (aac, flac, m4a, mp3, mp4, ogg, wav)")
-        paths = choose(paths, self.file_count, self.seed)
+        paths = choose(matching(paths, self.library, self.glob), self.file_count, self.seed)
+        songs = {song_name(path, self.library): os.path.abspath(path) for path in paths}
+        order = scan_order(songs, self.shares, self.split_seed)
+        scan = BackgroundScan(Index(self.index), [songs[name] for name in order])
+        if scan.hours_exceed(self.memory_hours):
+            self._stream(scan, songs)
+        else:
+            self._read([path for path in paths if self._usable(path, scan)], len(paths))
+
+    def _usable(self, path: str, scan: BackgroundScan) -> bool:
+        entry = scan.entries[os.path.abspath(path)]
+        if entry.error:
+            self.skipped.add(path, f"{printable(path)}: {entry.error}")
+        return not entry.error and self.selection.takes(entry)
+
+    def _read(self, paths: list[str], count: int) -> None:
         songs = read_songs(paths, self.sample_rate, self.samples, self.skipped, self.library)
         if not songs:
-            raise LibraryError(f"{self.library}: none of its {len(paths)} file(s) can be used\n{self.skipped}")
+            raise LibraryError(
+                f"{self.library}: none of its {count} file(s) can be used and is selected\n{self.skipped}"
+            )
         names = split_songs([song.name for song in songs], *self.shares, self.split_seed)
-        pairs = {
-            song.name: Pair(song.name, song.dry, self.cache.wet(self.effect, song.dry, self.sample_rate))
-            for song in songs
-        }
+        pairs = {song.name: self._pair(song) for song in songs}
         self.parts = {part: [pairs[name] for name in names[part]] for part in PARTS}
+
+    def _stream(self, scan: BackgroundScan, songs: dict[str, str]) -> None:
+        parts = split_songs(songs, *self.shares, self.split_seed)
+        common = scan, self.selection, self.sample_rate, self.samples, self.skipped
+        sources = {part: Source({name: songs[name] for name in parts[part]}, *common) for part in PARTS}
+        for part, source in sources.items():
+            self.parts[part] = [self._pair(song) for song in excerpts(source, self.excerpts, self.split_seed)]
+        counts = self.samples, self.batch_size, self.batches_per_epoch, self.seed
+        self.stream = SongStream(sources["train"], self.effect, self.gain_db, *counts)
+        self.named = len(self.skipped.reasons)
+
+    def _pair(self, song: Song) -> Pair:
+        return Pair(song.name, song.dry, self.cache.wet(self.effect, song.dry, self.sample_rate))
+
+    def summary(self) -> str:
+        """What there is to train and to report on, in a line."""
+        counts = ", ".join(f"{len(pairs)} {part}" for part, pairs in self.parts.items())
+        if self.stream is None:
+            return f"{counts} songs"
+        source = self.stream.source
+        known = f"{len(source.scan.entries)} of {len(source.scan.paths)} measured so far"
+        return f"streaming {len(source.paths)} training songs ({known}); excerpts to report on: {counts}"
 
     def wet_peak(self) -> float:
         """The largest wet sample of the training songs."""
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
     def train_dataloader(self) -> DataLoader:
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        if self.gains is None:
+        return DataLoader(self._segments(self.trainer.current_epoch if self.trainer else 0), batch_size=None)
+
+    def _segments(self, epoch: int) -> RandomSegments | SongStream:
+        """The training batches of an epoch."""
+        counts = self.samples, self.batch_size, self.batches_per_epoch, self.seed
+        if self.stream is None and self.gains is None:
             songs = [(pair.dry, pair.wet) for pair in self.parts["train"]]
             self.gains = DrawnGains(songs, self.effect, self.sample_rate, self.gain_db, self.seed)
-        pairs = [Pair(pair.name, *song) for pair, song in zip(self.parts["train"], self.gains.at(epoch), strict=True)]
-        dataset = RandomSegments(pairs, self.samples, self.batch_size, self.batches_per_epoch, self.seed)
+        if self.stream is None:
+            songs = zip(self.parts["train"], self.gains.at(epoch), strict=True)
+            dataset = RandomSegments([Pair(pair.name, *song) for pair, song in songs], *counts)
+        else:
+            dataset = self.stream
         dataset.epoch = epoch
-        return DataLoader(dataset, batch_size=None)
+        return dataset
+
+    def teardown(self, stage: str) -> None:
+        """End what a stream has running, and name the songs that it had to leave out on the way."""
+        if self.stream is not None:
+            self.stream.close()
+            if len(self.skipped.reasons) > self.named:
+                logging.getLogger(__name__).warning("%s", self.skipped)
 
     def val_dataloader(self) -> DataLoader:
         """One item: all validation songs, to be rendered side by side."""

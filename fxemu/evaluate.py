@@ -20,9 +20,9 @@ from fxemu.effects import Effect, Recorded
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
 from fxemu.levels import LISTENED_DB, at_levels
+from fxemu.library import file_stem
 from fxemu.plots import PLOTS, first_layer, level_curves
 from fxemu.rollout import ClosedLoop
-from fxemu.runs import song_stem
 from fxemu.stability import stability
 
 FIR_TAPS = 256
@@ -117,7 +117,7 @@ def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str,
 
 def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, writer: SummaryWriter) -> None:
     """Sound and pictures of one song, in files and in TensorBoard."""
-    stem = song_stem(song.name)
+    stem = file_stem(song.name)
     sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
     for kind, samples in sounds.items():
         write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
@@ -138,7 +138,7 @@ def _levels(
     figure.savefig(folder / "plots" / "levels.png", dpi=110)
     writer.add_figure("levels/esr", figure)
     for pair, prediction in sounds:
-        stem = f"{song_stem(pair.name)}{LISTENED_DB}dB"
+        stem = f"{file_stem(pair.name)}{LISTENED_DB}dB"
         for kind, samples in {"dry": pair.dry, "target": pair.wet, "prediction": prediction}.items():
             write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
             writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)

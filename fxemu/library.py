@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.audio import SUFFIXES, AudioError, decode, peak_normalize
+from fxemu.audio import SUFFIXES, AudioError, decode, peak_normalize, printable
 
 PARTS = ("train", "val", "test")
 
@@ -24,13 +25,37 @@ class LibraryError(ValueError):
 def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[str]:
     """Paths of all songs below a folder, sorted: aac, flac, m4a, mp3, mp4, ogg and wav, suffix in any case.
 
+    Links are followed, each folder is entered once, and what may not be looked into is passed over.
+
     Raises:
         LibraryError: if there is no such folder.
     """
     folder = Path(examples_dir)
     if not folder.is_dir():
-        raise LibraryError(f"{folder}: no such folder; give one that holds songs ({', '.join(SUFFIXES)})")
-    return sorted(str(p) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        raise LibraryError(f"{printable(folder)}: no such folder; give one that holds songs ({', '.join(SUFFIXES)})")
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        songs = (os.path.join(parent, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
+        found += [path for path in songs if os.path.isfile(path)]
+    return sorted(os.path.normpath(path) for path in found)
+
+
+def matching(paths: list[str], root: str | os.PathLike[str], pattern: str) -> list[str]:
+    """Those whose path below the library fits a pattern: `*` stands for anything, `?` for a letter, `[ab]` for a or b.
+
+    Raises:
+        LibraryError: if none does.
+    """
+    chosen = [path for path in paths if fnmatchcase(song_name(path, root), pattern)]
+    if not chosen:
+        raise LibraryError(f"{printable(root)}: none of its {len(paths)} file(s) fits the pattern {pattern!r}")
+    return chosen
 
 
 def read_audio_normalized(file_path: str | os.PathLike[str], sample_rate: int | None = None) -> NDArray[np.float32]:
@@ -51,7 +76,20 @@ def _read(path: str | os.PathLike[str], sample_rate: int | None) -> Tensor:
     try:
         return peak_normalize(samples)
     except ValueError as error:
-        raise AudioError(f"{path}: {error}") from error
+        raise AudioError(f"{printable(path)}: {error}") from error
+
+
+def song_name(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
+    """What a song is called: its path below the library, fit to print."""
+    return printable(os.path.relpath(path, root))
+
+
+def file_stem(name: str) -> str:
+    """A song's name as the beginning of a file's name, at most 200 bytes long."""
+    stem = name.replace(os.sep, "-")
+    if len(os.fsencode(stem)) <= 200:
+        return stem
+    return f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-{stem[-40:]}"
 
 
 @dataclass(frozen=True)
@@ -104,9 +142,9 @@ def read_songs(
             continue
         if dry.numel() < shortest:
             needed = f"{shortest} samples ({shortest / sample_rate:.2f} s) are needed"
-            skipped.add(path, f"{path}: too short: {dry.numel()} samples at {sample_rate} Hz, {needed}")
+            skipped.add(path, f"{printable(path)}: too short: {dry.numel()} samples at {sample_rate} Hz, {needed}")
             continue
-        songs.append(Song(os.path.relpath(path, root), dry))
+        songs.append(Song(song_name(path, root), dry))
     return songs
 
 
@@ -136,6 +174,11 @@ def split_songs(
     vals = min(max(vals, least), len(ordered) - tests - 1)
     test, val, train = ordered[:tests], ordered[tests : tests + vals], ordered[tests + vals :]
     return {"train": sorted(train), "val": sorted(val), "test": sorted(test)}
+
+
+def hash_order(names: Iterable[str], seed: int = 0) -> list[str]:
+    """Names in an order that each name and the seed decide: test songs first, then validation, then training."""
+    return sorted(names, key=lambda name: _place(name, seed))
 
 
 def _place(name: str, seed: int) -> float:

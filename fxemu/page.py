@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from fxemu.audio import AudioError, decode, encode_flac
+from fxemu.library import file_stem
 from fxemu.plots import PLOTS, level_curves
-from fxemu.runs import Run, plain, song_stem
+from fxemu.runs import Run, plain
 
 TEMPLATE = Path(__file__).with_name("page.html")
 LARGEST_IMAGE_PIXELS = 8_000_000
@@ -125,7 +126,7 @@ def _players(task: Task, song: str, seconds: float) -> Iterator[Player]:
 def _sound(run: Run, song: str, kind: str) -> tuple[Tensor, int] | None:
     """Samples and their rate in Hz; None if there is no such file, or it is none that a run writes."""
     try:
-        samples, rate = decode(run.folder / "audio" / f"{song_stem(song)}-{kind}.wav")
+        samples, rate = decode(run.folder / "audio" / f"{file_stem(song)}-{kind}.wav")
     except AudioError:
         return None
     return (samples, rate) if LOWEST_HZ <= rate <= HIGHEST_HZ else None
@@ -133,7 +134,7 @@ def _sound(run: Run, song: str, kind: str) -> tuple[Tensor, int] | None:
 
 def _plots(run: Run, songs: int) -> Iterator[tuple[str, str]]:
     """(caption, data URL) of a run's own pictures."""
-    names = ["levels", *(f"{song_stem(song)}-{plot}" for song in list(run.songs)[:songs] for plot in PLOTS)]
+    names = ["levels", *(f"{file_stem(song)}-{plot}" for song in list(run.songs)[:songs] for plot in PLOTS)]
     for name in names:
         picture = _picture(run.folder / "plots" / f"{name}.png")
         if picture is not None:

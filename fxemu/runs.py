@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +37,6 @@ class Run:
     scores: dict[str, float]
     levels: dict[float, float]
     songs: dict[str, float]
-
-
-def song_stem(name: str) -> str:
-    """How the files of a song, named by its path below the library, begin in `audio/` and `plots/`."""
-    return name.replace(os.sep, "-")
 
 
 def find_runs(places: Iterable[Path]) -> list[Path]:

@@ -127,7 +127,7 @@ def run(config: DictConfig, folder: Path) -> float:
     data.setup()
     if data.skipped:
         print(data.skipped, file=sys.stderr)
-    print(f"{', '.join(f'{len(pairs)} {part}' for part, pairs in data.parts.items())} songs; writing to {folder}")
+    print(f"{data.summary()}; writing to {folder}")
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     write_json(folder / "environment.json", environment(config))
     start = time.perf_counter()

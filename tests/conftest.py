@@ -1,6 +1,8 @@
 """Fixtures that many tests share: a small library of songs, predictors in their loop, and run folders."""
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
 torch.set_num_threads(1)
+# The index of the songs in these tests is not the user's.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="fxemu-tests-")
 
 RATE = 8000
 SONGS = {"bass.wav": 4000, "drums.WAV": 4400, "lead.wav": 4800, "more/keys.wav": 5200, "more/voice.wav": 5600}

@@ -108,3 +108,14 @@ def test_an_effect_that_returns_nan_is_named(tmp_path):
 def test_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="must"):
         SongData(Tanh(), 7, **bad)
+
+
+def test_songs_are_selected_by_name_and_duration(tmp_path):
+    options = {"sample_rate": 8000, "segment": 16, "duration_s": (0.5, 2.5), "glob": "song[0-4].wav"}
+    data = SongData(Tanh(), 7, library(tmp_path, (1, 2, 3, 1, 1, 1)), **options)
+    data.setup()
+    names = {pair.name for pairs in data.parts.values() for pair in pairs}
+    assert names == {"song0.wav", "song1.wav", "song3.wav", "song4.wav"}
+    assert not data.skipped
+    with pytest.raises(LibraryError, match=r"none of its 5 file\(s\) can be used and is selected"):
+        SongData(Tanh(), 7, str(tmp_path), **{**options, "duration_s": (8, 9)}).setup()

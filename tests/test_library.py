@@ -1,5 +1,6 @@
 """The song library: finding, reading and splitting songs."""
 
+import os
 import random
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from fxemu.library import (
     LibraryError,
     Skipped,
     choose,
+    file_stem,
+    hash_order,
     list_audio_files,
+    matching,
     read_audio_normalized,
     read_songs,
+    song_name,
     split_songs,
 )
 
@@ -41,6 +46,41 @@ def test_list_goes_by_suffix_in_any_case(tmp_path: Path) -> None:
 def test_list_of_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match=r"nowhere: no such folder; give one that holds songs \(\.aac"):
         list_audio_files(tmp_path / "nowhere")
+
+
+def test_list_follows_links_once_and_survives_loops(library: Path, tmp_path: Path) -> None:
+    (library / "more" / "up").symlink_to(library)
+    (library / "self.wav").symlink_to(library / "self.wav")
+    (library / "gone.wav").symlink_to(library / "nowhere.wav")
+    (tmp_path / "elsewhere").mkdir()
+    write_wav(tmp_path / "elsewhere" / "x.wav", torch.ones(10), 8000)
+    for name in ("a", "b"):
+        (library / name).symlink_to(tmp_path / "elsewhere")
+    names = [Path(path).relative_to(library).as_posix() for path in list_audio_files(library)]
+    assert names == ["a/x.wav", "bass.wav", "drums.WAV", "lead.wav", "more/keys.wav", "more/voice.wav"]
+
+
+def test_any_name_is_listed_read_and_fit_to_print(tmp_path: Path) -> None:
+    for name in (b"two words.wav", b"two\nlines.wav", b"caf\xe9.wav", b"x" * 240 + b".wav"):
+        write_wav(tmp_path / "x.wav", torch.ones(100), 8000)
+        os.rename(tmp_path / "x.wav", os.path.join(os.fsencode(tmp_path), name))
+    songs = read_songs(list_audio_files(tmp_path), 8000, shortest=1, skipped=Skipped(), root=tmp_path)
+    names = {song.name for song in songs}
+    assert names == {"two words.wav", "two\\nlines.wav", "caf\\xe9.wav", "x" * 240 + ".wav"}
+    stems = {file_stem(name) for name in names}
+    assert len(stems) == 4 and all(name.isprintable() and len(name.encode()) <= 200 for name in stems)
+    assert "two words.wav" in stems and file_stem("a/b.wav") == "a-b.wav"
+
+
+def test_a_pattern_goes_by_the_path_below_the_library(library: Path) -> None:
+    paths = list_audio_files(library)
+    assert [song_name(path, library) for path in matching(paths, library, "more/*")] == [
+        "more/keys.wav",
+        "more/voice.wav",
+    ]
+    assert matching(paths, library, "*") == paths
+    with pytest.raises(LibraryError, match=r"none of its 5 file\(s\) fits the pattern 'jazz"):
+        matching(paths, library, "jazz/*")
 
 
 def test_songs_are_read_normalized(library: Path) -> None:
@@ -97,6 +137,12 @@ def test_split_depends_on_names_and_seed_alone() -> None:
     shuffled = random.Random(1).sample(NAMES, len(NAMES))
     assert split_songs(NAMES) == split_songs(shuffled + shuffled[:10])
     assert split_songs(NAMES, seed=0) != split_songs(NAMES, seed=1)
+
+
+def test_hash_order_puts_the_parts_one_after_the_other() -> None:
+    split, order = split_songs(NAMES), hash_order(NAMES)
+    assert [*sorted(order[: len(split["test"])])] == split["test"]
+    assert sorted(order[-len(split["train"]) :]) == split["train"]
 
 
 def test_new_songs_move_no_old_one() -> None:

@@ -141,6 +141,13 @@ def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_library_too_large_for_memory_is_streamed(library, tmp_path):
+    done = train(library, tmp_path / "run", "effect=tanh", "data.memory_hours=0", "data.excerpts=1")
+    assert done.returncode == 0, done.stderr
+    assert "streaming 3 training songs" in done.stdout and "1 train, 1 val, 1 test" in done.stdout
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
 def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
     folder = tmp_path / "stopped"
     given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "training.steps=100000")
