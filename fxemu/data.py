@@ -92,6 +92,7 @@ class SongData(pl.LightningDataModule):
         split_seed: decides which songs are held out.
         gain_db: lowest and highest gain on training songs before the effect, -80 to 0 dB: each is drawn anew as
             training goes on (see `gains.py`). Songs to validate and test on stay at 0 dB, a peak of full scale.
+        train_seconds: of audio to train on, an equal part from the middle of each training song; null for all there is.
         cache: folder for what effects that need the whole song make of it; null for the user's cache folder.
         cache_gb: most that it may hold, 0.001 to 10000 GB.
         seed: decides which songs are picked, where segments are cut and which gains are drawn.
@@ -117,6 +118,7 @@ class SongData(pl.LightningDataModule):
         test_share: float = 0.2,
         split_seed: int = 0,
         gain_db: Sequence[float] = (0.0, 0.0),
+        train_seconds: float | None = None,
         cache: str | None = None,
         cache_gb: float = 10.0,
         seed: int = 0,
@@ -146,6 +148,9 @@ class SongData(pl.LightningDataModule):
         self.shares, self.split_seed, self.seed = (val_share, test_share), split_seed, seed
         self.gain_db: tuple[float, float] = tuple(map(float, gain_db))
         self.gains: DrawnGains | None = None
+        if train_seconds is not None and not train_seconds > 0:
+            raise ValueError(f"data.train_seconds: got {train_seconds}; must be above 0, or null for all")
+        self.train_seconds = train_seconds
         self.cache = WetCache(cache, cache_gb)
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}
@@ -194,6 +199,7 @@ class SongData(pl.LightningDataModule):
         names = split_songs([song.name for song in songs], *self.shares, self.split_seed)
         pairs = {song.name: self._pair(song) for song in songs}
         self.parts = {part: [pairs[name] for name in names[part]] for part in PARTS}
+        self.parts["train"] = self._shortened(self.parts["train"])
 
     def _stream(self, scan: BackgroundScan, songs: dict[str, str]) -> None:
         parts = split_songs(songs, *self.shares, self.split_seed)
@@ -216,6 +222,17 @@ class SongData(pl.LightningDataModule):
         source = self.stream.source
         known = f"{len(source.scan.entries)} of {len(source.scan.paths)} measured so far"
         return f"streaming {len(source.paths)} training songs ({known}); excerpts to report on: {counts}"
+
+    def _shortened(self, pairs: list[Pair]) -> list[Pair]:
+        """`train_seconds` of the training songs: an equal part from the middle of each."""
+        if self.train_seconds is None:
+            return pairs
+        samples = max(self.samples, round(self.train_seconds * self.sample_rate / len(pairs)))
+        starts = [max(0, (pair.dry.numel() - samples) // 2) for pair in pairs]
+        return [
+            Pair(pair.name, pair.dry[start : start + samples], pair.wet[start : start + samples])
+            for pair, start in zip(pairs, starts, strict=True)
+        ]
 
     def wet_peak(self) -> float:
         """The largest wet sample of the training songs."""

@@ -119,3 +119,18 @@ def test_songs_are_selected_by_name_and_duration(tmp_path):
     assert not data.skipped
     with pytest.raises(LibraryError, match=r"none of its 5 file\(s\) can be used and is selected"):
         SongData(Tanh(), 7, str(tmp_path), **{**options, "duration_s": (8, 9)}).setup()
+
+
+def test_train_seconds_are_cut_from_the_middle_of_every_training_song(library) -> None:
+    whole, short = (
+        SongData(Tanh(), context=30, library=str(library), sample_rate=8000, segment=16, train_seconds=seconds)
+        for seconds in (None, 0.3)
+    )
+    for data in (whole, short):
+        data.setup()
+    assert sum(pair.dry.numel() for pair in short.parts["train"]) == 2400
+    for cut, song in zip(short.parts["train"], whole.parts["train"], strict=True):
+        start = (song.dry.numel() - cut.dry.numel()) // 2
+        assert torch.equal(cut.dry, song.dry[start : start + cut.dry.numel()])
+        assert torch.equal(cut.wet, song.wet[start : start + cut.dry.numel()])
+    assert len(short.parts["val"][0].dry) == len(whole.parts["val"][0].dry)
