@@ -42,6 +42,8 @@ FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "softmax": lambda x, others: _chosen(torch.softmax(x[:, : x.shape[1] - int(others)], 1), x, int(others)),
     "argmax": lambda x, others: _chosen(_most(x[:, : x.shape[1] - int(others)]), x, int(others)),
     "bits": lambda x, slope: _bits(x, slope),
+    "step": lambda x, _: (x.detach() >= 0).to(x.dtype),
+    "modulo": lambda x, modulus: x.detach().remainder(modulus),
 }
 
 

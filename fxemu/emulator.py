@@ -113,9 +113,8 @@ class Emulator(pl.LightningModule):
         shape = (wet.shape[0], 1, 1)
         level = stage.noise * torch.exp(-math.log(300) * torch.rand(shape, generator=generator))
         level = level * (torch.rand(shape, generator=generator) > 0.25)
-        features = self.loop.input_repr.encode(wet)
-        noise = level * torch.randn(features.shape, generator=generator)
-        return self.loop.input_repr.decode(features + noise.to(wet.device))
+        noise = level * torch.randn(wet.shape, generator=generator)
+        return self.loop.input_repr.disturb(wet, noise.to(wet.device))
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
         """Free runs from silence over whole held-out songs."""

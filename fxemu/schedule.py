@@ -24,8 +24,9 @@ class Stage:
             backpropagation through time).
         own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others hear the
             truth again (scheduled sampling: Bengio et al. 2015).
-        noise: teacher forcing only: the largest standard deviation of Gaussian noise on the wet features. Each
-            segment draws its own, log-uniform over a factor of 300 below that; a quarter of them stay clean.
+        noise: teacher forcing only: the largest standard deviation of Gaussian noise on the wet samples, where the
+            input representation compands them. Each segment draws its own, log-uniform over a factor of 300 below
+            that; a quarter of them stay clean.
     """
 
     share: float

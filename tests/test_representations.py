@@ -3,13 +3,16 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import fxemu.representations
 from fxemu.activations import mulaw_compress, mulaw_expand
-from fxemu.engine.batch import evaluate
+from fxemu.engine import kernels
+from fxemu.engine.batch import boundary, drive, evaluate
+from fxemu.engine.layout import Layout
 from fxemu.plan import DRY, Plan, Term
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw, Representation
 
@@ -141,6 +144,18 @@ def test_likelihoods_in_closed_form() -> None:
     assert loss == pytest.approx(math.log(65) + 0.25**2, rel=1e-5)
 
 
+@each
+def test_a_disturbance_is_as_wide_for_quiet_samples_as_for_loud_ones_where_they_are_companded(
+    make: type[Representation],
+) -> None:
+    representation, x = make(), samples() * 0.5
+    moved = representation.disturb(x, torch.full_like(x, 0.01))
+    place, was = (x, moved)
+    if representation.compress.kind == "mulaw_compress":
+        place, was = (mulaw_compress(y, representation.compress.parameter) for y in (x, moved))
+    assert torch.allclose(was - place, torch.full_like(x, 0.01), atol=1e-5)
+
+
 def test_raw_is_the_samples() -> None:
     assert torch.equal(Raw().encode(samples()), samples())
     assert torch.equal(Raw().decode(samples()), samples())
@@ -184,6 +199,41 @@ def test_argmax_takes_the_most_probable_class_and_temperature_sharpens() -> None
     assert expected == sorted(expected) and expected[0] < 1e-4
 
 
+def test_sampling_follows_the_probabilities_in_plans_and_in_decode() -> None:
+    """A predictor that always says the same: how often each class comes is how probable it is."""
+    torch.manual_seed(0)
+    logits = torch.full((65,), -30.0)
+    logits[[3, 32, 50]] = torch.tensor([0.1, 0.6, 0.3]).log()
+    representation = OneHot(65, decoding="sample")
+    plan = Plan()
+    plan.close(1, representation.plan_decode(plan, plan.add(Term(DRY, torch.zeros(65, 1, 1)), bias=logits)))
+    memory = unrolled_values(plan, 20_000)
+    for drawn in (memory, representation.decode(logits[None, :, None].expand(1, -1, 20_000))[0, 0]):
+        place = mulaw_compress(drawn, 255.0)
+        shares = [float(((place - (c - 32) / 32).abs() < 1e-3).float().mean()) for c in (3, 32, 50)]
+        assert shares == pytest.approx([0.1, 0.6, 0.3], abs=0.015)
+        # Neighbours in time know nothing of each other.
+        centred = (place - place.mean()) / place.std()
+        assert abs(float((centred[1:] * centred[:-1]).mean())) < 0.03
+
+
+def unrolled_values(plan: Plan, steps: int) -> Tensor:
+    """The last value of a plan over silence, in the compiled loop."""
+    plan.params = plan.last
+    layout = Layout(plan, steps)
+    memory = torch.zeros(layout.size)
+    signals = evaluate(plan, {DRY: torch.zeros(1, 1, steps)}, boundary(plan))
+    for value, place in layout.drives.items():
+        x = drive(plan, value, signals, steps)
+        memory[place.row(0) : place.row(0) + x.numel()] = x[0].T.flatten()
+    for value in layout.outside:
+        memory[layout.signals[value].start : layout.signals[value].end] = signals[value][0].T.flatten()
+    tables = layout.weights, layout.ops, layout.parameters, layout.items
+    kernels.forward(np.uint64(steps), kernels.ONE, memory.numpy(), *tables)
+    signal = layout.signals[plan.last]
+    return memory[signal.row(0) : signal.end]
+
+
 BAD = {
     "mu: got 0.5; must be from 1 to 65535": lambda: MuLaw(0.5),
     "mu: got nan": lambda: MuLaw(float("nan")),
@@ -194,7 +244,7 @@ BAD = {
     "classes: got 64; must be odd, from 65 to 1025": lambda: OneHot(64),
     "classes: got 1027": lambda: OneHotResidual(1027),
     "embedding: got 0; must be from 1 to 64": lambda: OneHot(embedding=0),
-    "decoding: got 'mean'; choose one of expected, argmax": lambda: OneHot(decoding="mean"),
+    "decoding: got 'mean'; choose one of expected, argmax, sample": lambda: OneHot(decoding="mean"),
     "temperature: got 0; must be from 0.05 to 20": lambda: OneHot(temperature=0),
 }
 

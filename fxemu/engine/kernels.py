@@ -20,9 +20,11 @@ A, A_STRIDE, COUNT, B, B_STRIDE, WEIGHT = range(6)
 LAYER, MIX, LOOKUP = range(3)
 KINDS = (
     "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "clamp", "softmax", "argmax",
-    "bits",
+    "bits", "step", "modulo",
 )  # fmt: skip
-IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, CLAMP, SOFTMAX, ARGMAX, BITS = range(len(KINDS))
+(IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, CLAMP, SOFTMAX, ARGMAX, BITS, STEP, MODULO) = range(
+    len(KINDS)
+)
 
 # Streams side by side in training: a few vectors wide, few enough that a step's rows stay in the first-level cache.
 LANES = 32
@@ -162,6 +164,12 @@ def _activate(memory, z, units, lanes, kind, p):
         for i in range(z, z + units * lanes):
             half = np.float32(0.5) * np.float32(math.floor(memory[i]))
             memory[i] = np.float32(4) * (half - np.float32(math.floor(half))) - np.float32(1)
+    elif kind == STEP:
+        for i in range(z, z + units * lanes):
+            memory[i] = np.float32(1) if memory[i] >= np.float32(0) else np.float32(0)
+    elif kind == MODULO:
+        for i in range(z, z + units * lanes):
+            memory[i] -= p * np.float32(math.floor(memory[i] / p))
 
 
 @njit(**OPTIONS, inline="always")
@@ -207,6 +215,9 @@ def _pull_back(memory, grads, z, units, lanes, kind, p):
             for i in range(z + u * lanes, z + (u + ONE) * lanes):
                 grads[i] *= slope
             slope *= np.float32(0.25)
+    elif kind in (STEP, MODULO):
+        for i in range(z, end):
+            grads[i] = np.float32(0)
 
 
 @njit(**OPTIONS, inline="always")

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from fxemu.plan import Plan
+from fxemu.activations import activate
+from fxemu.plan import IDENTITY, Activation, Plan
 
 
 class Representation(nn.Module, ABC):
@@ -17,6 +18,9 @@ class Representation(nn.Module, ABC):
 
     channels: int
     params: int
+    # How the amplitude is companded on the way in and out.
+    compress: Activation = IDENTITY
+    expand: Activation = IDENTITY
 
     @abstractmethod
     def encode(self, samples: Tensor) -> Tensor:
@@ -25,6 +29,10 @@ class Representation(nn.Module, ABC):
     @abstractmethod
     def decode(self, params: Tensor) -> Tensor:
         """Parameters (B, P, T) to samples (B, 1, T)."""
+
+    def disturb(self, samples: Tensor, noise: Tensor) -> Tensor:
+        """Samples (B, 1, T) with noise (B, 1, T) added where they are companded, as a listener to features hears it."""
+        return activate(activate(samples, self.compress) + noise, self.expand)
 
     @abstractmethod
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
