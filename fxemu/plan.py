@@ -7,6 +7,7 @@ before it, in order. The last value is the next wet sample y[t]. The steps are
     Layer    activation(bias + sum over its terms of weight * window of the term's source)
     Mix      activation(sum over its products of scale * factor [* factor]), element by element
     Lookup   the row of a table at the place that its source points to
+    Part     some of the units of another value
 
 which covers windows over dry or wet, dense layers, companding, gates, recurrent cells, dilated convolutions,
 running averages, rotations and embeddings. The weights are the live parameters, not copies.
@@ -133,7 +134,22 @@ class State:
         return 0
 
 
-Step = Layer | Mix | Lookup | State
+@dataclass(frozen=True)
+class Part:
+    """`units` units of another value, from `first` on: a name for them, nothing to compute."""
+
+    source: int
+    first: int
+    units: int
+
+    def spans(self) -> dict[int, int]:
+        return {self.source: 0}
+
+    def multiply_adds(self) -> int:
+        return 0
+
+
+Step = Layer | Mix | Lookup | State | Part
 
 
 @dataclass
@@ -161,6 +177,10 @@ class Plan:
     def state(self, units: int) -> int:
         """Append a state, to be closed when the value that it remembers exists, and return its number."""
         return self._append(State(units))
+
+    def part(self, source: int, first: int, units: int) -> int:
+        """Append a part and return the number of its value; it may be read at the present sample only."""
+        return self._append(Part(source, first, units))
 
     def close(self, state: int, source: int) -> None:
         """From now on `state` is what `source` was one sample ago."""
@@ -192,7 +212,7 @@ class Plan:
     def looping(self) -> list[int]:
         """The values that must be computed sample after sample, in order: those that depend on a state."""
         early = self.feedforward()
-        return [value for value, step in self.values() if value not in early and not isinstance(step, State)]
+        return [value for value, step in self.values() if value not in early and not isinstance(step, State | Part)]
 
     def driving_terms(self, value: int) -> list[Term]:
         """The terms of a looping layer that can be had for all times at once, and are worth it."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.activations import activate, look_up
-from fxemu.plan import DRY, WET, Layer, Lookup, Mix, Plan, Product, Term
+from fxemu.plan import DRY, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
 FFT_TAPS = 128
@@ -26,7 +26,10 @@ def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int]) -> dict[i
     for value in sorted(wanted | _ancestors(plan, wanted, set(signals))):
         if value not in signals:
             step = plan.step(value)
-            signals[value] = activate(_before_activation(step, signals), step.activation)
+            if isinstance(step, Part):
+                signals[value] = signals[step.source][:, step.first : step.first + step.units]
+            else:
+                signals[value] = activate(_before_activation(step, signals), step.activation)
     return signals
 
 

@@ -109,29 +109,39 @@ class Layout:
             return [item for term in self.plan.looping_terms(value) for item in self._stretches(term)]
         if isinstance(step, Mix):
             return [self._product(product) for product in step.products]
-        source, now = self.present(step.source)
-        offset = self.offsets[id(step)]
-        return [(source.row(now), source.stride, step.table.shape[0], int(step.nearest), 0, offset)]
+        row, stride = self._address(step.source)
+        return [(row, stride, step.table.shape[0], int(step.nearest), 0, self.offsets[id(step)])]
 
-    def present(self, value: int) -> tuple[Signal, int]:
-        """The signal that holds a value, and which of its rows is the present one: a state's is the one before."""
+    def present(self, value: int) -> tuple[Signal, int, int]:
+        """The signal that holds a value, which of its rows is the present one, and which of its units the first.
+
+        A state's present row is the one before.
+        """
         if value in self.plan.sources:
-            return self.signals[self.plan.sources[value]], -1
-        return self.signals[value], 0
+            return self.signals[self.plan.sources[value]], -1, 0
+        if value not in self.signals:
+            part = self.plan.step(value)
+            signal, now, first = self.present(part.source)
+            return signal, now, first + part.first
+        return self.signals[value], 0, 0
+
+    def _address(self, value: int, back: int = 0) -> tuple[int, int]:
+        """Where a value of the block's first sample, `back` samples ago, begins, and the stride of its rows."""
+        signal, now, first = self.present(value)
+        return signal.row(now - back) + first * self.lanes, signal.stride
 
     def _stretches(self, term: Term) -> list[tuple[int, ...]]:
         """A term as contiguous stretches of its source: one, or one a tap where it is dilated."""
         units, width, taps = term.weight.shape
-        source, now = self.present(term.source)
         weight = self.offsets[id(term)]
         if term.dilation == 1:
-            return [(source.row(now - term.span), source.stride, taps * width, 0, 0, weight)]
-        rows = [source.row(now - term.span + tap * term.dilation) for tap in range(taps)]
-        return [(row, source.stride, width, 0, 0, weight + tap * width * units) for tap, row in enumerate(rows)]
+            return [(*self._address(term.source, term.span), taps * width, 0, 0, weight)]
+        places = [self._address(term.source, term.span - tap * term.dilation) for tap in range(taps)]
+        return [(*place, width, 0, 0, weight + tap * width * units) for tap, place in enumerate(places)]
 
     def _product(self, product: Product) -> tuple[int, ...]:
-        (a, now_a), (b, now_b) = (self.present(product.factors[i]) for i in (0, -1))
-        return a.row(now_a), a.stride, len(product.factors), b.row(now_b), b.stride, self.offsets[id(product)]
+        a, b = (self._address(product.factors[i]) for i in (0, -1))
+        return *a, len(product.factors), *b, self.offsets[id(product)]
 
 
 def _flat(plan: Plan, values: list[int]) -> tuple[NDArray[np.float32], dict[int, int]]:

@@ -127,9 +127,10 @@ def _weight_gradient(
 
 def _seen(layout: Layout, memory: Tensor, value: int, back: int = 0) -> Tensor:
     """What the steps of the block saw of a value, `back` samples ago: (G, K, W, LANES)."""
-    signal, now = layout.present(value)
+    signal, now, unit = layout.present(value)
     first = signal.past + now - back
-    return lanes.rows(memory, signal)[:, first : first + layout.samples]
+    width = layout.plan.width(value)
+    return lanes.rows(memory, signal)[:, first : first + layout.samples, unit : unit + width]
 
 
 def _term_gradient(layout: Layout, memory: Tensor, delta: Tensor, term: Term) -> Tensor:

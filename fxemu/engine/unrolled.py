@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fxemu.activations import activate, look_up
 from fxemu.engine.batch import boundary, drive, evaluate, pasts
-from fxemu.plan import DRY, Layer, Mix, Plan, Term
+from fxemu.plan import DRY, Layer, Mix, Part, Plan, Term
 
 
 def unrolled(plan: Plan, signals: dict[int, Tensor], dry: Tensor, history: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -53,6 +53,9 @@ def _run(
     def seen(value: int, t: int, back: int = 0) -> Tensor:
         if value in plan.sources:
             value, back = plan.sources[value], back + 1
+        elif value not in signals and isinstance(plan.step(value), Part):
+            part = plan.step(value)
+            return seen(part.source, t, back)[:, part.first : part.first + part.units]
         if value in tape:
             return tape[value][before[value] + t - back]
         return signals[value][..., t - steps]

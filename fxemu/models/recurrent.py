@@ -23,7 +23,6 @@ class Recurrent(Predictor):
     """What both cells have in common; see `LSTM` and `GRU`."""
 
     cell: type[nn.RNNBase]
-    gates: int
 
     def __init__(
         self,
@@ -71,23 +70,21 @@ class Recurrent(Predictor):
         r = self.recurrent
         return r.weight_ih_l0, r.weight_hh_l0, r.bias_ih_l0, r.bias_hh_l0
 
-    def _inputs(self, gate: int, dry: int, wet: int) -> list[Term]:
-        """A gate's terms over dry and wet."""
-        rows = self.recurrent.weight_ih_l0[gate * self.width : (gate + 1) * self.width, :, None]
+    def _terms(self, gates: slice, dry: int, wet: int) -> list[Term]:
+        """Terms over dry and wet of some gates."""
+        rows = self.recurrent.weight_ih_l0[self._rows(gates), :, None]
         terms = [Term(dry, rows[:, : self.channels])]
         return [*terms, Term(wet, rows[:, self.channels :])] if self.feedback else terms
 
-    def _own(self, gate: int, hidden: int) -> Term:
-        """A gate's term over the hidden state."""
-        return Term(hidden, self.recurrent.weight_hh_l0[gate * self.width : (gate + 1) * self.width, :, None])
+    def _own(self, gates: slice, hidden: int) -> Term:
+        """The term over the hidden state of some gates."""
+        return Term(hidden, self.recurrent.weight_hh_l0[self._rows(gates), :, None])
 
-    def _biases(self, gate: int) -> tuple[Tensor, Tensor]:
-        rows = slice(gate * self.width, (gate + 1) * self.width)
-        return self.recurrent.bias_ih_l0[rows], self.recurrent.bias_hh_l0[rows]
+    def _biases(self, gates: slice) -> tuple[Tensor, Tensor]:
+        return self.recurrent.bias_ih_l0[self._rows(gates)], self.recurrent.bias_hh_l0[self._rows(gates)]
 
-    def _plan_gate(self, plan: Plan, gate: int, dry: int, wet: int, hidden: int, activation: Activation) -> int:
-        terms = *self._inputs(gate, dry, wet), self._own(gate, hidden)
-        return plan.add(*terms, bias=sum(self._biases(gate)), activation=activation)
+    def _rows(self, gates: slice) -> slice:
+        return slice(gates.start * self.width, gates.stop * self.width)
 
     def _plan_output(self, plan: Plan, hidden: int, dry: int) -> int:
         terms = [Term(hidden, self.out.weight[..., None])]
@@ -108,7 +105,7 @@ class LSTM(Recurrent):
         feedback: False for the control that hears no wet samples.
     """
 
-    cell, gates = nn.LSTM, 4
+    cell = nn.LSTM
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """Zero hidden and cell states (B, width)."""
@@ -120,10 +117,13 @@ class LSTM(Recurrent):
         return state[0], state
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
-        hidden, cell = plan.state(self.width), plan.state(self.width)
-        activations = SIGMOID, SIGMOID, TANH, SIGMOID
-        i, f, g, o = (self._plan_gate(plan, n, dry, wet, hidden, a) for n, a in enumerate(activations))
-        next_cell = plan.mix(Product((f, cell)), Product((i, g)))
+        h, every = self.width, slice(0, 4)
+        hidden, cell = plan.state(h), plan.state(h)
+        gates = plan.add(*self._terms(every, dry, wet), self._own(every, hidden), bias=sum(self._biases(every)))
+        i_f = plan.mix(Product((plan.part(gates, 0, 2 * h),)), activation=SIGMOID)
+        g = plan.mix(Product((plan.part(gates, 2 * h, h),)), activation=TANH)
+        o = plan.mix(Product((plan.part(gates, 3 * h, h),)), activation=SIGMOID)
+        next_cell = plan.mix(Product((plan.part(i_f, h, h), cell)), Product((plan.part(i_f, 0, h), g)))
         next_hidden = plan.mix(Product((o, plan.mix(Product((next_cell,)), activation=TANH))))
         plan.close(cell, next_cell)
         plan.close(hidden, next_hidden)
@@ -133,7 +133,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """A gated recurrent unit (PyTorch's, gates in the order r, z, n). Arguments as for `LSTM`."""
 
-    cell, gates = nn.GRU, 3
+    cell = nn.GRU
 
     def initial_state(self, batch: int) -> Tensor:
         """A zero hidden state (B, width)."""
@@ -145,10 +145,13 @@ class GRU(Recurrent):
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         hidden = plan.state(self.width)
-        r, z = (self._plan_gate(plan, gate, dry, wet, hidden, SIGMOID) for gate in (0, 1))
-        seen_bias, own_bias = self._biases(2)
-        seen = plan.add(*self._inputs(2, dry, wet), bias=seen_bias)
-        own = plan.add(self._own(2, hidden), bias=own_bias)
+        first, last = slice(0, 2), slice(2, 3)
+        terms = *self._terms(first, dry, wet), self._own(first, hidden)
+        r_z = plan.add(*terms, bias=sum(self._biases(first)), activation=SIGMOID)
+        r, z = (plan.part(r_z, i * self.width, self.width) for i in (0, 1))
+        seen_bias, own_bias = self._biases(last)
+        seen = plan.add(*self._terms(last, dry, wet), bias=seen_bias)
+        own = plan.add(self._own(last, hidden), bias=own_bias)
         n = plan.mix(Product((seen,)), Product((r, own)), activation=TANH)
         # (1 - z) n + z h
         next_hidden = plan.mix(Product((n,)), Product((z, n), -1.0), Product((z, hidden)))
