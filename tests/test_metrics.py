@@ -41,3 +41,10 @@ def test_a_run_stuck_at_its_limit_or_not_finite_has_diverged():
     assert metrics.diverged(torch.full((44_100,), 1.2), 1.2)
     assert metrics.diverged(torch.full((100,), float("nan")), 1.2)
     assert not metrics.diverged(Y, 1.2)
+
+
+def test_samples_to_divergence():
+    well = torch.rand(50_000) - 0.5
+    assert metrics.samples_to_divergence(well, 1.0) is None
+    stuck = torch.cat((well[:3000], torch.full((60_000,), 1.0)))
+    assert metrics.samples_to_divergence(stuck, 1.0) == 3000

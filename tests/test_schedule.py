@@ -33,3 +33,19 @@ def test_shares_must_add_up_to_one():
 def test_stage_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="training stage: got"):
         Stage(**{"share": 1.0, "length": 1, "free": True, **bad})
+
+
+def test_a_stage_needs_room_for_its_lead_and_all_its_chunks():
+    assert Stage(share=1, length=32, free=True, lead=100, chunks=3).samples == 196
+    assert Schedule([{"share": 1, "length": 32, "free": True, "lead": 100, "chunks": 3}]).longest() == 196
+
+
+@pytest.mark.parametrize("bad", [{"lead": -1}, {"chunks": 0}, {"own": 1.1}, {"free": False, "lead": 5}])
+def test_rollout_arguments_out_of_range_are_refused(bad):
+    with pytest.raises(ValueError, match="training stage: "):
+        Stage(**{"share": 1.0, "length": 1, "free": True, **bad})
+
+
+def test_gain_penalty_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="got gain_penalty -1"):
+        Schedule(STAGES, gain_penalty=-1)
