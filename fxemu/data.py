@@ -43,6 +43,11 @@ class Pair:
     dry: Tensor
     wet: Tensor
 
+    def middle(self, samples: int) -> Pair:
+        """The middle of it, at most so many samples."""
+        part = slice(start := max(0, (self.dry.numel() - samples) // 2), start + samples)
+        return Pair(self.name, self.dry[part], self.wet[part])
+
 
 class RandomSegments(Dataset):
     """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
@@ -89,6 +94,7 @@ class SongData(pl.LightningDataModule):
         batch_size: segments in a batch.
         batches_per_epoch: between two validations.
         val_share, test_share: shares of the songs, 0 to 1, together below 1.
+        val_seconds: of each validation song, from its middle, that checkpoints are selected on; null for whole songs.
         split_seed: decides which songs are held out.
         gain_db: lowest and highest gain on training songs before the effect, -80 to 0 dB: each is drawn anew as
             training goes on (see `gains.py`). Songs to validate and test on stay at 0 dB, a peak of full scale.
@@ -116,6 +122,7 @@ class SongData(pl.LightningDataModule):
         batches_per_epoch: int = 400,
         val_share: float = 0.15,
         test_share: float = 0.2,
+        val_seconds: float | None = 15.0,
         split_seed: int = 0,
         gain_db: Sequence[float] = (0.0, 0.0),
         train_seconds: float | None = None,
@@ -148,9 +155,10 @@ class SongData(pl.LightningDataModule):
         self.shares, self.split_seed, self.seed = (val_share, test_share), split_seed, seed
         self.gain_db: tuple[float, float] = tuple(map(float, gain_db))
         self.gains: DrawnGains | None = None
-        if train_seconds is not None and not train_seconds > 0:
-            raise ValueError(f"data.train_seconds: got {train_seconds}; must be above 0, or null for all")
-        self.train_seconds = train_seconds
+        for name, seconds in (("train", train_seconds), ("val", val_seconds)):
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"data.{name}_seconds: got {seconds}; must be above 0, or null for all")
+        self.train_seconds, self.val_seconds = train_seconds, val_seconds
         self.cache = WetCache(cache, cache_gb)
         self.skipped = Skipped()
         self.parts: dict[str, list[Pair]] = {}
@@ -228,11 +236,7 @@ class SongData(pl.LightningDataModule):
         if self.train_seconds is None:
             return pairs
         samples = max(self.samples, round(self.train_seconds * self.sample_rate / len(pairs)))
-        starts = [max(0, (pair.dry.numel() - samples) // 2) for pair in pairs]
-        return [
-            Pair(pair.name, pair.dry[start : start + samples], pair.wet[start : start + samples])
-            for pair, start in zip(pairs, starts, strict=True)
-        ]
+        return [pair.middle(samples) for pair in pairs]
 
     def wet_peak(self) -> float:
         """The largest wet sample of the training songs."""
@@ -263,8 +267,11 @@ class SongData(pl.LightningDataModule):
                 logging.getLogger(__name__).warning("%s", self.skipped)
 
     def val_dataloader(self) -> DataLoader:
-        """One item: all validation songs, to be rendered side by side."""
-        return DataLoader([self.parts["val"]], batch_size=None, collate_fn=lambda songs: songs)
+        """One item: the middle of all validation songs, to be rendered side by side."""
+        songs = self.parts["val"]
+        if self.val_seconds is not None:
+            songs = [song.middle(round(self.val_seconds * self.sample_rate)) for song in songs]
+        return DataLoader([songs], batch_size=None, collate_fn=lambda songs: songs)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Segments go to the device; songs to be rendered stay, since the compiled renderer is the CPU's."""
