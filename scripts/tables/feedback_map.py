@@ -1,0 +1,88 @@
+"""Draws docs/feedback_map.png from the runs of `python train.py -m experiment=feedback_map`, and prints who wins where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from matplotlib.figure import Figure
+from tables.common import ROOT
+
+RUNS = ROOT / "outputs" / "feedback_map"
+COLOURS = {True: "tab:red", False: "tab:blue"}
+MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run: what it costs a sample, and its free-run error."""
+
+    model: str
+    feedback: bool
+    cost: int
+    esr: float
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print, for each effect, the least error with and without feedback at equal cost, and draw all runs."""
+    effects: dict[str, list[Point]] = defaultdict(list)
+    for path in sorted(RUNS.glob("*/metrics.json")):
+        scores = json.loads(path.read_text())
+        feedback = yaml.safe_load((path.parent / "config.yaml").read_text())["model"]["feedback"]
+        point = Point(scores["model"], feedback, scores["multiply_adds"], scores["test"]["esr"])
+        effects[scores["effect"]].append(point)
+    if not effects:
+        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=feedback_map` first")
+    print("| effect | runs | best with feedback | best without | with over without, at the same cost |")
+    print("|---|---|---|---|---|")
+    for effect, points in effects.items():
+        best = {feedback: frontier(points, feedback) for feedback in (True, False)}
+        ratio = equal_cost_ratio(best[True], best[False])
+        cells = [f"{line[-1].esr:.1e} ({line[-1].cost})" if line else "" for line in best.values()]
+        print(f"| {effect} | {len(points)} | {' | '.join(cells)} | {ratio} |")
+    _draw(effects)
+
+
+def frontier(points: list[Point], feedback: bool) -> list[Point]:
+    """The runs that no cheaper run beats, from the cheapest to the best."""
+    best: list[Point] = []
+    for point in sorted((p for p in points if p.feedback == feedback), key=lambda p: (p.cost, p.esr)):
+        if not best or point.esr < best[-1].esr:
+            best.append(point)
+    return best
+
+
+def equal_cost_ratio(with_feedback: list[Point], without: list[Point]) -> str:
+    """The least and the greatest ratio of errors, over the costs at which both have a run."""
+    costs = sorted({p.cost for p in (*with_feedback, *without)})
+
+    def error(line: list[Point], cost: int) -> float | None:
+        return min((p.esr for p in line if p.cost <= cost), default=None)
+
+    pairs = [(error(with_feedback, cost), error(without, cost)) for cost in costs]
+    ratios = [a / b for a, b in pairs if a is not None and b is not None]
+    return f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else ""
+
+
+def _draw(effects: dict[str, list[Point]]) -> None:
+    columns = 4
+    rows = -(-len(effects) // columns)
+    figure = Figure(figsize=(3.4 * columns, 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, (effect, points) in zip(panels, effects.items(), strict=False):
+        for point in points:
+            axes.loglog(point.cost, point.esr, MARKS[point.model], color=COLOURS[point.feedback], markersize=5)
+        for feedback, colour in COLOURS.items():
+            line = frontier(points, feedback)
+            label = "with feedback" if feedback else "without"
+            axes.step([p.cost for p in line], [p.esr for p in line], where="post", color=colour, label=label)
+        axes.set(title=effect, xlabel="multiply-adds a sample", ylabel="free-run ESR")
+        axes.grid(alpha=0.3)
+    panels[0].legend()
+    for axes in panels[len(effects) :]:
+        axes.set_visible(False)
+    figure.savefig(Path(ROOT) / "docs" / "feedback_map.png", dpi=90)
