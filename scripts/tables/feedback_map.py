@@ -1,4 +1,4 @@
-"""Draws docs/feedback_map.png from the runs of `python train.py -m experiment=feedback_map`, and prints who wins where."""
+"""Draws docs/feedback_map.png from the runs of `train.py -m experiment=feedback_map`, and prints who wins where."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from matplotlib.figure import Figure
+
 from tables.common import ROOT
 
 RUNS = ROOT / "outputs" / "feedback_map"
