@@ -12,6 +12,8 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from fxemu.resampling import Resampler
+
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
 RATES_HZ = (4000, 768_000)
 # How an MP4 marks encrypted audio.
@@ -95,13 +97,8 @@ def _stretch(path: str | os.PathLike[str], first_s: int, last_s: int | None) -> 
 
 
 def _resampled(mono: Array, rate: int, target: int) -> Array:
-    if rate == target or not mono.size:
-        return mono
-    frame = av.AudioFrame.from_ndarray(mono[None], format="fltp", layout="mono")
-    frame.sample_rate = rate
-    resampler = AudioResampler(format="fltp", layout="mono", rate=target)
-    frames = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([f.to_ndarray()[0] for f in frames])
+    resampler = Resampler(rate, target)
+    return np.concatenate([resampler.process(mono), resampler.end()])
 
 
 @contextmanager
