@@ -69,7 +69,7 @@ def read(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:
     Nothing is unpickled, no class is made that is not in CLASSES, and nothing is allocated that the files do not hold.
 
     Args:
-        path: a run folder, or either of its two files.
+        path: a run folder, its best checkpoint (whose weights these are), or either of the two files.
 
     Raises:
         WeightsError: for anything else, and for files that are damaged or do not fit each other.
@@ -88,10 +88,12 @@ def read(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:
 
 def _folder(path: Path) -> Path:
     """The folder of both files."""
+    if path.name == "best.ckpt":
+        path = path.parent.parent
     if not path.exists():
         raise WeightsError(f"{printable(path)}: no such run; give a run folder or its {WEIGHTS}")
     if path.suffix == ".ckpt":
-        raise WeightsError(f"{printable(path)}: checkpoints only serve to go on training; give the run folder")
+        raise WeightsError(f"{printable(path)}: a checkpoint serves to go on training; give its run folder")
     if path.is_file() and path.name not in MOST_BYTES:
         raise WeightsError(f"{printable(path)}: is no run of ours; give a run folder or its {WEIGHTS}")
     folder = path if path.is_dir() else path.parent

@@ -11,8 +11,8 @@ FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
     {"plan", "resampling"},
     {"decoding"},
-    {"audio", "measure", "activations", "plugin_host", "audio_device"},
-    {"worker"},
+    {"writing", "measure", "activations", "plugin_host", "audio_device"},
+    {"audio", "worker"},
     {"effects", "representations", "models", "losses", "metrics"},
     {"library", "rollout", "plots", "schedule", "gains", "runs", "alignment", "cache"},
     {"weights", "slices", "index", "engine", "baselines", "findings"},

@@ -27,9 +27,9 @@ def saved(tmp_path, make_loop):
     return loop, tmp_path
 
 
-def test_it_comes_back_from_the_folder_and_from_either_file(saved):
+def test_it_comes_back_from_the_folder_and_from_its_files(saved):
     loop, folder = saved
-    for place in (folder, folder / WEIGHTS, folder / DESCRIPTION):
+    for place in (folder, folder / WEIGHTS, folder / DESCRIPTION, folder / "checkpoints" / "best.ckpt"):
         again, rate = read(place)
         assert rate == 8000 and type(again.predictor) is type(loop.predictor)
         assert loop.state_dict().keys() == again.state_dict().keys()
@@ -123,7 +123,7 @@ def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop):
     ("name", "message"),
     [
         ("nowhere", "no such run"),
-        ("checkpoints/best.ckpt", "checkpoints only serve to go on training"),
+        ("checkpoints/last.ckpt", "serves to go on training"),
         ("song.wav", "is no run of ours"),
         ("empty", "has no model.safetensors"),
     ],
@@ -131,7 +131,7 @@ def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop):
 def test_what_is_no_run_is_named(tmp_path, name, message):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "empty").mkdir()
-    for file in ("checkpoints/best.ckpt", "song.wav"):
+    for file in ("checkpoints/last.ckpt", "song.wav"):
         (tmp_path / file).write_bytes(b"")
     with pytest.raises(WeightsError, match=message):
         read(tmp_path / name)
