@@ -23,10 +23,10 @@ from fxemu.emulation import Emulation, load
 from fxemu.engine.stream import Stream
 from fxemu.library import LibraryError, list_audio_files
 from fxemu.resampling import Resampler
+from fxemu.sound import Sound, SoundError, add_options
 from fxemu.weights import WeightsError
 from fxemu.writing import writing
 
-GAIN_RANGE_DB = 60.0
 SINE_HZ, SINE_PEAK = 440.0, 0.5
 # Of a recording to prime with, the last so many seconds are heard.
 PRIME_S = 60
@@ -34,36 +34,6 @@ PRIME_S = 60
 
 class RenderError(ValueError):
     """What was asked for cannot be rendered; the message says what and why."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """How the song and the model's output become the result.
-
-    Args:
-        mix: share of wet in it, 0 (dry alone) to 1.
-        input_gain_db, output_gain_db: on what the model hears, and on the result; -60 to 60 dB.
-    """
-
-    mix: float = 1.0
-    input_gain_db: float = 0.0
-    output_gain_db: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.mix <= 1:
-            raise RenderError(f"--mix: got {self.mix}; must be from 0 (dry) to 1 (wet)")
-        for name in ("input_gain_db", "output_gain_db"):
-            if not abs(getattr(self, name)) <= GAIN_RANGE_DB:
-                option = f"--{name.replace('_', '-')}"
-                raise RenderError(f"{option}: got {getattr(self, name)}; must be from -60 to 60 dB")
-
-    def heard(self, dry: Array) -> Array:
-        """What goes into the model."""
-        return dry * np.float32(10 ** (self.input_gain_db / 20))
-
-    def result(self, dry: Array, wet: Array) -> Array:
-        """What comes out: dry is as it was before the input gain."""
-        return np.float32(10 ** (self.output_gain_db / 20)) * (np.float32(self.mix) * wet + (1 - self.mix) * dry)
 
 
 @dataclass(frozen=True)
@@ -230,9 +200,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("run", help="a run folder, or its model.safetensors")
     parser.add_argument("input", metavar="in", help="a song, a folder of songs, or - for WAV on stdin")
     parser.add_argument("output", metavar="out", help="a .wav or .flac, a folder, or - for WAV on stdout")
-    parser.add_argument("--mix", type=float, default=1.0, help="share of wet, 0 to 1 (default 1)")
-    parser.add_argument("--input-gain-db", type=float, default=0.0, help="on what the model hears, -60 to 60")
-    parser.add_argument("--output-gain-db", type=float, default=0.0, help="on the result, -60 to 60")
+    add_options(parser)
     parser.add_argument("--prime", nargs=2, metavar=("DRY", "WET"), help="true recordings to go on from, not silence")
     parser.add_argument(
         "--feedback", metavar="silence|sine|FILE", help="let it hear this instead of its own past: an effect of its own"
@@ -243,7 +211,7 @@ def main(arguments: list[str]) -> None:
     torch.set_flush_denormal(True)
     try:
         failed = _render(given)
-    except (AudioError, LibraryError, RenderError, WeightsError) as error:
+    except (AudioError, LibraryError, RenderError, SoundError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
     {"plan", "resampling"},
-    {"decoding"},
+    {"decoding", "sound"},
     {"writing", "measure", "activations", "plugin_host", "audio_device"},
     {"audio", "worker"},
     {"effects", "representations", "models", "losses", "metrics"},
