@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-from pathlib import Path
 
 import av
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fxemu.decoding import SUFFIXES, AudioError, printable, read
+from fxemu.writing import writing
 
 __all__ = ["SUFFIXES", "AudioError", "decode", "peak_normalize", "printable", "write_wav"]
 
@@ -64,17 +64,8 @@ def peak_normalize(samples: Tensor) -> Tensor:
 
 def write_wav(path: str | os.PathLike[str], samples: Tensor, sample_rate: int) -> None:
     """Write mono float32 samples (samples,) as a 32-bit float WAV, under a temporary name and then renamed."""
-    path = Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    data = np.ascontiguousarray(samples.detach().cpu().to(torch.float32).numpy())[None]
-    with av.open(str(temporary), "w", format="wav") as container:
-        stream = container.add_stream("pcm_f32le", rate=sample_rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(data, format="flt", layout="mono")
-        frame.sample_rate = sample_rate
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    os.replace(temporary, path)
+    with writing(path, sample_rate, "mono") as write:
+        write(samples.detach().cpu().float().numpy()[None])
 
 
 def encode_flac(samples: Tensor, sample_rate: int) -> bytes:

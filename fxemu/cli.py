@@ -8,6 +8,8 @@ from importlib import import_module
 # A subcommand, its module and what it is for. Modules are imported only when called: each start stays quick.
 COMMANDS = {
     "train": ("fxemu.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
+    "render": ("fxemu.render", "play songs through a trained emulation: files, folders or pipes"),
+    "live": ("fxemu.live", "play through a trained emulation with an audio interface"),
     "compare": ("fxemu.compare", "put finished runs side by side: a table, CSV and a page with plots and players"),
     "check-pair": ("fxemu.check_pair", "say what is the matter with a dry and a wet recording"),
     "capture": ("fxemu.capture", "make the file to play through a box, play it, and take the recording back"),

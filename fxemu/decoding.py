@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from fxemu.resampling import Resampler
+
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
 RATES_HZ = (4000, 768_000)
 # How an MP4 marks encrypted audio.
 PROTECTED = ("drms", "drmi", "enca")
+# The name that stands for stdin or stdout.
+PIPE = "-"
 # Decoded before a stretch and thrown away: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
 WARM_UP_S = 1
 # Samples that are mixed down at once.
@@ -95,24 +100,21 @@ def _stretch(path: str | os.PathLike[str], first_s: int, last_s: int | None) -> 
 
 
 def _resampled(mono: Array, rate: int, target: int) -> Array:
-    if rate == target or not mono.size:
-        return mono
-    frame = av.AudioFrame.from_ndarray(mono[None], format="fltp", layout="mono")
-    frame.sample_rate = rate
-    resampler = AudioResampler(format="fltp", layout="mono", rate=target)
-    frames = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([f.to_ndarray()[0] for f in frames])
+    resampler = Resampler(rate, target)
+    return np.concatenate([resampler.process(mono), resampler.end()])
 
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
-    """A file's first audio stream; whatever FFmpeg finds wrong with it is an AudioError."""
-    name = printable(path)
+    """A file's first audio stream, "-" being WAV on stdin; whatever FFmpeg finds wrong with it is an AudioError."""
+    piped = os.fspath(path) == PIPE
+    name = "stdin" if piped else printable(path)
     try:
-        if os.path.getsize(path) == 0:
+        if not piped and os.path.getsize(path) == 0:
             raise AudioError(f"{name}: cannot be decoded (the file is empty)")
         # Absolute, since FFmpeg takes a relative name with a colon for a protocol.
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        place, kind = ("pipe:0", "wav") if piped else (os.path.abspath(path), None)
+        with av.open(place, format=kind, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise AudioError(f"{name}: has no audio stream")
             yield Source(container, name)
@@ -124,6 +126,38 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
 
 def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _mono(frame: av.AudioFrame) -> Array:
+    """The mean of a frame's channels, float32 (samples,), full scale at 1."""
+    data = _stored(frame)
+    if data.shape[0] == 1 and data.dtype == np.float32:
+        return data[0]
+    return _full_scale(data.mean(axis=0, dtype=np.float32 if data.dtype != np.float64 else np.float64), data.dtype)
+
+
+def separate(frame: av.AudioFrame) -> Array:
+    """A frame's channels, float32 (channels, samples), full scale at 1."""
+    data = _stored(frame)
+    return _full_scale(data, data.dtype)
+
+
+def _stored(frame: av.AudioFrame) -> NDArray[Any]:
+    """Samples as they are stored, (channels, samples)."""
+    if frame.format.is_planar and frame.layout.nb_channels >= 8:
+        # PyAV counts one plane too many there, and reads beyond them.
+        (frame,) = AudioResampler(format=frame.format.packed).resample(frame)
+    data = frame.to_ndarray()
+    return data if frame.format.is_planar else data.reshape(frame.samples, -1).T
+
+
+def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
+    """Samples of a stored kind as float32, full scale at 1."""
+    if stored == np.uint8:
+        samples, scale = samples.astype(np.float32) - 128, 1 / 128
+    else:
+        scale = 1 / -float(np.iinfo(stored).min) if stored.kind == "i" else 1
+    return (samples * scale).astype(np.float32, copy=False)
 
 
 class Source:
@@ -143,8 +177,10 @@ class Source:
             low, high = RATES_HZ
             raise AudioError(f"{name}: has a sample rate of {self.rate} Hz; {low} to {high} Hz can be used")
 
-    def blocks(self, start: int = 0) -> Iterator[tuple[int, Array]]:
+    def blocks(self, start: int = 0, mix: Callable[[av.AudioFrame], Array] = _mono) -> Iterator[tuple[int, Array]]:
         """(position of the first sample, mono samples) from a place at or before sample `start` to the end.
+
+        `mix=separate` keeps the channels apart: (channels, samples).
 
         Raises:
             AudioError: if nothing of a stream that is read from its beginning can be decoded.
@@ -154,16 +190,16 @@ class Source:
         for frame, place in self._joined():
             if position is None:
                 position = place if sought else 0
-            mono = _mono(frame)
-            yield position, mono
-            position += mono.size
+            samples = mix(frame)
+            yield position, samples
+            position += samples.shape[-1]
         if position is None and not sought:
             raise AudioError(f"{self.name}: cannot be decoded ({self.fault or 'it holds no samples'})")
-        if not sought and position / self.rate < 0.98 * self._claimed_s - 1:
-            self.damage = self.damage or f"cut off after {position / self.rate:.1f} of {self._claimed_s:.1f} s"
+        if not sought and position / self.rate < 0.98 * self.claimed_s - 1:
+            self.damage = self.damage or f"cut off after {position / self.rate:.1f} of {self.claimed_s:.1f} s"
 
     @property
-    def _claimed_s(self) -> float:
+    def claimed_s(self) -> float:
         """The duration that the header states, in s; 0 where there is none and FFmpeg guesses by the bit rate."""
         guessed = {"aac": True, "mp3": not self.stream.start_time}.get(self.container.format.name, False)
         return 0.0 if guessed or not self.stream.duration else float(self.stream.duration * self.stream.time_base)
@@ -233,20 +269,3 @@ class Source:
         if self.damage is None:
             self.fault = _reason(error)
             self.damage = f"damaged after {self.done / self.rate:.1f} s ({self.fault})"
-
-
-def _mono(frame: av.AudioFrame) -> Array:
-    """The mean of a frame's channels, float32 (samples,), full scale at 1."""
-    if frame.format.is_planar and frame.layout.nb_channels >= 8:
-        # PyAV counts one plane too many there, and reads beyond them.
-        (frame,) = AudioResampler(format=frame.format.packed).resample(frame)
-    data = frame.to_ndarray()
-    if not frame.format.is_planar:
-        data = data.reshape(frame.samples, -1).T
-    if data.shape[0] == 1 and data.dtype == np.float32:
-        return data[0]
-    mono = data.mean(axis=0, dtype=np.float32 if data.dtype != np.float64 else np.float64)
-    if data.dtype == np.uint8:
-        return (mono - 128) / 128
-    scale = 1 / -float(np.iinfo(data.dtype).min) if data.dtype.kind == "i" else 1
-    return (mono * scale).astype(np.float32, copy=False)

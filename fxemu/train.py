@@ -33,6 +33,7 @@ from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
+from fxemu.weights import save
 
 PACKAGES = (
     "torch",
@@ -40,6 +41,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "numba",
+    "safetensors",
     "av",
     "pytorch-lightning",
     "pytorch-optimizer",
@@ -135,6 +137,7 @@ def run(config: DictConfig, folder: Path) -> float:
     seconds = time.perf_counter() - start
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+    save(loop, OmegaConf.to_container(config, resolve=True), folder)
     scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder)
     write_json(
         folder / "metrics.json",
@@ -147,7 +150,7 @@ def run(config: DictConfig, folder: Path) -> float:
         },
     )
     print(f"\n{table(scores)}")
-    places = "checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
+    places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     print(f"trained for {seconds:.0f} s; everything is in {folder}: {places}")
     print("dashboard: tensorboard --logdir outputs")
     return scores["esr"]

@@ -7,6 +7,8 @@ block at a time by PyTorch; the rest runs sample by sample in the compiled loop 
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -22,6 +24,8 @@ from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 from fxemu.rollout import ClosedLoop
 
 BLOCK = 8192
+# Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
+KEPT = 4
 
 
 class Stream:
@@ -39,32 +43,73 @@ class Stream:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
         self._plan, self._warm_up = _on_cpu(loop.plan()), loop.warm_up
         self._boundary = boundary(self._plan)
+        self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor]] = OrderedDict()
         self._dry = dry[dry.numel() - self._warm_up :]
         known = remembered if self._plan.hidden_states() else pasts
         with torch.inference_mode():
             self._pasts = known(self._plan, dry[None, None], wet[None, None])
 
     @torch.inference_mode()
-    def process(self, dry: Tensor) -> Tensor:
-        """dry (samples,) to wet (samples,), float32; what came before is remembered."""
-        dry = dry.detach().cpu().float()
-        blocks = [self._block(dry[i : i + BLOCK]) for i in range(0, dry.numel(), BLOCK)]
+    def process(self, dry: Tensor, fed: Tensor | None = None) -> Tensor:
+        """dry (samples,) to wet (samples,), float32; what came before is remembered.
+
+        Given `fed` (samples,), the predictor hears that as its own past instead of what it predicts: the truth to
+        prime it, or anything else to lead it astray.
+        """
+        dry = torch.as_tensor(dry).detach().cpu().float()
+        places = range(0, dry.numel(), BLOCK)
+        fed_blocks = [None if fed is None else fed[i : i + BLOCK] for i in places]
+        blocks = [self._block(dry[i : i + BLOCK], f) for i, f in zip(places, fed_blocks, strict=True)]
         return torch.cat(blocks) if blocks else dry
 
-    def _block(self, dry: Tensor) -> Tensor:
+    def state(self) -> dict[str, Tensor]:
+        """All that is remembered, a copy: for `restore`, or for a file."""
+        return {"dry": self._dry.clone(), **{str(value): past.clone() for value, past in self._pasts.items()}}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where a stream of the same model was; ValueError if it was of another."""
+        own = self.state()
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
+            raise ValueError(f"state: got {sorted(state)} of another model's shapes; this one has {sorted(own)}")
+        self._dry = state["dry"].clone()
+        self._pasts = {value: state[str(value)].clone() for value in self._pasts}
+
+    def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
         seen = torch.cat((self._dry, dry))
         self._dry = seen[seen.numel() - self._warm_up :]
         signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        layout = Layout(self._plan, dry.numel())
-        memory = torch.empty(layout.size)
+        layout, memory = self._room(dry.numel(), fed is not None)
         self._fill(layout, memory, signals)
-        steps, tables = np.uint64(dry.numel()), (layout.ops, layout.parameters, layout.items)
+        heard = layout.signals[self._plan.last]
+        if fed is not None:
+            memory[heard.row(0) : heard.end] = fed
+        # Without the last step, what is heard stays as it was put in.
+        ops = layout.ops if fed is None else layout.ops[:-1]
+        steps, tables = np.uint64(dry.numel()), (ops, layout.parameters, layout.items)
         kernels.forward(steps, kernels.ONE, memory.numpy(), layout.weights, *tables)
         self._pasts = {v: self._tail(memory, layout.signals[v]) for v in layout.tapped()}
-        heard = layout.signals[self._plan.last]
+        if fed is not None:
+            return self._predicted(layout, memory)
         return memory[heard.row(0) : heard.end].clone()
+
+    def _room(self, samples: int, keep: bool) -> tuple[Layout, Tensor]:
+        """The layout of a block and its memory, from the last time that there was such a block."""
+        size = samples, keep
+        if size not in self._rooms:
+            layout = Layout(self._plan, samples, keep=keep)
+            self._rooms[size] = layout, torch.empty(layout.size)
+        self._rooms.move_to_end(size)
+        while len(self._rooms) > KEPT:
+            self._rooms.popitem(last=False)
+        return self._rooms[size]
+
+    def _predicted(self, layout: Layout, memory: Tensor) -> Tensor:
+        """What the last step, which was left out, makes of the values before it: (samples,)."""
+        sources = {value: layout.signals[value] for value in self._plan.step(self._plan.last).spans()}
+        rows = {v: memory[s.row(0) : s.end].reshape(1, layout.samples, s.width).mT for v, s in sources.items()}
+        return evaluate(self._plan, rows, {self._plan.last})[self._plan.last][0, 0].clone()
 
     def _fill(self, layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
         """Put the past of the loop, and what it hears from outside, into memory."""
