@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from tables.common import ROOT
 
 from fxemu import weights
 from fxemu.audio import decode, peak_normalize
 from fxemu.engine.stream import render
 from fxemu.library import list_audio_files
 from fxemu.stability import stability
+from tables.common import ROOT
 
 MINUTES = 10
 
