@@ -139,7 +139,7 @@ def test_what_is_no_run_is_named(tmp_path, name, message):
 
 def test_what_may_not_be_read_is_one_line(saved, monkeypatch):
     monkeypatch.setattr(Path, "is_file", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-    with pytest.raises(WeightsError, match="broken: .*Permission denied"):
+    with pytest.raises(WeightsError, match=r"broken: .*Permission denied"):
         read(saved[1])
 
 
