@@ -108,7 +108,7 @@ def _resampled(mono: Array, rate: int, target: int) -> Array:
 def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
     """A file's first audio stream, "-" being WAV on stdin; whatever FFmpeg finds wrong with it is an AudioError."""
     piped = os.fspath(path) == PIPE
-    name = "stdin" if piped else printable(path)
+    name = "stdin (WAV)" if piped else printable(path)
     try:
         if not piped and os.path.getsize(path) == 0:
             raise AudioError(f"{name}: cannot be decoded (the file is empty)")

@@ -110,8 +110,10 @@ def songs_and_targets(source: str, target: str) -> list[tuple[str, str]]:
     """What is to be rendered into what: one file, or all songs of a folder into the same places of another.
 
     Raises:
-        RenderError: for a song that would be written over itself.
+        RenderError: for a song that would be written over itself, or onto a terminal.
     """
+    if target == PIPE and sys.stdout.isatty():
+        raise RenderError("stdout is a terminal: put a pipe or a file behind it")
     if source == PIPE or not os.path.isdir(source):
         pairs = [(source, target)]
     else:

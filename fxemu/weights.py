@@ -74,13 +74,16 @@ def read(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:
     Raises:
         WeightsError: for anything else, and for files that are damaged or do not fit each other.
     """
-    folder = _folder(Path(path))
+    folder = Path(path)
     try:
+        folder = _folder(folder)
         with _opened(folder) as file:
             description = _description(folder)
             names = file.keys()
             loop = _built(description, {name: tuple(file.get_slice(name).get_shape()) for name in names})
             loop.load_state_dict(_checked({name: file.get_tensor(name) for name in names}))
+    except WeightsError:
+        raise
     except BROKEN as error:
         raise WeightsError(f"{printable(folder)}: broken: {_reason(error)}") from error
     return loop.eval(), description["sample_rate"]

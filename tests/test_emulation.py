@@ -126,3 +126,9 @@ def test_fed_the_truth_a_stream_is_teacher_forced(make_loop, case):
     primed = Emulation(loop, RATE).stream(torch.cat((silence, dry)), torch.cat((silence, wet)))
     more = noise(200, seed=2)
     assert torch.allclose(stream.process(more), primed.process(more), atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [1, 99, 101])
+def test_what_it_is_fed_is_as_long_as_what_it_hears(emulation, samples):
+    with pytest.raises(ValueError, match=rf"fed: got shape \({samples},\) for dry of \(100,\)"):
+        emulation.stream().process(torch.zeros(100), torch.zeros(samples))

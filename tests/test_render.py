@@ -264,6 +264,12 @@ def test_a_mistake_is_one_line(run, tmp_path, monkeypatch, capsys, words, messag
     assert torch.equal(decode(tmp_path / "in.wav")[0], before) and not (tmp_path / "out.wav").exists()
 
 
+def test_no_song_is_written_to_a_terminal(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert call(run, tmp_path / "in.wav", "-") == 1
+    assert "stdout is a terminal" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_one_line(run, tmp_path, monkeypatch, capsys):
     encode(tmp_path / "in.wav", tune(0.2))
 

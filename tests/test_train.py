@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fxemu.audio import write_wav
+import fxemu
+from fxemu.audio import decode, write_wav
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["debug=fast", "data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", "threads=1"]
@@ -52,7 +53,7 @@ def test_the_run_folder_holds_everything(finished):
     folder, _ = finished
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"config.yaml", "environment.json", "metrics.json"} <= names
-    assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
+    assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "model.safetensors", "model.json"} <= names
     scores = json.loads((folder / "metrics.json").read_text())
     for song in scores["test"]["songs"]:
         kinds = ("dry", "target", "prediction", "residual")
@@ -62,6 +63,15 @@ def test_the_run_folder_holds_everything(finished):
         assert {f"audio/{song['name']}-40dB-{kind}.wav" for kind in kinds[:3]} <= names
     assert "plots/levels.png" in names
     assert not [name for name in names if name.endswith(".part")]
+
+
+def test_what_is_loaded_is_what_was_reported(finished):
+    """The weights that a run is loaded with are those of the best checkpoint, which the report is of."""
+    for song in json.loads((finished[0] / "metrics.json").read_text())["test"]["songs"]:
+        dry, prediction = (
+            decode(finished[0] / "audio" / f"{song['name']}-{kind}.wav")[0] for kind in ("dry", "prediction")
+        )
+        assert torch.equal(fxemu.load(finished[0])(dry, 8000), prediction)
 
 
 def test_metrics_keep_the_contract(finished):

@@ -137,6 +137,12 @@ def test_what_is_no_run_is_named(tmp_path, name, message):
         read(tmp_path / name)
 
 
+def test_what_may_not_be_read_is_one_line(saved, monkeypatch):
+    monkeypatch.setattr(Path, "is_file", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(WeightsError, match=r"broken: .*Permission denied"):
+        read(saved[1])
+
+
 def test_importing_fxemu_costs_nothing():
     code = (
         "import sys, fxemu; assert callable(fxemu.load) and 'torch' not in sys.modules and 'numpy' not in sys.modules"

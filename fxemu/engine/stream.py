@@ -43,7 +43,7 @@ class Stream:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
         self._plan, self._warm_up = _on_cpu(loop.plan()), loop.warm_up
         self._boundary = boundary(self._plan)
-        self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor]] = OrderedDict()
+        self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor, list[int]]] = OrderedDict()
         self._dry = dry[dry.numel() - self._warm_up :]
         known = remembered if self._plan.hidden_states() else pasts
         with torch.inference_mode():
@@ -54,9 +54,11 @@ class Stream:
         """dry (samples,) to wet (samples,), float32; what came before is remembered.
 
         Given `fed` (samples,), the predictor hears that as its own past instead of what it predicts: the truth to
-        prime it, or anything else to lead it astray.
+        prime it, or anything else to lead it astray. ValueError unless it is as long as `dry`.
         """
         dry = torch.as_tensor(dry).detach().cpu().float()
+        if fed is not None and fed.shape != dry.shape:
+            raise ValueError(f"fed: got shape {tuple(fed.shape)} for dry of {tuple(dry.shape)}")
         places = range(0, dry.numel(), BLOCK)
         fed_blocks = [None if fed is None else fed[i : i + BLOCK] for i in places]
         blocks = [self._block(dry[i : i + BLOCK], f) for i, f in zip(places, fed_blocks, strict=True)]
@@ -80,8 +82,9 @@ class Stream:
         signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        layout, memory = self._room(dry.numel(), fed is not None)
+        layout, memory, driven = self._room(dry.numel(), fed is not None)
         self._fill(layout, memory, signals)
+        self._drive(layout, memory, signals, driven)
         heard = layout.signals[self._plan.last]
         if fed is not None:
             memory[heard.row(0) : heard.end] = fed
@@ -94,12 +97,15 @@ class Stream:
             return self._predicted(layout, memory)
         return memory[heard.row(0) : heard.end].clone()
 
-    def _room(self, samples: int, keep: bool) -> tuple[Layout, Tensor]:
-        """The layout of a block and its memory, from the last time that there was such a block."""
+    def _room(self, samples: int, keep: bool) -> tuple[Layout, Tensor, list[int]]:
+        """The layout of a block, its memory, and the layers that are driven anew in each; kept for the next block."""
         size = samples, keep
         if size not in self._rooms:
             layout = Layout(self._plan, samples, keep=keep)
-            self._rooms[size] = layout, torch.empty(layout.size)
+            memory = torch.empty(layout.size)
+            # What is driven by its bias alone is the same in every block.
+            self._drive(layout, memory, {DRY: memory}, [v for v in layout.drives if not layout.driven(v)])
+            self._rooms[size] = layout, memory, [v for v in layout.drives if layout.driven(v)]
         self._rooms.move_to_end(size)
         while len(self._rooms) > KEPT:
             self._rooms.popitem(last=False)
@@ -112,13 +118,16 @@ class Stream:
         return evaluate(self._plan, rows, {self._plan.last})[self._plan.last][0, 0].clone()
 
     def _fill(self, layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
-        """Put the past of the loop, and what it hears from outside, into memory."""
+        """Put the past of the loop, and what it reads from outside sample after sample, into memory."""
         for value, past in self._pasts.items():
             _put(memory, layout.signals[value].start, past)
-        for value, place in layout.drives.items():
-            _put(memory, place.row(0), drive(self._plan, value, signals, layout.samples))
         for value in layout.outside:
             _put(memory, layout.signals[value].start, signals[value][..., -layout.samples :])
+
+    def _drive(self, layout: Layout, memory: Tensor, signals: dict[int, Tensor], layers: list[int]) -> None:
+        """Put what some layers get from outside into memory."""
+        for value in layers:
+            _put(memory, layout.drives[value].row(0), drive(self._plan, value, signals, layout.samples))
 
     def _tail(self, memory: Tensor, signal: Signal) -> Tensor:
         """The last samples of a value, the past of the next block: (1, W, rows)."""
