@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
     {"__init__"},
     {"decoding", "plan"},
-    {"audio", "measure", "activations", "plugin_host", "audio_device"},
+    {"audio", "measure", "activations", "plugin_host", "audio_device", "nam"},
     {"worker"},
     {"effects", "representations", "models", "losses", "metrics"},
     {"library", "rollout", "plots", "schedule", "gains", "runs", "alignment", "cache"},

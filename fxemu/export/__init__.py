@@ -1,8 +1,12 @@
 """Models as files for other runtimes: one file a format, all with the protocol of `base.Format`."""
 
+from fxemu.export.aidax import AidaX
 from fxemu.export.base import ExportError, Format, Model, export
 from fxemu.export.c import C
+from fxemu.export.nam import Nam
+from fxemu.export.proteus import Proteus
+from fxemu.export.rtneural import RTNeural
 
-FORMATS: dict[str, type[Format]] = {"c": C}
+FORMATS: dict[str, type[Format]] = {"c": C, "nam": Nam, "rtneural": RTNeural, "aidax": AidaX, "proteus": Proteus}
 
 __all__ = ["FORMATS", "ExportError", "Format", "Model", "export"]
