@@ -4,9 +4,19 @@ from fxemu.export.aidax import AidaX
 from fxemu.export.base import ExportError, Format, Model, export
 from fxemu.export.c import C
 from fxemu.export.nam import Nam
+from fxemu.export.onnx import Onnx
 from fxemu.export.proteus import Proteus
 from fxemu.export.rtneural import RTNeural
+from fxemu.export.torchscript import TorchScript
 
-FORMATS: dict[str, type[Format]] = {"c": C, "nam": Nam, "rtneural": RTNeural, "aidax": AidaX, "proteus": Proteus}
+FORMATS: dict[str, type[Format]] = {
+    "c": C,
+    "onnx": Onnx,
+    "torchscript": TorchScript,
+    "nam": Nam,
+    "rtneural": RTNeural,
+    "aidax": AidaX,
+    "proteus": Proteus,
+}
 
 __all__ = ["FORMATS", "ExportError", "Format", "Model", "export"]

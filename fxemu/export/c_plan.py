@@ -5,9 +5,9 @@ In what is written, `s` is the struct, `t` the row of the first sample to do and
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from fxemu.engine.stream import on_cpu
 from fxemu.export.base import Model
 from fxemu.export.silence import settled
 from fxemu.plan import DRY, Activation, Layer, Lookup, Mix, Product, Step, Term
@@ -22,7 +22,7 @@ class PlanInC:
     """The parts of a C file that follow from a model's plan; `tables` grows as they are asked for."""
 
     def __init__(self, model: Model) -> None:
-        self.plan = model.loop.plan()
+        self.plan = on_cpu(model.loop.plan())
         self.early, self.looping = self.plan.feedforward(), self.plan.looping()
         self.past = self.plan.histories()
         self.quiet = settled(model.loop, self.plan)
@@ -172,7 +172,7 @@ def _words(step: Step) -> str:
 
 def table(name: str, values: Tensor) -> str:
     """A constant array of floats, laid out as `values` is, each with the digits that give it back exactly."""
-    numbers = [number(x) for x in values.detach().cpu().to(torch.float32).reshape(-1).tolist()]
+    numbers = [number(x) for x in values.reshape(-1).tolist()]
     lines = [", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]
     return f"static const float {name}[{len(numbers)}] = {{\n  " + ",\n  ".join(lines) + "\n};"
 
