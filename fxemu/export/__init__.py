@@ -3,6 +3,7 @@
 from fxemu.export.aidax import AidaX
 from fxemu.export.base import ExportError, Format, Model, export
 from fxemu.export.c import C
+from fxemu.export.lv2 import Lv2
 from fxemu.export.nam import Nam
 from fxemu.export.onnx import Onnx
 from fxemu.export.proteus import Proteus
@@ -11,6 +12,7 @@ from fxemu.export.torchscript import TorchScript
 
 FORMATS: dict[str, type[Format]] = {
     "c": C,
+    "lv2": Lv2,
     "onnx": Onnx,
     "torchscript": TorchScript,
     "nam": Nam,
