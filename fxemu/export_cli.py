@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
         model = load(given.run, given.name or given.run.resolve().name)
         path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
         found = export(model, form, path)
-    except (ConfigError, ExportError) as error:
+    except (ConfigError, ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     print(f"{path}\n{found}")

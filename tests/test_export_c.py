@@ -1,6 +1,7 @@
 """The C file against the renderer: every family, representation and activation, compiled and run."""
 
 import ctypes
+import shutil
 import subprocess
 from functools import partial
 
@@ -16,6 +17,7 @@ from fxemu.models import GRU, LSTM, MLP, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 RATE = 44_100
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")
 MLP_SMALL = {"context_window": 20, "feedback_window": 9, "width": 6, "layers": 2}
@@ -40,7 +42,8 @@ VARIANTS = {
 def cases():
     for family, make in {**FAMILIES, **VARIANTS}.items():
         for representation in REPRESENTATIONS if family in FAMILIES else ["raw"]:
-            for feedback in (True, False):
+            # Without feedback each family once, and each representation once.
+            for feedback in (True, False) if representation == "raw" or family == "mlp" else (True,):
                 yield f"{family}_{representation}_{'on' if feedback else 'off'}", make, representation, feedback
 
 

@@ -15,6 +15,7 @@ from fxemu.models import GRU
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 RATE = 44_100
 
 
