@@ -23,6 +23,7 @@ class Recurrent(Predictor):
     """What both cells have in common; see `LSTM` and `GRU`."""
 
     cell: type[nn.RNNBase]
+    gates: int
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class LSTM(Recurrent):
         feedback: False for the control that hears no wet samples.
     """
 
-    cell = nn.LSTM
+    cell, gates = nn.LSTM, 4
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """Zero hidden and cell states (B, width)."""
@@ -133,7 +134,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """A gated recurrent unit (PyTorch's, gates in the order r, z, n). Arguments as for `LSTM`."""
 
-    cell = nn.GRU
+    cell, gates = nn.GRU, 3
 
     def initial_state(self, batch: int) -> Tensor:
         """A zero hidden state (B, width)."""
