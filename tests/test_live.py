@@ -105,6 +105,13 @@ def test_without_an_interface_it_says_what_to_do(monkeypatch, run, capsys):
     assert "no audio device on this machine: fxemu render works without one" in refused(run, capsys)
 
 
+def test_a_portaudio_that_does_not_start_is_one_line(monkeypatch, tmp_path, run, capsys):
+    (tmp_path / "sounddevice.py").write_text("raise RuntimeError('Error initializing PortAudio')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    assert "no sound on this machine (Error initializing PortAudio)" in refused(run, capsys)
+
+
 def test_an_interface_that_refuses_is_named(monkeypatch, run, capsys):
     device = interface(np.zeros(RATE, np.float32), [])
 
