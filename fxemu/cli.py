@@ -11,6 +11,7 @@ COMMANDS = {
     "render": ("fxemu.render", "play songs through a trained emulation: files, folders or pipes"),
     "live": ("fxemu.live", "play through a trained emulation with an audio interface"),
     "compare": ("fxemu.compare", "put finished runs side by side: a table, CSV and a page with plots and players"),
+    "export": ("fxemu.export_cli", "a run as a file for another runtime: C, LV2, ONNX, NAM and others"),
     "check-pair": ("fxemu.check_pair", "say what is the matter with a dry and a wet recording"),
     "capture": ("fxemu.capture", "make the file to play through a box, play it, and take the recording back"),
     "library": ("fxemu.library_cli", "measure, list and check a music library; `fxemu library --help`"),

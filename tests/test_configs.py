@@ -22,7 +22,7 @@ OWN = {
     "command": "effect.command=[cp,'{dry}','{wet}']",
     "python": "effect.function=numpy.tanh",
 }
-RUNNABLE = sorted({*GROUPS["effect"]} - {"recorded", "plugin"})
+RUNNABLE = sorted({*GROUPS["effect"]} - {"recorded", "plugin", "nam"})
 
 
 def composed(*overrides: str):

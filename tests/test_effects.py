@@ -21,7 +21,7 @@ from fxemu.rollout import ClosedLoop
 from fxemu.train import CONF
 
 # Effects that run something of the user's: their own tests say what they must do.
-OUTSIDE = {"command", "plugin", "python", "recorded"}
+OUTSIDE = {"command", "nam", "plugin", "python", "recorded"}
 CONFIGS = {p.stem: OmegaConf.load(p) for p in sorted((CONF / "effect").glob("*.yaml")) if p.stem not in OUTSIDE}
 OVERSAMPLED = [name for name, config in CONFIGS.items() if "oversampling" in config]
 # Settings that remember longer, or by other code, than the option file's.

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
     {"plan", "resampling"},
     {"decoding", "sound"},
-    {"writing", "measure", "activations", "plugin_host", "audio_device"},
+    {"writing", "measure", "activations", "plugin_host", "audio_device", "nam"},
     {"audio", "worker"},
     {"effects", "representations", "models", "losses", "metrics"},
     {"library", "rollout", "plots", "schedule", "gains", "runs", "alignment", "cache"},
@@ -22,11 +22,12 @@ LAYERS = [
     {"callbacks", "render", "export", "levels", "page", "live", "check_pair", "capture", "library_cli"},
     {"evaluate"},
     {"train", "compare"},
+    {"export_cli"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "cli", "__main__"}
+TOP = {"train", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))

@@ -12,6 +12,7 @@ from fxemu.effects.dynamics import Compressor, Expander, Gate, Limiter
 from fxemu.effects.filters import Bandpass, Highpass, Lowpass, ParametricEQ, ResonantLowpass
 from fxemu.effects.hysteresis import Hysteresis
 from fxemu.effects.modulation import RingModulator, Tremolo
+from fxemu.effects.nam import Nam
 from fxemu.effects.passthrough import Passthrough
 from fxemu.effects.phaser import Phaser
 from fxemu.effects.plugin import Plugin
@@ -43,6 +44,7 @@ __all__ = [
     "Hysteresis",
     "Limiter",
     "Lowpass",
+    "Nam",
     "Overdrive",
     "Parallel",
     "ParametricEQ",

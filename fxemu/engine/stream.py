@@ -41,7 +41,7 @@ class Stream:
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
         if min(dry.numel(), wet.numel()) < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        self._plan, self._warm_up = _on_cpu(loop.plan()), loop.warm_up
+        self._plan, self._warm_up = on_cpu(loop.plan()), loop.warm_up
         self._boundary = boundary(self._plan)
         self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor, list[int]]] = OrderedDict()
         self._dry = dry[dry.numel() - self._warm_up :]
@@ -151,7 +151,7 @@ def render_many(loop: ClosedLoop, songs: list[Tensor]) -> list[Tensor]:
         return list(pool.map(lambda dry: render(loop, dry), songs))
 
 
-def _on_cpu(plan: Plan) -> Plan:
+def on_cpu(plan: Plan) -> Plan:
     """A copy of the plan whose weights are plain float32 tensors on the CPU."""
     return Plan([_frozen(step) for step in plan.steps], dict(plan.sources), plan.params)
 

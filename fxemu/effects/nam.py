@@ -1,0 +1,40 @@
+"""A capture made with Neural Amp Modeler, from a .nam file: one of the thousands that people share."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from torch import Tensor
+
+from fxemu.effects.base import Effect, EffectError
+from fxemu.nam import NamError, read
+
+
+class Nam(Effect):
+    """The model in a .nam file, of the WaveNet or the LSTM architecture, at the sample rate it was captured at.
+
+    Args:
+        path: the file; it is plain data, and nothing in it is run.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        if not path:
+            raise ValueError(f"path: got {path!r}; must be a .nam file")
+        try:
+            self.path, self.model = path, read(Path(path))
+        except NamError as error:
+            raise ValueError(f"path: {error}") from error
+        seen = self.model.receptive_field
+        self.memory_s = None if seen is None else (seen - 1) / self.model.sample_rate
+
+    def identity(self) -> str:
+        return f"nam {hashlib.sha256(Path(self.path).read_bytes()).hexdigest()}"
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        if sample_rate != self.model.sample_rate:
+            raise EffectError(
+                f"effect nam: {self.path} was captured at {self.model.sample_rate} Hz, and the audio is at "
+                f"{sample_rate} Hz: set data.sample_rate={self.model.sample_rate}"
+            )
+        return self.model.play(dry)

@@ -1,0 +1,98 @@
+"""A model without feedback as a .nam file (Neural Amp Modeler): an LSTM or a WaveNet."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.export.base import ExportError, Format, Model
+from fxemu.export.plain import Cell, cell_with_dry, compared_after_silence, plain_predictor
+from fxemu.models import LSTM, WaveNet
+from fxemu.nam import read
+
+RUNTIME = "Neural Amp Modeler"
+# What every plugin that reads .nam files understands.
+VERSION = "0.5.4"
+ACTIVATIONS = {"tanh": "Tanh", "relu": "ReLU", "sigmoid": "Sigmoid", "softsign": "Softsign"}
+
+
+class Nam(Format):
+    """A .nam file, of an LSTM or a WaveNet without feedback, for Neural Amp Modeler and what reads its files."""
+
+    suffix = ".nam"
+
+    @torch.no_grad()
+    def write(self, model: Model, path: Path) -> None:
+        predictor = plain_predictor(model, RUNTIME)
+        if isinstance(predictor, WaveNet):
+            config, weights = _wavenet(predictor)
+        elif isinstance(predictor, LSTM):
+            config, weights = _lstm(cell_with_dry(predictor), model.loop.warm_up)
+        else:
+            raise ExportError(f"{RUNTIME} plays LSTM and WaveNet: got {type(predictor).__name__}; "
+                              "train with model=lstm or model=wavenet")  # fmt: skip
+        content = {
+            "version": VERSION,
+            "architecture": type(predictor).__name__,
+            "config": config,
+            "weights": torch.cat([w.flatten() for w in weights]).tolist(),
+            "sample_rate": model.sample_rate,
+            "metadata": {"name": model.name, "modeled_by": "fxemu", "date": _now()},
+        }
+        path.write_text(json.dumps(content))
+
+    def check(self, model: Model, path: Path) -> str:
+        return compared_after_silence(model, read(path).play, "fxemu's own reader of .nam files")
+
+
+def _now() -> dict[str, int]:
+    now = datetime.now(UTC)
+    return {unit: getattr(now, unit) for unit in ("year", "month", "day", "hour", "minute", "second")}
+
+
+def _lstm(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:
+    """Config and weights; the state to start from is that after `warm_up` samples of silence."""
+    net = nn.LSTM(1, cell.units)
+    for name in ("input", "hidden"):
+        letter = name[0]
+        getattr(net, f"weight_{letter}h_l0").copy_(getattr(cell, name))
+        getattr(net, f"bias_{letter}h_l0").copy_(getattr(cell, f"{name}_bias"))
+    _, (hidden, memory) = net(torch.zeros(warm_up, 1))
+    matrix = torch.cat((cell.input, cell.hidden), dim=1)
+    weights = [matrix, cell.input_bias + cell.hidden_bias, hidden, memory, cell.head, cell.head_bias]
+    return {"input_size": 1, "hidden_size": cell.units, "num_layers": 1}, weights
+
+
+def _wavenet(net: WaveNet) -> tuple[dict[str, object], list[Tensor]]:
+    layers, weights = [], []
+    for array in net.arrays:
+        first = array.layers[0]
+        layers.append(
+            {
+                "input_size": array.rechannel.in_channels,
+                "condition_size": 1,
+                "head_size": array.head.out_channels,
+                "channels": array.rechannel.out_channels,
+                "kernel_size": first.conv.kernel_size[0],
+                "dilations": [layer.conv.dilation[0] for layer in array.layers],
+                "activation": ACTIVATIONS[first.activation.kind],
+                "gated": first.gated,
+                "head_bias": True,
+            }
+        )
+        weights.append(array.rechannel.weight)
+        for layer in array.layers:
+            weights += [layer.conv.weight, layer.conv.bias, layer.mix.weight]
+            # The very last layer passes nothing on, which is a convolution of zeros here.
+            width = array.rechannel.out_channels
+            weights += (
+                [torch.zeros(width, width), torch.zeros(width)]
+                if layer.out is None
+                else [layer.out.weight, layer.out.bias]
+            )
+        weights += [array.head.weight, array.head.bias]
+    return {"layers": layers, "head": None, "head_scale": 1.0}, [*weights, torch.ones(1)]

@@ -1,0 +1,72 @@
+"""A recurrent model without feedback as a JSON file for Proteus and its kin (GuitarML), which add dry themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.export.base import ExportError, Format, Model
+from fxemu.export.plain import cell_with_dry, compared_after_silence, plain_predictor
+from fxemu.models import LSTM
+
+RUNTIME = "Proteus"
+UNITS = 40
+RATE_HZ = 44_100
+
+
+class Proteus(Format):
+    """A Proteus JSON file, of an LSTM without feedback, of up to 39 units, at 44.1 kHz."""
+
+    suffix = ".json"
+
+    @torch.no_grad()
+    def write(self, model: Model, path: Path) -> None:
+        predictor = plain_predictor(model, RUNTIME)
+        if not isinstance(predictor, LSTM):
+            raise ExportError(f"{RUNTIME} plays an LSTM: got {type(predictor).__name__}; train with model=lstm")
+        if model.sample_rate != RATE_HZ:
+            raise ExportError(
+                f"{RUNTIME} runs at {RATE_HZ} Hz: got {model.sample_rate}; train with data.sample_rate={RATE_HZ}"
+            )
+        if predictor.width >= UNITS:
+            raise ExportError(f"{RUNTIME} has {UNITS} units, one of which carries the dry gain: got {predictor.width}; "
+                              f"train with model.width={UNITS - 1} or less")  # fmt: skip
+        cell = cell_with_dry(predictor, UNITS, added=1.0)
+        state = {
+            "rec.weight_ih_l0": cell.input,
+            "rec.weight_hh_l0": cell.hidden,
+            "rec.bias_ih_l0": cell.input_bias,
+            "rec.bias_hh_l0": cell.hidden_bias,
+            "lin.weight": cell.head[None],
+            "lin.bias": cell.head_bias[None],
+        }
+        path.write_text(json.dumps({"model_data": DATA, "state_dict": {key: w.tolist() for key, w in state.items()}}))
+
+    def check(self, model: Model, path: Path) -> str:
+        content = json.loads(path.read_text())
+        return compared_after_silence(
+            model, lambda dry: play(content, dry), "PyTorch, reading the file as Proteus does"
+        )
+
+
+DATA = {
+    "model": "SimpleRNN",
+    "input_size": 1,
+    "skip": 1,
+    "output_size": 1,
+    "unit_type": "LSTM",
+    "num_layers": 1,
+    "hidden_size": UNITS,
+    "bias_fl": True,
+}
+
+
+@torch.no_grad()
+def play(content: dict, dry: Tensor) -> Tensor:
+    """dry (T,) through a file, from zero states, with dry added: (T,)."""
+    net = nn.ModuleDict({"rec": nn.LSTM(1, UNITS), "lin": nn.Linear(UNITS, 1)})
+    net.load_state_dict({key: torch.tensor(value) for key, value in content["state_dict"].items()})
+    return net["lin"](net["rec"](dry[:, None])[0])[:, 0] + dry

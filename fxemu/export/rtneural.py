@@ -1,0 +1,147 @@
+"""A model without feedback as a JSON file for RTNeural (https://github.com/jatinchowdhury18/RTNeural)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.export.base import ExportError, Format, Model
+from fxemu.export.plain import SMALL, Cell, cell_with_dry, compared_after_silence, plain_predictor
+from fxemu.models import GRU, LSTM, MLP
+
+RUNTIME = "RTNeural"
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+
+
+class RTNeural(Format):
+    """An RTNeural JSON file, of an LSTM, a GRU or an MLP without feedback."""
+
+    suffix = ".json"
+
+    @torch.no_grad()
+    def write(self, model: Model, path: Path) -> None:
+        predictor = plain_predictor(model, RUNTIME)
+        if isinstance(predictor, LSTM | GRU):
+            content = recurrent_layers(predictor, cell_with_dry(predictor))
+        elif isinstance(predictor, MLP):
+            content = _mlp_layers(predictor)
+        else:
+            raise ExportError(f"{RUNTIME} plays layers one after another: got {type(predictor).__name__}; train with "
+                              "model=lstm, model=gru or model=mlp, or export to nam")  # fmt: skip
+        path.write_text(json.dumps(content))
+
+    def check(self, model: Model, path: Path) -> str:
+        content = json.loads(path.read_text())
+        return compared_after_silence(
+            model, lambda dry: play(content, dry), "PyTorch, reading the file as RTNeural does"
+        )
+
+
+def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
+    """The file's content for a cell and the linear layer after it."""
+    if isinstance(predictor, LSTM):
+        parts = [cell.input.T, cell.hidden.T, cell.input_bias + cell.hidden_bias]
+    else:
+        # PyTorch has the gates in the order r, z, n; here it is z, r, n.
+        biases = torch.stack((cell.input_bias, cell.hidden_bias))
+        parts = [_update_first(x) for x in (cell.input.T, cell.hidden.T, biases)]
+    kind = type(predictor).__name__.lower()
+    return _sequence(_entry(kind, "", cell.units, parts), _dense(cell.head[None], cell.head_bias[None], ""))
+
+
+def _update_first(x: Tensor) -> Tensor:
+    reset, update, new = x.chunk(3, dim=-1)
+    return torch.cat((update, reset, new), dim=-1)
+
+
+def _mlp_layers(net: MLP) -> dict[str, Any]:
+    """The window as a convolution, and dense layers; the dry path goes along in one more unit of each layer."""
+    kind = net.activation.kind
+    if kind not in ACTIVATIONS or net.embed is not None:
+        raise ExportError(f"{RUNTIME} has no {kind} here, or no layer before the window: train with model.activation="
+                          "tanh and model.embedding=0")  # fmt: skip
+    if net.skip is not None and kind != "tanh":
+        raise ExportError(f"{RUNTIME} has no path around its layers, and only tanh can carry dry through them: train "
+                          "with model.dry_skip=0 or model.activation=tanh")  # fmt: skip
+    window, out = net.dry.weight, net.out.weight[..., 0]
+    bias, hidden = net.dry.bias, [(layer.weight[..., 0], layer.bias) for layer in net.hidden]
+    if net.skip is not None:
+        taps = F.pad(net.skip.weight, (window.shape[-1] - net.skip.weight.shape[-1], 0))
+        window, bias = torch.cat((window, SMALL * taps)), F.pad(bias, (0, 1))
+        hidden = [(_and_one_through(weight), F.pad(b, (0, 1))) for weight, b in hidden]
+        out = F.pad(out, (0, 1), value=1 / SMALL)
+    taps = window.shape[-1]
+    first = _entry("conv1d", kind, window.shape[0], [window.permute(2, 1, 0), bias])
+    first |= {"kernel_size": [taps], "dilation": [1], "groups": 1}
+    return _sequence(first, *(_dense(*layer, kind) for layer in hidden), _dense(out, net.out.bias, ""))
+
+
+def _and_one_through(weight: Tensor) -> Tensor:
+    """A dense layer's weights (U, I) with one more unit that passes one more input on."""
+    wider = F.pad(weight, (0, 1, 0, 1))
+    wider[-1, -1] = 1.0
+    return wider
+
+
+def _dense(weight: Tensor, bias: Tensor, activation: str) -> dict[str, Any]:
+    return _entry("dense", activation, weight.shape[0], [weight.T, bias])
+
+
+def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dict[str, Any]:
+    shape = [None, None, units]
+    return {"type": kind, "activation": activation, "shape": shape, "weights": [w.tolist() for w in weights]}
+
+
+def _sequence(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {"in_shape": [None, None, 1], "layers": list(layers)}
+
+
+@torch.no_grad()
+def play(content: dict[str, Any], dry: Tensor) -> Tensor:
+    """dry (T,) through the layers of a file, from zero states: (T,)."""
+    x = dry[:, None]
+    for layer in content["layers"]:
+        x = _LAYERS[layer["type"]](layer, [torch.tensor(w, dtype=torch.float32) for w in layer["weights"]], x)
+        x = getattr(torch, layer["activation"])(x) if layer["activation"] else x
+    return x[:, 0]
+
+
+def _play_dense(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
+    return x @ weights[0] + weights[1]
+
+
+def _play_convolution(layer: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
+    span = (layer["kernel_size"][0] - 1) * layer["dilation"][0]
+    padded = F.pad(x.T, (span, 0))
+    return F.conv1d(padded, weights[0].permute(2, 1, 0), weights[1], dilation=layer["dilation"][0]).T
+
+
+def _play_lstm(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
+    given, own, bias = weights
+    hidden = cell = torch.zeros(own.shape[0])
+    heard = []
+    for row in x @ given + bias:
+        i, f, g, o = (row + hidden @ own).chunk(4)
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        hidden = torch.sigmoid(o) * torch.tanh(cell)
+        heard.append(hidden)
+    return torch.stack(heard)
+
+
+def _play_gru(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
+    given, own, bias = weights
+    hidden, heard = torch.zeros(own.shape[0]), []
+    for row in x @ given + bias[0]:
+        (z, r, n), (own_z, own_r, own_n) = row.chunk(3), (hidden @ own + bias[1]).chunk(3)
+        z, r = torch.sigmoid(z + own_z), torch.sigmoid(r + own_r)
+        hidden = (1 - z) * torch.tanh(n + r * own_n) + z * hidden
+        heard.append(hidden)
+    return torch.stack(heard)
+
+
+_LAYERS = {"dense": _play_dense, "conv1d": _play_convolution, "lstm": _play_lstm, "gru": _play_gru}

@@ -1,0 +1,82 @@
+/* $title: an emulation for audio at $rate Hz, written by fxemu. C99, no dependencies, no allocation.
+ *
+ *   ${name}_state state;                       all that it remembers: one for each channel
+ *   ${name}_init(&state);                      to silence
+ *   ${name}_process(&state, dry, wet, n);      n samples, any number; dry and wet may be the same
+ *
+ * To check it on your machine: cc -std=c99 -O2 -DSELF_CHECK this.c -lm && ./a.out
+ * For speed: -O3 -march=native -ffast-math
+ */
+#include <math.h>
+#include <string.h>
+
+#define ${name}_SAMPLE_RATE $rate
+#define BLOCK $block_samples
+
+typedef struct {
+  int t;
+$members
+} ${name}_state;
+
+void ${name}_init(${name}_state *s);
+void ${name}_process(${name}_state *s, const float *dry, float *wet, int n);
+
+$helpers
+
+$tables
+
+void ${name}_init(${name}_state *s)
+{
+  memset(s, 0, sizeof *s);
+$start
+}
+
+/* n samples that fit into the rest of the block. */
+static void run(${name}_state *s, const float *dry, float *wet, int n)
+{
+  int t = s->t;
+  const int end = t + n;
+  memcpy($dry, dry, (size_t)n * sizeof(float));
+$block
+  for (; t < end; t++) {
+$sample
+  }
+  t = s->t;
+  memcpy(wet, $wet, (size_t)n * sizeof(float));
+  s->t = end;
+  if (end == BLOCK) {
+    s->t = 0;
+$slide
+  }
+}
+
+void ${name}_process(${name}_state *s, const float *dry, float *wet, int n)
+{
+  while (n > 0) {
+    const int count = n < BLOCK - s->t ? n : BLOCK - s->t;
+    run(s, dry, wet, count);
+    dry += count;
+    wet += count;
+    n -= count;
+  }
+}
+
+#ifdef SELF_CHECK
+#include <stdio.h>
+
+$check
+
+int main(void)
+{
+  static ${name}_state state;
+  static float wet[$check_samples];
+  float error = 0.0f;
+  int i;
+  ${name}_init(&state);
+  for (i = 0; i < $check_samples; i += 100)
+    ${name}_process(&state, check_dry + i, wet + i, $check_samples - i < 100 ? $check_samples - i : 100);
+  for (i = 0; i < $check_samples; i++) error = fmaxf(error, fabsf(wet[i] - check_wet[i]));
+  printf("played by C: within %.1e of the model over %d samples\n", error, $check_samples);
+  return error <= $tolerance ? 0 : 1;
+}
+#endif

@@ -1,0 +1,62 @@
+"""Makes a reference of this folder with the package neural-amp-modeler, in an environment of its own:
+
+    python -m venv nam && nam/bin/pip install neural-amp-modeler==0.12.2 && nam/bin/python make_reference.py FILES.nam
+    python -m venv nam && nam/bin/pip install neural-amp-modeler==0.13.0 && nam/bin/python make_reference.py
+
+Each reference is a model's file, and what the package makes of a decaying note: two small models of the package's own,
+and the files given, which are those that `python tests/nam_reference/export.py FOLDER` writes. (0.13 cannot read
+them: it wants the keys of version 0.7 of the format, which older plugins do not know.)
+"""
+
+import json
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from nam.models._from_nam import init_from_nam
+from nam.models.recurrent import LSTM
+from nam.models.wavenet import WaveNet
+
+SAMPLES = 300
+NEW = version("neural-amp-modeler") >= "0.13"
+
+
+def array(inputs: int, channels: int, size: int, last: bool) -> dict:
+    common = {"input_size": inputs, "condition_size": 1, "channels": channels, "kernel_size": 3, "dilations": [1, 2, 7]}
+    if NEW:
+        return {**common, "activation": "Tanh", "head": {"out_channels": size, "kernel_size": 1, "bias": last}}
+    return {**common, "activation": "Tanh", "head_size": size, "head_bias": last, "gated": not last}
+
+
+def own_models() -> dict[str, dict]:
+    torch.manual_seed(0)
+    arrays = [array(1, 4, 2, False), array(4, 2, 1, True)]
+    nets = {"wavenet": WaveNet.init_from_config({"layers_configs": arrays, "head_scale": 0.5, "sample_rate": 48000})}
+    nets["lstm"] = LSTM(hidden_size=3, num_layers=2, sample_rate=44100)
+    nets["lstm"]._initial_hidden.data.uniform_(-0.5, 0.5)
+    files = {}
+    for name, net in nets.items():
+        with tempfile.TemporaryDirectory() as folder:
+            net.export(folder, basename=name)
+            files[f"own {name}"] = json.loads((Path(folder) / f"{name}.nam").read_text())
+    return files
+
+
+def main() -> None:
+    files = own_models() | {Path(path).stem: json.loads(Path(path).read_text()) for path in sys.argv[1:]}
+    t = torch.arange(SAMPLES)
+    dry = torch.sin(0.2 * t) * torch.exp(-t / 100)
+    found = {}
+    for name, content in files.items():
+        net = init_from_nam(content).eval()
+        with torch.no_grad():
+            wet = net(dry, pad_start=True)
+        found[name] = {"file": content, "wet": [round(x, 8) for x in wet.tolist()]}
+    target = Path(__file__).with_name(f"reference-{version('neural-amp-modeler')}.json")
+    target.write_text(json.dumps({"dry": [round(x, 8) for x in dry.tolist()], "models": found}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

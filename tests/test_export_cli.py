@@ -1,0 +1,73 @@
+"""`fxemu export`: from a run folder to a checked file, and errors in one line."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from fxemu.cli import COMMANDS
+from fxemu.export import FORMATS
+from fxemu.export_cli import load, main
+from fxemu.train import CONF, build
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of a small LSTM without feedback, as training leaves it."""
+    options = ["model=lstm", "model.width=4", "model.memory_samples=30", "model.feedback=false", "repr=raw"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", options)
+    _, _, emulator = build(config)
+    emulator.loop.limit.fill_(0.9)
+    folder = tmp_path / "12-00-00-tanh-raw-lstm"
+    (folder / "checkpoints").mkdir(parents=True)
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    torch.save({"state_dict": emulator.state_dict()}, folder / "checkpoints" / "best.ckpt")
+    return folder
+
+
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {"onnx"}))
+def test_a_run_becomes_a_file_of_every_format(run, form, capsys):
+    if form in ("c", "lv2") and shutil.which("cc") is None:
+        pytest.skip("there is no C compiler (cc)")
+    main([str(run), "--format", form])
+    path, found = capsys.readouterr().out.split("\n", 1)
+    assert path.startswith(str(run / "export")) and path.endswith(FORMATS[form].suffix)
+    assert "within" in found
+    assert [p.name for p in (run / "export").iterdir()] == [path.rsplit("/", 1)[1]]
+
+
+def test_name_and_place_can_be_chosen(run, tmp_path, capsys):
+    main([str(run), "--format", "nam", "--output", str(tmp_path / "new" / "amp.nam"), "--name", "Amp"])
+    assert json.loads((tmp_path / "new" / "amp.nam").read_text())["metadata"]["name"] == "Amp"
+
+
+def test_the_weights_are_those_of_the_checkpoint(run):
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    loop = load(run, "x").loop
+    assert float(loop.limit) == pytest.approx(0.9)
+    assert torch.equal(loop.predictor.out.weight, saved["loop.predictor.out.weight"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "!"], "name: got '!'; must have a letter or a digit in it"),
+        (["--output", "/proc/no/x.nam"], "/proc/no"),
+    ],
+)
+def test_errors_are_one_line(run, arguments, message, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([str(run), "--format", "nam", *arguments])
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([str(tmp_path), "--format", "c"])
+    assert "no config.yaml; give the folder of a finished run" in capsys.readouterr().err
+    assert COMMANDS["export"][0] == "fxemu.export_cli"
