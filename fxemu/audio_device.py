@@ -77,6 +77,9 @@ def _sounddevice(purpose: str, instead: str) -> ModuleType:
         raise DeviceError(f'{purpose} needs sounddevice: pip install "fxemu[live]"') from error
     except OSError as error:
         raise DeviceError(f"{purpose} needs PortAudio (Debian: apt-get install libportaudio2): {error}") from error
+    except Exception as error:
+        # Importing it starts PortAudio, whose own error is then out of reach.
+        raise DeviceError(f"{purpose}: no sound on this machine ({error}); {instead}") from error
     if not sounddevice.query_devices():
         raise DeviceError(f"no audio device on this machine: {instead}")
     return sounddevice
