@@ -8,7 +8,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from fxemu.audio import decode
 from fxemu.cli import COMMANDS
+from fxemu.engine.stream import render
 from fxemu.export import FORMATS
 from fxemu.export_cli import load, main
 from fxemu.train import CONF, build
@@ -37,12 +39,23 @@ def test_a_run_becomes_a_file_of_every_format(run, form, capsys):
     path, found = capsys.readouterr().out.split("\n", 1)
     assert path.startswith(str(run / "export")) and path.endswith(FORMATS[form].suffix)
     assert "within" in found
-    assert [p.name for p in (run / "export").iterdir()] == [path.rsplit("/", 1)[1]]
+    name = path.rsplit("/", 1)[1]
+    stem = name.removesuffix(FORMATS[form].suffix)
+    pair = set() if FORMATS[form].holds_pair else {f"{stem}-check-dry.wav", f"{stem}-check-wet.wav"}
+    assert {p.name for p in (run / "export").iterdir()} == {name} | pair
 
 
 def test_name_and_place_can_be_chosen(run, tmp_path, capsys):
     main([str(run), "--format", "nam", "--output", str(tmp_path / "new" / "amp.nam"), "--name", "Amp"])
     assert json.loads((tmp_path / "new" / "amp.nam").read_text())["metadata"]["name"] == "Amp"
+
+
+def test_the_pair_beside_a_file_is_what_the_model_makes_of_it(run, tmp_path):
+    main([str(run), "--format", "nam", "--output", str(tmp_path / "amp.nam")])
+    dry, rate = decode(tmp_path / "amp-check-dry.wav")
+    wet, _ = decode(tmp_path / "amp-check-wet.wav")
+    assert rate == 44_100
+    assert torch.allclose(render(load(run, "x").loop, dry), wet, atol=1e-6)
 
 
 def test_the_weights_are_those_of_the_checkpoint(run):

@@ -20,6 +20,7 @@ class AidaX(Format):
     """An AIDA-X JSON file, of an LSTM or a GRU without feedback, of up to 79 units and a dry gain."""
 
     suffix = ".json"
+    holds_pair = True
 
     @torch.no_grad()
     def write(self, model: Model, path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fxemu.audio import write_wav
 from fxemu.engine.stream import render
 from fxemu.plan import IDENTITY
 from fxemu.rollout import ClosedLoop
@@ -89,9 +90,13 @@ def _sensitivity(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> float:
 
 
 class Format(ABC):
-    """One kind of file; `suffix` is what its name ends with."""
+    """One kind of file.
+
+    `suffix` is what its name ends with. `holds_pair`: whether a pair of input and output to check it by is in it.
+    """
 
     suffix: str
+    holds_pair = False
 
     @abstractmethod
     def write(self, model: Model, path: Path) -> None:
@@ -103,7 +108,10 @@ class Format(ABC):
 
 
 def export(model: Model, form: Format, path: Path) -> str:
-    """Write a checked file at `path`, under a temporary name until it has passed, and return what the check found."""
+    """Write a checked file at `path`, under a temporary name until it has passed, and return what the check found.
+
+    Beside it come `NAME-check-dry.wav` and `NAME-check-wet.wav`, if the format has no place for them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
     place = path.parent / f".{path.name}.part"
@@ -112,12 +120,23 @@ def export(model: Model, form: Format, path: Path) -> str:
     try:
         form.write(model, place / path.name)
         found = form.check(model, place / path.name)
+        pair = [] if form.holds_pair else _write_pair(model, place, path.name.removesuffix(form.suffix))
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(place / path.name, path)
+        for name in (*pair, path.name):
+            os.replace(place / name, path.parent / name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return found
+
+
+def _write_pair(model: Model, folder: Path, name: str) -> list[str]:
+    """Two WAV files to check the export by elsewhere, from silence on; returns their names."""
+    dry = torch.cat((torch.zeros(model.loop.warm_up), model.check_pair()[0]))
+    files = {f"{name}-check-dry.wav": dry, f"{name}-check-wet.wav": render(model.loop, dry)}
+    for file, samples in files.items():
+        write_wav(folder / file, samples, model.sample_rate)
+    return list(files)
 
 
 def compared(played: Tensor, expected: Tensor, by: str) -> str:

@@ -27,6 +27,7 @@ class C(Format):
     """One C99 file. With `-DSELF_CHECK` it is a program that plays a built-in pair and fails if it differs."""
 
     suffix = ".c"
+    holds_pair = True
 
     def write(self, model: Model, path: Path) -> None:
         path.write_text(source(model))

@@ -42,6 +42,7 @@ class Lv2(Format):
     """An LV2 bundle, mono, with its C source; it plays at the sample rate of the training. Needs a C compiler."""
 
     suffix = ".lv2"
+    holds_pair = True
 
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
