@@ -88,13 +88,25 @@ def test_onnx_says_what_to_install(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("family", "feedback"), [("mlp", True), ("gru", False), ("lstm", False), ("wavenet", False)])
-def test_onnx_is_played_by_onnx_runtime(family, feedback, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "representation", "feedback"),
+    [
+        ("mlp", Raw, True),
+        ("gru", Raw, False),
+        ("lstm", Raw, False),
+        ("wavenet", Raw, False),
+        ("mlp", MuLaw, False),
+        ("mlp", Binary, False),
+        ("mlp", OneHot, False),
+        ("mlp", OneHotResidual, False),
+    ],
+)
+def test_onnx_is_played_by_onnx_runtime(family, representation, feedback, tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     from fxemu.export.onnx import Onnx
 
-    found = export(model(family, Raw, feedback), Onnx(), Path(tmp_path / "x-onnx"))
+    found = export(model(family, representation, feedback), Onnx(), Path(tmp_path / "x-onnx"))
     assert found.count("within") == (1 if feedback else 2)
     assert sorted(path.name for path in (tmp_path / "x-onnx").iterdir()) == ["song.onnx", "step.onnx"][int(feedback) :]
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "x-onnx" / "step.onnx").metadata_props}

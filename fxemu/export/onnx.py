@@ -51,11 +51,17 @@ class Onnx(Format):
         return "\n".join(found)
 
 
+def _expm1(graph: Any, x: Any) -> Any:
+    """e^x - 1, which ONNX has no operator for; where it is used, dividing by mu makes its rounding small."""
+    return graph.op("Sub", graph.op("Exp", x), graph.op("Constant", value_t=torch.tensor(1.0)))
+
+
 def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], model: Model, start: list) -> None:
     onnx = _needed("onnx")
     with warnings.catch_warnings(), torch.no_grad():
         # The newer converter (dynamo=True) would unroll a recurrent layer over all samples.
         warnings.simplefilter("ignore")
+        torch.onnx.register_custom_op_symbolic("aten::expm1", _expm1, OPSET)
         torch.onnx.export(net, given, str(path), dynamo=False, opset_version=OPSET, **names)
     proto = onnx.load(str(path))
     for key, value in {"name": model.name, "sample_rate": str(model.sample_rate), "written_by": "fxemu"}.items():
