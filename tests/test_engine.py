@@ -58,6 +58,11 @@ def run_and_gradients(
     return wet.detach(), {name: p.grad.clone() for name, p in loop.named_parameters()}
 
 
+def whole(gradients: dict[str, Tensor]) -> float:
+    """The norm of all gradients together: what rounding is measured against where a parameter's own nearly cancels."""
+    return float(torch.cat([g.flatten() for g in gradients.values()]).norm())
+
+
 @each_case
 @pytest.mark.parametrize("extra", [0, 9], ids=["least history", "more history"])
 def test_rollout_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict[str, object], extra: int) -> None:
@@ -70,7 +75,7 @@ def test_rollout_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict
     assert torch.allclose(wet, expected, atol=1e-5)
     for name, gradient in expected_gradients.items():
         assert gradient.norm() > 0, name
-        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
 
 
 @each_case
@@ -91,7 +96,7 @@ def test_unrolled_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dic
     wet, gradients = run_and_gradients(run, loop, dry, history)
     assert torch.allclose(wet, expected, atol=1e-5)
     for name, gradient in expected_gradients.items():
-        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
 
 
 @pytest.mark.parametrize("batch", [1, 31, 33, 70])
@@ -103,7 +108,7 @@ def test_any_batch_size(make_loop: MakeLoop, batch: int) -> None:
     wet, gradients = run_and_gradients(rollout, loop, dry, history)
     assert torch.allclose(wet, expected, atol=1e-5)
     for name, gradient in expected_gradients.items():
-        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
 
 
 def test_threads_change_nothing(make_loop: MakeLoop) -> None:

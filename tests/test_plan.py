@@ -10,8 +10,8 @@ def small_plan() -> Plan:
     """Two values of dry alone (the second reads the first), then two inside the loop."""
     plan = Plan()
     first = plan.add(Term(DRY, torch.ones(3, 1, 5)))
-    second = plan.add(Term(first, torch.ones(2, 3, 4), dilation=3))
-    third = plan.add(Term(second, torch.ones(6, 2, 1)), Term(WET, torch.ones(6, 1, 7)))
+    second = plan.add(Term(first, torch.ones(5, 3, 4), dilation=3))
+    third = plan.add(Term(second, torch.ones(6, 5, 1)), Term(WET, torch.ones(6, 1, 7)))
     plan.add(Term(third, torch.ones(1, 6, 2)), Term(DRY, torch.ones(1, 1, 9)))
     plan.close(WET, plan.last)
     return plan
@@ -20,7 +20,7 @@ def small_plan() -> Plan:
 def test_numbers_and_widths() -> None:
     plan = small_plan()
     assert plan.last == FIRST + 3
-    assert [plan.width(value) for value in range(FIRST + 4)] == [1, 1, 3, 2, 6, 1]
+    assert [plan.width(value) for value in range(FIRST + 4)] == [1, 1, 3, 5, 6, 1]
 
 
 def test_who_hears_the_feedback() -> None:
@@ -37,7 +37,7 @@ def test_how_far_layers_look_back() -> None:
 
 
 def test_what_a_step_costs() -> None:
-    assert small_plan().multiply_adds() == 3 * 5 + 2 * 3 * 4 + 6 * 2 + 6 * 7 + 6 * 2 + 9
+    assert small_plan().multiply_adds() == 3 * 5 + 5 * 3 * 4 + 6 * 5 + 6 * 7 + 6 * 2 + 9
 
 
 def test_a_state_makes_what_reads_it_sequential() -> None:
@@ -59,3 +59,21 @@ def test_a_lookup_costs_a_row_whatever_the_size_of_its_table() -> None:
     plan.lookup(WET, torch.zeros(256, 8))
     assert plan.multiply_adds() == 8
     assert plan.width(plan.last) == 8
+
+
+def test_a_term_of_few_inputs_stays_in_the_loop() -> None:
+    """Storing what it gives for all samples would cost more than computing it anew."""
+    plan = Plan()
+    plan.add(Term(DRY, torch.ones(6, 1, 1)), Term(DRY, torch.ones(6, 1, 9)), Term(WET, torch.ones(6, 1, 1)))
+    assert [term.weight.shape[-1] for term in plan.looping_terms(plan.last)] == [1, 1]
+    assert [term.weight.shape[-1] for term in plan.driving_terms(plan.last)] == [9]
+
+
+def test_a_part_costs_nothing_and_is_where_its_source_is() -> None:
+    plan = Plan()
+    whole = plan.add(Term(WET, torch.ones(6, 1, 1)))
+    part = plan.part(whole, 2, 3)
+    plan.mix(Product((part,)))
+    assert plan.width(part) == 3
+    assert plan.looping() == [whole, plan.last]
+    assert plan.multiply_adds() == 6 + 3

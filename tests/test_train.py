@@ -79,7 +79,7 @@ def test_metrics_keep_the_contract(finished):
     test = scores["test"]
     assert set(test) == {
         "esr", "esr_median", "esr_worst", "nmae", "esr_preemphasis", "dc", "mrstft", "teacher_forced_esr",
-        "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs",
+        "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs", "stability",
     }  # fmt: skip
     assert set(test["baselines"]) == {"copy_last", "gain", "fir"}
     assert {"train_seconds", "parameters", "effect", "repr", "model"} <= set(scores)
@@ -211,7 +211,7 @@ def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, over
 
 def test_help_is_a_page_worth_reading():
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
-    for words in ("python train.py effect=distortion repr=mulaw", "effect: distortion", "resume=", "learning_rate"):
+    for words in ("python train.py effect=distortion repr=mulaw", "effect: autowah", "resume=", "learning_rate"):
         assert words in done.stdout
 
 
