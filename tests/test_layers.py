@@ -20,9 +20,8 @@ LAYERS = [
     {"data", "stability", "emulation"},
     {"emulator", "__init__"},
     {"callbacks", "render", "export", "levels", "page", "live", "check_pair", "capture", "library_cli"},
-    {"evaluate"},
+    {"evaluate", "export_cli"},
     {"train", "compare"},
-    {"export_cli"},
     {"cli"},
     {"__main__"},
 ]
