@@ -1,6 +1,6 @@
 """Draw docs/gallery.png, one small picture of each effect, and print the README's table of them.
 
-Run `python scripts/make_gallery.py`. Every option of conf/effect is drawn as it is configured.
+Run `python scripts/make_gallery.py`. Options of conf/effect that need something of the user are left out.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ VIEWS: dict[Callable[[Effect, Axes], None], tuple[str, ...]] = {
         "wavefolder",
     ),
     response: ("bandpass", "convolution", "highpass", "lowpass", "parametric_eq", "resonant_lowpass"),
-    level: ("compressor", "expander", "gate", "limiter"),
+    level: ("compressor", "expander", "feedback_compressor", "gate", "limiter"),
     echoes: ("chain", "delay", "plate_reverb", "room_reverb", "slapback", "spring_reverb"),
     waveform: ("parallel", "ringmod"),
     loudness: ("tremolo",),

@@ -29,7 +29,7 @@ KINDS = (
 # Streams side by side in training: a few vectors wide, few enough that a step's rows stay in the first-level cache.
 LANES = 32
 # Addresses are unsigned: a signed one may be negative, which to Python means "from the end", and numba would check.
-ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
+ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(1, 5))
 LANES_1, LANES_2, LANES_3, LANES_4 = (np.uint64(n * LANES) for n in (1, 2, 3, 4))
 OPTIONS = {"fastmath": True, "error_model": "numpy"}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.engine import kernels
-from fxemu.engine.batch import boundary, drive, evaluate
+from fxemu.engine.batch import boundary, drive, evaluate, pasts
 from fxemu.engine.kernels import LANES
 from fxemu.engine.layout import Layout, Signal
 from fxemu.plan import DRY, Layer, Plan
@@ -66,12 +66,17 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
         list(pool.map(run, range(groups)))
 
 
-@torch.no_grad()
-def remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """`batch.pasts` for plans with states beside WET: a teacher-forced run from silence over dry, wet (B, 1, H).
+def past_values(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
 
-    No gradient flows through it.
+    Gradient flows through it, except for plans with states beside WET, which must run over the history to know.
     """
+    return _remembered(plan, dry, wet) if plan.hidden_states() else pasts(plan, dry, wet)
+
+
+@torch.no_grad()
+def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """A teacher-forced run from silence over dry, wet (B, 1, H)."""
     batch, samples = wet.shape[0], wet.shape[-1]
     spans = plan.histories()
     silence = sum(spans[value] for value in plan.feedforward())

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from fxemu.engine import lanes
-from fxemu.engine.batch import boundary, drive, evaluate, pasts
+from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.kernels import LANES
 from fxemu.engine.layout import Layout, weights_of
 from fxemu.engine.unrolled import unrolled
@@ -40,8 +40,7 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> tuple[Tensor, Ten
         return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
     if dry.device.type != "cpu":
         return unrolled(plan, signals, dry[..., :-steps], history, steps)
-    known = lanes.remembered if plan.hidden_states() else pasts
-    past = known(plan, dry[..., :-steps], history)
+    past = lanes.past_values(plan, dry[..., :-steps], history)
     layout = Layout(plan, steps, LANES, keep=True)
     drives = [drive(plan, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]

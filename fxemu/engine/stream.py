@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from fxemu.engine import kernels
-from fxemu.engine.batch import boundary, drive, evaluate, pasts
-from fxemu.engine.lanes import remembered
+from fxemu.engine.batch import boundary, drive, evaluate
+from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 from fxemu.rollout import ClosedLoop
@@ -45,9 +45,8 @@ class Stream:
         self._boundary = boundary(self._plan)
         self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor, list[int]]] = OrderedDict()
         self._dry = dry[dry.numel() - self._warm_up :]
-        known = remembered if self._plan.hidden_states() else pasts
         with torch.inference_mode():
-            self._pasts = known(self._plan, dry[None, None], wet[None, None])
+            self._pasts = past_values(self._plan, dry[None, None], wet[None, None])
 
     @torch.inference_mode()
     def process(self, dry: Tensor, fed: Tensor | None = None) -> Tensor:

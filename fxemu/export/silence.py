@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fxemu.engine.batch import evaluate, pasts
-from fxemu.engine.lanes import remembered
+from fxemu.engine.batch import evaluate
+from fxemu.engine.lanes import past_values
 from fxemu.plan import DRY, Plan
 from fxemu.rollout import ClosedLoop
 
@@ -16,7 +16,7 @@ def settled(loop: ClosedLoop, plan: Plan) -> dict[int, Tensor]:
     """For every value whose past is read, what it was in the silence before the first sample: (width,)."""
     spans, early = plan.histories(), plan.feedforward()
     silence = torch.zeros(1, 1, max(1, loop.warm_up))
-    known = (remembered if plan.hidden_states() else pasts)(plan, silence, silence)
+    known = past_values(plan, silence, silence)
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
     known |= evaluate(plan, {DRY: quiet}, {value for value in early if spans[value]})

@@ -13,7 +13,7 @@ from fxemu.effects import Effect
 from tables.common import ROOT, SAMPLE_RATE, one_thread
 
 # These need something of the user's own.
-NOT_HERE = ("command", "plugin", "python", "recorded")
+NOT_HERE = ("command", "nam", "plugin", "python", "recorded")
 
 
 def run(options: argparse.Namespace) -> None:
