@@ -15,7 +15,7 @@ from fxemu import metrics
 from fxemu.data import Pair
 from fxemu.engine.batch import evaluate
 from fxemu.engine.rollout import rollout
-from fxemu.engine.stream import render_many
+from fxemu.engine.stream import Stream, render_many
 from fxemu.losses import evaluate_loss
 from fxemu.plan import DRY, WET
 from fxemu.rollout import ClosedLoop, feedback_gain
@@ -146,13 +146,13 @@ def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
     """ESR with the true past at every step: what a free run is not, logged to show the gap."""
     device, plan = loop.limit.device, loop.plan()
     parts = []
+    if plan.hidden_states():
+        told = [(Stream(loop).process(song.dry, song.wet), song.wet) for song in songs]
+        return metrics.esr(*metrics.over_all(told))
     for song in songs:
         silence = torch.zeros(loop.warm_up)
         dry, wet = (torch.cat((silence, x)).to(device)[None, None] for x in (song.dry, song.wet))
-        if plan.hidden_states():
-            prediction, _ = loop.teacher_forced(dry, wet)
-        else:
-            # The same through the plan, whose long windows over a whole song go by FFT.
-            prediction = evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, {plan.last})[plan.last]
+        # Through the plan, whose long windows over a whole song go by FFT.
+        prediction = evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, {plan.last})[plan.last]
         parts.append((prediction[0, 0, -song.wet.numel() :].cpu(), song.wet))
     return metrics.esr(*metrics.over_all(parts))

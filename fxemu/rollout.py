@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from fxemu.models.base import Predictor
 from fxemu.plan import DRY, WET, Activation, Plan, Product
+from fxemu.representations import Raw
 from fxemu.representations.base import Representation
 
 
@@ -29,6 +30,9 @@ class ClosedLoop(nn.Module):
 
     def __init__(self, predictor: Predictor, input_repr: Representation, output_repr: Representation) -> None:
         super().__init__()
+        if predictor.plain_samples and not (isinstance(input_repr, Raw) and isinstance(output_repr, Raw)):
+            name = type(predictor).__name__.lower()
+            raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.register_buffer("limit", torch.tensor(1.2))
 

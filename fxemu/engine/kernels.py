@@ -19,10 +19,10 @@ OP, OUT, OUT_STRIDE, UNITS, DRIVE, DRIVE_STRIDE, KIND, FIRST_ITEM, LAST_ITEM = r
 A, A_STRIDE, COUNT, B, B_STRIDE, WEIGHT = range(6)
 LAYER, MIX, LOOKUP = range(3)
 KINDS = (
-    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "clamp", "softmax", "argmax",
+    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "decay", "clamp", "softmax", "argmax",
     "bits", "step", "modulo",
 )  # fmt: skip
-(IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, CLAMP, SOFTMAX, ARGMAX, BITS, STEP, MODULO) = range(
+(IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, DECAY, CLAMP, SOFTMAX, ARGMAX, BITS, STEP, MODULO) = range(
     len(KINDS)
 )
 
@@ -146,6 +146,9 @@ def _activate(memory, z, units, lanes, kind, p):
         for i in range(z, z + units * lanes):
             x = memory[i]
             memory[i] = math.copysign(math.expm1(min(abs(x), np.float32(EXPAND_LIMIT)) * math.log1p(p)) / p, x)
+    elif kind == DECAY:
+        for i in range(z, z + units * lanes):
+            memory[i] = _exp(min(memory[i], np.float32(0)))
     elif kind == CLAMP:
         for i in range(z, z + units * lanes):
             memory[i] = min(max(memory[i], -p), p)
@@ -197,6 +200,9 @@ def _pull_back(memory, grads, z, units, lanes, kind, p):
         for i in range(z, end):
             y = abs(memory[i])
             grads[i] *= math.log1p(p) * (y + np.float32(1) / p) if y < peak else np.float32(0)
+    elif kind == DECAY:
+        for i in range(z, end):
+            grads[i] *= memory[i] if memory[i] < np.float32(1) else np.float32(0)
     elif kind == CLAMP:
         for i in range(z, end):
             grads[i] *= np.float32(1) if abs(memory[i]) < p else np.float32(0)

@@ -113,6 +113,12 @@ static inline void to_mulaw_expand(float *z, int n, float mu)
   for (i = 0; i < n; i++) z[i] = copysignf(expm1f(fminf(fabsf(z[i]), EXPAND_LIMIT) * scale) / mu, z[i]);
 }
 
+static inline void to_decay(float *z, int n)
+{
+  int i;
+  for (i = 0; i < n; i++) z[i] = expf(fminf(z[i], 0.0f));
+}
+
 static inline void to_clamp(float *z, int n, float limit)
 {
   int i;

@@ -8,7 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fxemu.plan import Plan
 
@@ -25,12 +27,20 @@ class Predictor(nn.Module, ABC):
     receptive_field: int
     """Dry samples, the present one included, that a prediction looks back to."""
 
-    @abstractmethod
+    plain_samples = False
+    """Whether it takes and makes samples as they are, and so needs `repr=raw`."""
+
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         """dry, wet (B, C, T) to params (B, P, T - receptive_field + 1): those with their whole past in sight.
 
-        The prediction for time t sees dry[..., :t + 1] and wet[..., :t]: the shift is inside.
+        The prediction for time t sees dry[..., :t + 1] and wet[..., :t]: the shift is inside. As it stands here it
+        goes step by step, from the initial state; predictors that can do better do.
         """
+        state, params = self.initial_state(dry.shape[0]), []
+        for x, y in zip(dry.unbind(-1), F.pad(wet, (1, -1)).unbind(-1), strict=True):
+            given, state = self.step(x, y, state)
+            params.append(given)
+        return torch.stack(params[self.receptive_field - 1 :], dim=-1)
 
     @abstractmethod
     def initial_state(self, batch: int) -> Any:
