@@ -21,6 +21,9 @@ from fxemu.plan import DRY, WET
 from fxemu.rollout import ClosedLoop, feedback_gain
 from fxemu.schedule import Schedule, Stage
 
+# Steps in a row without a finite gradient before training ends.
+UNUSABLE = 100
+
 
 class TrainingDivergedError(RuntimeError):
     """The loss is no longer a number; the message says what to try."""
@@ -41,6 +44,7 @@ class Emulator(pl.LightningModule):
         # A segment may take several optimizer steps.
         self.automatic_optimization = False
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
+        self.unusable = 0
 
     def setup(self, stage: str) -> None:
         self.loop.limit.fill_(1.2 * self.trainer.datamodule.wet_peak())
@@ -82,17 +86,26 @@ class Emulator(pl.LightningModule):
         likelihood = self.loop.output_repr.native_loss(params, target)
         loss = evaluate_loss(self.loss, prediction, target, likelihood) + self._gain_penalty(dry, wet)
         if not torch.isfinite(loss):
-            raise TrainingDivergedError(
-                f"the loss is {float(loss)} at step {self.global_step}. Try a lower training.learning_rate "
-                f"(now {self.schedule.peak:g}), a lower training.clip, or shorter stages; "
-                "the checkpoints of the last validation are kept"
-            )
+            raise self._diverged(f"the loss is {float(loss)}")
         self.log("train/loss", loss)
         self.log("train/rollout", float(stage.length if stage.free else 0))
         optimizer = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(loss)
-        optimizer.step()
+        norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
+        self.log("train/gradient_norm", norm)
+        # A loop that amplifies can give a gradient beyond float32: then this batch teaches nothing.
+        self.unusable = 0 if torch.isfinite(norm) else self.unusable + 1
+        if self.unusable > UNUSABLE:
+            raise self._diverged(f"the gradient has not been finite for {UNUSABLE} steps")
+        if not self.unusable:
+            optimizer.step()
+
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        return TrainingDivergedError(
+            f"{what} at step {self.global_step}. Try a lower training.learning_rate (now {self.schedule.peak:g}), "
+            "a lower training.clip, or shorter stages; the checkpoints of the last validation are kept"
+        )
 
     def _gain_penalty(self, dry: Tensor, wet: Tensor) -> Tensor | float:
         if not self.schedule.gain_penalty:
@@ -136,9 +149,7 @@ class Emulator(pl.LightningModule):
         rate = self.schedule.learning_rate(self.global_step, self.progress())
         for group in optimizer.param_groups:
             group["lr"] = rate
-        norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
         self.log("train/learning_rate", rate)
-        self.log("train/gradient_norm", norm)
 
 
 @torch.inference_mode()

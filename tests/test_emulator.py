@@ -1,11 +1,14 @@
-"""The training step's own arithmetic: whose history the next chunk hears."""
+"""The training step's own arithmetic: whose history the next chunk hears, and which batches teach nothing."""
 
 from collections.abc import Callable
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from fxemu.emulator import Emulator
+from fxemu.emulator import Emulator, TrainingDivergedError
 from fxemu.losses import ESR
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule, Stage
@@ -22,3 +25,51 @@ def test_a_share_of_the_segments_goes_on_with_its_own_history(make_loop: Callabl
     reset = (following == truth).all(-1).flatten()
     assert (kept | reset).all()
     assert float(kept.float().mean()) == pytest.approx(own, abs=0.05)
+
+
+class Cliff(nn.Module):
+    """A loss of 0 whose gradient is infinite on some calls, and plain squared error on the others."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every, self.calls = every, 0
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls % self.every == 0:
+            return (prediction - prediction.detach()).sum().sqrt()
+        return (prediction - target).square().mean()
+
+
+class Noise(pl.LightningDataModule):
+    """Batches of noise, as dry and as wet."""
+
+    def wet_peak(self) -> float:
+        return 1.0
+
+    def train_dataloader(self) -> DataLoader:
+        noise = torch.randn(400, 2, 8, 1, 40, generator=torch.Generator().manual_seed(0))
+        return DataLoader([tuple(batch) for batch in noise], batch_size=None)
+
+
+def fit(emulator: Emulator, steps: int) -> None:
+    trainer = pl.Trainer(
+        max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu",
+        enable_model_summary=False, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(emulator, datamodule=Noise())
+
+
+def test_a_batch_without_a_finite_gradient_changes_nothing(make_loop: Callable[..., ClosedLoop]) -> None:
+    emulator = Emulator(make_loop(), Cliff(3), Schedule([{"share": 1, "length": 4, "free": True}]))
+    before = [p.clone() for p in emulator.loop.parameters()]
+    fit(emulator, 20)
+    assert emulator.loss.calls > 20
+    assert all(torch.isfinite(p).all() for p in emulator.loop.parameters())
+    assert any(not torch.equal(p, q) for p, q in zip(before, emulator.loop.parameters(), strict=True))
+
+
+def test_training_ends_when_no_gradient_is_finite(make_loop: Callable[..., ClosedLoop]) -> None:
+    emulator = Emulator(make_loop(), Cliff(1), Schedule([{"share": 1, "length": 4, "free": True}]))
+    with pytest.raises(TrainingDivergedError, match="gradient has not been finite for 100 steps at step 0"):
+        fit(emulator, 20)
