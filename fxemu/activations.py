@@ -39,6 +39,7 @@ FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "mulaw_compress": mulaw_compress,
     "mulaw_expand": mulaw_expand,
     "decay": lambda x, _: x.clamp_max(0).exp(),
+    "inverse": lambda x, floor: x.detach() / (x.detach().square() + floor),
     "clamp": lambda x, limit: x.clamp(-limit, limit),
     "softmax": lambda x, others: _chosen(torch.softmax(x[:, : x.shape[1] - int(others)], 1), x, int(others)),
     "argmax": lambda x, others: _chosen(_most(x[:, : x.shape[1] - int(others)]), x, int(others)),

@@ -47,11 +47,13 @@ class Emulator(pl.LightningModule):
         self.unusable = 0
 
     def setup(self, stage: str) -> None:
-        self.loop.limit.fill_(1.2 * self.trainer.datamodule.wet_peak())
+        data = self.trainer.datamodule
+        self.loop.limit.fill_(1.2 * data.wet_peak())
+        self.loop.predictor.prepare([(song.dry, song.wet) for song in data.parts["train"]])
 
     def progress(self) -> float:
         """How much of training is done, 0 to 1: by steps or by time, whichever is further."""
-        by_steps = self.global_step / self.schedule.steps
+        by_steps = self.global_step / max(1, self.schedule.steps)
         timers = [c for c in self.trainer.callbacks if isinstance(c, Timer) and c.time_remaining() is not None]
         spent = [t.time_elapsed() / max(1e-9, t.time_elapsed() + t.time_remaining()) for t in timers]
         return min(1.0, max([by_steps, *spent]))

@@ -19,10 +19,10 @@ OP, OUT, OUT_STRIDE, UNITS, DRIVE, DRIVE_STRIDE, KIND, FIRST_ITEM, LAST_ITEM = r
 A, A_STRIDE, COUNT, B, B_STRIDE, WEIGHT = range(6)
 LAYER, MIX, LOOKUP = range(3)
 KINDS = (
-    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "decay", "clamp", "softmax", "argmax",
+    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "decay", "inverse", "clamp", "softmax", "argmax",
     "bits", "step", "modulo",
 )  # fmt: skip
-(IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, DECAY, CLAMP, SOFTMAX, ARGMAX, BITS, STEP, MODULO) = range(
+(IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, DECAY, INVERSE, CLAMP, SOFTMAX, ARGMAX, BITS, STEP, MODULO) = range(
     len(KINDS)
 )
 
@@ -149,6 +149,9 @@ def _activate(memory, z, units, lanes, kind, p):
     elif kind == DECAY:
         for i in range(z, z + units * lanes):
             memory[i] = _exp(min(memory[i], np.float32(0)))
+    elif kind == INVERSE:
+        for i in range(z, z + units * lanes):
+            memory[i] = memory[i] / (memory[i] * memory[i] + p)
     elif kind == CLAMP:
         for i in range(z, z + units * lanes):
             memory[i] = min(max(memory[i], -p), p)
@@ -221,7 +224,7 @@ def _pull_back(memory, grads, z, units, lanes, kind, p):
             for i in range(z + u * lanes, z + (u + ONE) * lanes):
                 grads[i] *= slope
             slope *= np.float32(0.25)
-    elif kind in (STEP, MODULO):
+    elif kind in (STEP, MODULO, INVERSE):
         for i in range(z, end):
             grads[i] = np.float32(0)
 

@@ -15,7 +15,7 @@ from fxemu.plan import DRY, FIRST, IDENTITY, Activation, Layer, Lookup, Mix, Par
 # Samples done at once; the rows of a value slide along and are moved back to the start every so many.
 BLOCK = 128
 PLAIN = ("tanh", "relu", "sigmoid", "softsign", "decay", "bits", "step")
-WITH_PARAMETER = ("mulaw_compress", "mulaw_expand", "clamp", "modulo")
+WITH_PARAMETER = ("mulaw_compress", "mulaw_expand", "inverse", "clamp", "modulo")
 
 
 class PlanInC:

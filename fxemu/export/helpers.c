@@ -119,6 +119,12 @@ static inline void to_decay(float *z, int n)
   for (i = 0; i < n; i++) z[i] = expf(fminf(z[i], 0.0f));
 }
 
+static inline void to_inverse(float *z, int n, float floor)
+{
+  int i;
+  for (i = 0; i < n; i++) z[i] = z[i] / (z[i] * z[i] + floor);
+}
+
 static inline void to_clamp(float *z, int n, float limit)
 {
   int i;

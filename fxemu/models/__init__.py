@@ -3,7 +3,8 @@
 from fxemu.models.base import Predictor
 from fxemu.models.dynamics import Dynamics
 from fxemu.models.mlp import MLP
+from fxemu.models.oscillator import Oscillator
 from fxemu.models.recurrent import GRU, LSTM
 from fxemu.models.wavenet import WaveNet
 
-__all__ = ["GRU", "Dynamics", "LSTM", "MLP", "Predictor", "WaveNet"]
+__all__ = ["GRU", "Dynamics", "LSTM", "MLP", "Oscillator", "Predictor", "WaveNet"]

@@ -6,6 +6,7 @@ Shapes: B batch, C feature channels a sample, P parameters of the next sample, T
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,6 +42,12 @@ class Predictor(nn.Module, ABC):
             given, state = self.step(x, y, state)
             params.append(given)
         return torch.stack(params[self.receptive_field - 1 :], dim=-1)
+
+    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:  # noqa: B027
+        """Start from what can be had in closed form from the training songs, (dry, wet) of (samples,) each.
+
+        Called once before training; most predictors have nothing to do.
+        """
 
     @abstractmethod
     def initial_state(self, batch: int) -> Any:

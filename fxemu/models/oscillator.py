@@ -1,0 +1,132 @@
+"""A predictor for modulation: a gain on dry from oscillators that hear, in the fed-back samples, where they should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.activations import activate
+from fxemu.models.base import Predictor
+from fxemu.models.periodic import fit_waveform, find_rate
+from fxemu.plan import Activation, Plan, Product, Term
+
+INVERSE = Activation("inverse", 1e-8)
+# Phasors have length 1; a history that is no tremolo at all must not throw them far.
+BOUND = Activation("clamp", 2.0)
+# Harmonics below this share of the strongest are corrected more slowly: they have little to show of themselves.
+FAINT = 0.01
+# Of the way to its true length that a phasor goes in a sample; it keeps rounding from piling up.
+HOLD = 1e-3
+State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+class Oscillator(Predictor):
+    """wet[t] = dry[t] (a0 + sum over k of a_k re z_k[t]): phasors z_k, turning at k times one learned rate.
+
+    With feedback they are an observer (Luenberger 1964) whose gain is that of the normalised LMS algorithm:
+
+        error      = (wet[t-1] - predicted[t-1]) / dry[t-1]          regularised where dry is silent
+        z_k[t]     = e^(i k w) (z_k[t-1] + correction_k error), and then a little closer to |z_k| = 1
+
+    While it hears the truth (priming), the error is linear in the phasors, so they find the phase from any start; when
+    it hears itself the error is zero, and they coast. The rate, the waveform and the phase at the start of a song are
+    fitted in closed form to the longest training song (`prepare`); there is nothing for gradient descent to improve on,
+    so use it with `training=prepared`. Takes and makes plain samples: `repr=raw` only.
+
+    Args:
+        channels, params: 1 each.
+        harmonics: K, at least 1.
+        correction: share of the error that is corrected in a sample, above 0, at most 1.
+        memory_samples: true samples heard before a prediction counts in training, at least 1.
+        feedback: False for the control, whose phase counts from the start of the song.
+    """
+
+    plain_samples = True
+
+    def __init__(
+        self,
+        channels: int = 1,
+        params: int = 1,
+        harmonics: int = 32,
+        correction: float = 0.3,
+        memory_samples: int = 4096,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if min(harmonics, memory_samples) < 1 or not 0 < correction <= 1:
+            raise ValueError(
+                f"Oscillator: got harmonics {harmonics}, memory_samples {memory_samples}, correction {correction}; "
+                "allowed are at least 1, at least 1, and above 0 up to 1"
+            )
+        self.feedback, self.correction, self.receptive_field = feedback, correction, memory_samples + 1
+        self.rate = nn.Parameter(torch.tensor(1e-3))
+        self.mean = nn.Parameter(torch.tensor(1.0))
+        self.amplitude = nn.Parameter(0.1 / torch.arange(1.0, harmonics + 1))
+        self.phase = nn.Parameter(torch.zeros(harmonics))
+
+    @torch.no_grad()
+    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Fit rate, waveform and phase at the start to the longest of the songs, (dry, wet) of (samples,) each."""
+        dry, wet = (x.double() for x in max(songs, key=lambda song: song[0].numel()))
+        rate = find_rate(dry, wet)
+        mean, phasors = fit_waveform(dry, wet, rate, self.amplitude.numel())
+        order = torch.arange(1.0, phasors.numel() + 1, dtype=torch.float64)
+        # A run starts `memory_samples` before the song, with the first turn already done.
+        phase = phasors.angle() - order * rate * self.receptive_field
+        self.rate.copy_(torch.as_tensor(rate))
+        self.mean.copy_(mean)
+        self.amplitude.copy_(phasors.abs())
+        self.phase.copy_(torch.remainder(phase, 2 * math.pi))
+
+    def initial_state(self, batch: int) -> State:
+        """re, im (B, K), prediction and dry sample before (B, 1), and whether it runs yet (B, 1): all 0."""
+        phasor, sample = (self.rate.new_zeros(batch, n) for n in (self.amplitude.numel(), 1))
+        return phasor, phasor, sample, sample, sample
+
+    def _turn(self) -> tuple[Tensor, Tensor]:
+        angles = self.rate.double() * torch.arange(1, self.amplitude.numel() + 1, device=self.rate.device)
+        return angles.cos().float(), angles.sin().float()
+
+    def _push(self) -> Tensor:
+        """What the phasors gain of an error of 1: (K,). Each is moved alike, down to `FAINT` of the strongest."""
+        square = self.amplitude.square()
+        whitened = square + (FAINT * self.amplitude).square().max() + 1e-12
+        return self.correction * self.amplitude / whitened / (square / whitened).sum()
+
+    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
+        re, im, said, before, runs = state
+        cos, sin = self._turn()
+        re, im = re + (1 - runs) * self.phase.cos(), im + (1 - runs) * self.phase.sin()
+        if self.feedback:
+            re = re + (wet - said) * activate(before, INVERSE) * self._push()
+        re, im = activate(re * cos - im * sin, BOUND), activate(im * cos + re * sin, BOUND)
+        longer = 1 + HOLD - HOLD * (re.square() + im.square())
+        re, im = re * longer, im * longer
+        said = dry * (self.mean + (re * self.amplitude).sum(1, keepdim=True))
+        return said, (re, im, said, dry, torch.ones_like(runs))
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        units = self.amplitude.numel()
+        re, im, said, runs = plan.state(units), plan.state(units), plan.state(1), plan.state(1)
+        one = plan.add(Term(runs, self.rate.new_zeros(1, 1, 1)), bias=self.rate.new_ones(1))
+        first = plan.add(Term(runs, -self.rate.new_ones(1, 1, 1)), bias=self.rate.new_ones(1))
+        pushes = [Term(first, self.phase.cos()[:, None, None])]
+        if self.feedback:
+            inverse = plan.add(Term(dry, self.rate.new_tensor([[[1.0, 0.0]]])), activation=INVERSE)
+            error = plan.mix(Product((wet, inverse)), Product((said, inverse), -1.0))
+            pushes.append(Term(error, self._push()[:, None, None]))
+        re_before = plan.mix(Product((re,)), Product((plan.add(*pushes),)))
+        im_before = plan.mix(Product((im,)), Product((plan.add(Term(first, self.phase.sin()[:, None, None])),)))
+        cos, sin = self._turn()
+        re_now = plan.mix(Product((re_before,), cos), Product((im_before,), -sin), activation=BOUND)
+        im_now = plan.mix(Product((im_before,), cos), Product((re_before,), sin), activation=BOUND)
+        square = plan.mix(Product((re_now, re_now)), Product((im_now, im_now)))
+        re_held, im_held = (plan.mix(Product((x,), 1 + HOLD), Product((x, square), -HOLD)) for x in (re_now, im_now))
+        gain = plan.add(Term(re_held, self.amplitude[None, :, None]), bias=self.mean[None])
+        prediction = plan.mix(Product((dry, gain)))
+        for state, value in ((re, re_held), (im, im_held), (said, prediction), (runs, one)):
+            plan.close(state, value)
+        return prediction
