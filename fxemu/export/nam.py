@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.export.base import ExportError, Format, Model
-from fxemu.export.plain import Cell, cell_with_dry, compared_after_silence, plain_predictor
+from fxemu.export.plain import Cell, cell_with_dry, compared_with_reader, plain_predictor
 from fxemu.models import LSTM, WaveNet
-from fxemu.nam import read
 
 RUNTIME = "Neural Amp Modeler"
 # What every plugin that reads .nam files understands.
@@ -46,7 +45,7 @@ class Nam(Format):
         path.write_text(json.dumps(content))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_after_silence(model, read(path).play, "fxemu's own reader of .nam files")
+        return compared_with_reader(model, path)
 
 
 def _now() -> dict[str, int]:

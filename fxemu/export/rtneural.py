@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.export.base import ExportError, Format, Model
-from fxemu.export.plain import SMALL, Cell, cell_with_dry, compared_after_silence, plain_predictor
+from fxemu.export.plain import SMALL, Cell, cell_with_dry, compared_with_reader, plain_predictor
+from fxemu.foreign.rtneural import reset_first
 from fxemu.models import GRU, LSTM, MLP
 
 RUNTIME = "RTNeural"
@@ -36,10 +37,7 @@ class RTNeural(Format):
         path.write_text(json.dumps(content))
 
     def check(self, model: Model, path: Path) -> str:
-        content = json.loads(path.read_text())
-        return compared_after_silence(
-            model, lambda dry: play(content, dry), "PyTorch, reading the file as RTNeural does"
-        )
+        return compared_with_reader(model, path)
 
 
 def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
@@ -48,15 +46,10 @@ def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
         parts = [cell.input.T, cell.hidden.T, cell.input_bias + cell.hidden_bias]
     else:
         # PyTorch has the gates in the order r, z, n; here it is z, r, n.
-        biases = torch.stack((cell.input_bias, cell.hidden_bias))
-        parts = [_update_first(x) for x in (cell.input.T, cell.hidden.T, biases)]
+        biases = torch.stack((cell.input_bias, cell.hidden_bias), dim=1)
+        parts = [reset_first(x).T for x in (cell.input, cell.hidden, biases)]
     kind = type(predictor).__name__.lower()
     return _sequence(_entry(kind, "", cell.units, parts), _dense(cell.head[None], cell.head_bias[None], ""))
-
-
-def _update_first(x: Tensor) -> Tensor:
-    reset, update, new = x.chunk(3, dim=-1)
-    return torch.cat((update, reset, new), dim=-1)
 
 
 def _mlp_layers(net: MLP) -> dict[str, Any]:
@@ -99,49 +92,3 @@ def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dic
 
 def _sequence(*layers: dict[str, Any]) -> dict[str, Any]:
     return {"in_shape": [None, None, 1], "layers": list(layers)}
-
-
-@torch.no_grad()
-def play(content: dict[str, Any], dry: Tensor) -> Tensor:
-    """dry (T,) through the layers of a file, from zero states: (T,)."""
-    x = dry[:, None]
-    for layer in content["layers"]:
-        x = _LAYERS[layer["type"]](layer, [torch.tensor(w, dtype=torch.float32) for w in layer["weights"]], x)
-        x = getattr(torch, layer["activation"])(x) if layer["activation"] else x
-    return x[:, 0]
-
-
-def _play_dense(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    return x @ weights[0] + weights[1]
-
-
-def _play_convolution(layer: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    span = (layer["kernel_size"][0] - 1) * layer["dilation"][0]
-    padded = F.pad(x.T, (span, 0))
-    return F.conv1d(padded, weights[0].permute(2, 1, 0), weights[1], dilation=layer["dilation"][0]).T
-
-
-def _play_lstm(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    given, own, bias = weights
-    hidden = cell = torch.zeros(own.shape[0])
-    heard = []
-    for row in x @ given + bias:
-        i, f, g, o = (row + hidden @ own).chunk(4)
-        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
-        hidden = torch.sigmoid(o) * torch.tanh(cell)
-        heard.append(hidden)
-    return torch.stack(heard)
-
-
-def _play_gru(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    given, own, bias = weights
-    hidden, heard = torch.zeros(own.shape[0]), []
-    for row in x @ given + bias[0]:
-        (z, r, n), (own_z, own_r, own_n) = row.chunk(3), (hidden @ own + bias[1]).chunk(3)
-        z, r = torch.sigmoid(z + own_z), torch.sigmoid(r + own_r)
-        hidden = (1 - z) * torch.tanh(n + r * own_n) + z * hidden
-        heard.append(hidden)
-    return torch.stack(heard)
-
-
-_LAYERS = {"dense": _play_dense, "conv1d": _play_convolution, "lstm": _play_lstm, "gru": _play_gru}
