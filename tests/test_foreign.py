@@ -33,7 +33,7 @@ FILES = {name: found["file"] for _, name, found in PLAYED}
 def test_plays_a_file_as_neural_amp_modeler_does(dry, name, found):
     wet = torch.tensor(found["wet"])
     assert wet.std() > 1e-4
-    assert (render(nam.parse(found["file"]), dry) - wet).abs().max() < 1e-5
+    assert (render(nam.parse(found["file"]), dry) - wet).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("name", MAKERS)

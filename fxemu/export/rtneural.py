@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from fxemu.export.base import ExportError, Format, Model
 from fxemu.export.plain import SMALL, Cell, cell_with_dry, compared_with_reader, plain_predictor
 from fxemu.foreign.rtneural import reset_first
-from fxemu.models import GRU, LSTM, MLP
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear
 
 RUNTIME = "RTNeural"
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 
 
 class RTNeural(Format):
-    """An RTNeural JSON file, of an LSTM, a GRU or an MLP without feedback."""
+    """An RTNeural JSON file, of an LSTM, GRU, MLP, ConvNet or linear model without feedback."""
 
     suffix = ".json"
 
@@ -31,10 +31,16 @@ class RTNeural(Format):
             content = recurrent_layers(predictor, cell_with_dry(predictor))
         elif isinstance(predictor, MLP):
             content = _mlp_layers(predictor)
+        elif isinstance(predictor, ConvNet):
+            content = _convnet_layers(predictor)
+        elif isinstance(predictor, Linear):
+            content = _sequence(_convolution(predictor.dry.weight, predictor.dry.bias, ""))
         else:
             raise ExportError(f"{RUNTIME} plays layers one after another: got {type(predictor).__name__}; train with "
-                              "model=lstm, model=gru or model=mlp, or export to nam")  # fmt: skip
-        path.write_text(json.dumps(content))
+                              "model=lstm, gru, mlp, convnet or linear, or export to nam")  # fmt: skip
+        # RTNeural has no place for the rate, and passes over what it does not know.
+        metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
+        path.write_text(json.dumps(content | {"metadata": metadata}))
 
     def check(self, model: Model, path: Path) -> str:
         return compared_with_reader(model, path)
@@ -68,10 +74,16 @@ def _mlp_layers(net: MLP) -> dict[str, Any]:
         window, bias = torch.cat((window, SMALL * taps)), F.pad(bias, (0, 1))
         hidden = [(_and_one_through(weight), F.pad(b, (0, 1))) for weight, b in hidden]
         out = F.pad(out, (0, 1), value=1 / SMALL)
-    taps = window.shape[-1]
-    first = _entry("conv1d", kind, window.shape[0], [window.permute(2, 1, 0), bias])
-    first |= {"kernel_size": [taps], "dilation": [1], "groups": 1}
-    return _sequence(first, *(_dense(*layer, kind) for layer in hidden), _dense(out, net.out.bias, ""))
+    return _sequence(
+        _convolution(window, bias, kind), *(_dense(*layer, kind) for layer in hidden), _dense(out, net.out.bias, "")
+    )
+
+
+def _convnet_layers(net: ConvNet) -> dict[str, Any]:
+    if (kind := net.activation.kind) not in ACTIVATIONS:
+        raise ExportError(f"{RUNTIME} has no {kind} here: train with model.activation=tanh")
+    layers = [_convolution(conv.weight, conv.bias, kind, conv.dilation[0]) for conv in net.layers]
+    return _sequence(*layers, _dense(net.out.weight[..., 0], net.out.bias, ""))
 
 
 def _and_one_through(weight: Tensor) -> Tensor:
@@ -83,6 +95,12 @@ def _and_one_through(weight: Tensor) -> Tensor:
 
 def _dense(weight: Tensor, bias: Tensor, activation: str) -> dict[str, Any]:
     return _entry("dense", activation, weight.shape[0], [weight.T, bias])
+
+
+def _convolution(weight: Tensor, bias: Tensor, activation: str, dilation: int = 1) -> dict[str, Any]:
+    units, _, taps = weight.shape
+    shape = {"kernel_size": [taps], "dilation": [dilation], "groups": 1}
+    return _entry("conv1d", activation, units, [weight.permute(2, 1, 0), bias]) | shape
 
 
 def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dict[str, Any]:

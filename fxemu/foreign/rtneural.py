@@ -15,7 +15,7 @@ from fxemu.decoding import printable
 from fxemu.foreign.base import Foreign, finished, layer, tensor, whole
 from fxemu.plan import DRY, Plan, Product, Term
 
-# Where a file says none: RTNeural's have no place for it, and AIDA-X is trained at this.
+# Where a file says none: RTNeural has no place for it, and AIDA-X is trained at this.
 RATE_HZ = 48_000
 
 

@@ -1,8 +1,10 @@
 """Predictors: one file each, all with the protocol of `base.Predictor`."""
 
 from fxemu.models.base import Predictor
+from fxemu.models.convnet import ConvNet
+from fxemu.models.linear import Linear
 from fxemu.models.mlp import MLP
 from fxemu.models.recurrent import GRU, LSTM
 from fxemu.models.wavenet import WaveNet
 
-__all__ = ["GRU", "LSTM", "MLP", "Predictor", "WaveNet"]
+__all__ = ["GRU", "LSTM", "MLP", "ConvNet", "Linear", "Predictor", "WaveNet"]
