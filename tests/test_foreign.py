@@ -63,7 +63,7 @@ def test_known_numbers_of_weights(tmp_path):
     [
         (lambda: LSTM(1, 1), Raw, "train it with model.feedback=false"),
         (lambda: LSTM(1, 1, feedback=False), MuLaw, "train with repr=raw"),
-        (lambda: GRU(1, 1, feedback=False), Raw, "got GRU; train with model=lstm"),
+        (lambda: GRU(1, 1, feedback=False), Raw, "got GRU; train with model=wavenet or"),
     ],
 )
 def test_what_cannot_be_played_is_refused_with_what_to_do(predictor, representation, reason, tmp_path):
