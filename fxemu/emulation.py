@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu import weights
+from fxemu import foreign, weights
 from fxemu.channel import Channel
 from fxemu.decoding import RATES_HZ
-from fxemu.engine.stream import Stream
-from fxemu.rollout import ClosedLoop
+from fxemu.engine.stream import Playable, Stream
+from fxemu.packed import DESCRIPTION
 
 Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
 
@@ -23,11 +24,11 @@ class Emulation:
     """`emulation(dry, sample_rate)` is the wet signal, free-running from silence.
 
     Args:
-        loop: a trained predictor with its representations.
-        sample_rate: in Hz, that it was trained at.
+        loop: what is played: a trained predictor with its representations, or a model of another runtime.
+        sample_rate: in Hz, that it is for.
     """
 
-    def __init__(self, loop: ClosedLoop, sample_rate: int) -> None:
+    def __init__(self, loop: Playable, sample_rate: int) -> None:
         self.loop, self.sample_rate = loop, sample_rate
 
     def __call__(self, dry: Audio, sample_rate: int) -> Audio:
@@ -62,9 +63,16 @@ class Emulation:
 
 
 def load(path: str | os.PathLike[str]) -> Emulation:
-    """The emulation of a run folder, or of its model.safetensors or model.json.
+    """The emulation in a run folder, in a file that was exported from one, or in a file of another runtime.
+
+    Nothing in the files is run: of the formats that are programs, the model that they were made from is played.
 
     Raises:
-        weights.WeightsError: if it is none of ours, or damaged; nothing in the files is executed.
+        packed.WeightsError: if it is no model of ours, or damaged.
+        foreign.ForeignError: for a file of another runtime that is damaged or cannot be played.
     """
+    path = Path(path)
+    if path.suffix in foreign.SUFFIXES and path.name != DESCRIPTION and path.is_file():
+        model = foreign.read(path)
+        return Emulation(model, model.sample_rate)
     return Emulation(*weights.read(path))

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from fxemu import weights
+from fxemu import packed, weights
+from fxemu.decoding import printable
 from fxemu.export import FORMATS, ExportError, Model, export
 
 
@@ -25,10 +26,12 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     form = FORMATS[given.format]()
     try:
-        model = Model(*weights.read(given.run), given.name or given.run.resolve().name)
+        files = packed.files(given.run)
+        loop, rate = weights.parse(files, printable(given.run))
+        model = Model(loop, rate, given.name or given.run.resolve().name, files)
         path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
         found = export(model, form, path)
-    except (weights.WeightsError, ExportError, OSError) as error:
+    except (packed.WeightsError, ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     print(f"{path}\n{found}")

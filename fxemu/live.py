@@ -14,8 +14,9 @@ import torch
 
 from fxemu.audio_device import Array, DeviceError, playing
 from fxemu.emulation import Emulation, load
+from fxemu.foreign import ForeignError
+from fxemu.packed import WeightsError
 from fxemu.sound import Sound, SoundError, add_options
-from fxemu.weights import WeightsError
 
 BLOCK_SIZES = (16, 8192)
 # Blocks of silence before the start, for everything to be compiled and in the cache.
@@ -112,7 +113,7 @@ def _wait(stream: object, performer: Performer, seconds: float) -> None:
 def main(arguments: list[str]) -> None:
     """Play as the arguments say; errors of the user's are one line."""
     parser = argparse.ArgumentParser("fxemu live", description=__doc__)
-    parser.add_argument("run", help="a run folder, or its model.safetensors")
+    parser.add_argument("run", help="a run folder, a checkpoint, an exported file or a .nam file")
     parser.add_argument("--block-size", type=int, default=64, help="samples in a block, 16 to 8192 (default 64)")
     parser.add_argument("--device", help="audio interface, by number or part of its name")
     parser.add_argument("--seconds", type=float, default=math.inf, help="how long to play (default: until Ctrl-C)")
@@ -126,6 +127,6 @@ def main(arguments: list[str]) -> None:
         if not given.seconds > 0:
             raise SoundError(f"--seconds: got {given.seconds}; must be above 0")
         print(perform(load(given.run), sound, given.block_size, given.device, given.seconds))
-    except (DeviceError, SoundError, WeightsError) as error:
+    except (DeviceError, SoundError, WeightsError, ForeignError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

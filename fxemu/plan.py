@@ -236,6 +236,21 @@ class Plan:
                 known.add(value)
         return known
 
+    @property
+    def feedback(self) -> bool:
+        """Whether some step hears the wet sample before."""
+        return any(WET in step.spans() for step in self.steps)
+
+    def reach(self) -> int:
+        """Dry samples before the present one that a step reads, itself or through other feed-forward values."""
+        early, seen, farthest = self.feedforward(), {DRY: 0}, 0
+        for value, step in self.values():
+            seen[value] = max(
+                (seen[source] + span for source, span in step.spans().items() if source in early), default=0
+            )
+            farthest = max(farthest, seen[value])
+        return farthest
+
     def histories(self) -> dict[int, int]:
         """For each value, how many samples of its past are read: by later steps, or as a state."""
         spans = dict.fromkeys(range(FIRST + len(self.steps)), 0)

@@ -21,10 +21,11 @@ from fxemu.channel import Channel, Feedback
 from fxemu.decoding import PIPE, Array, AudioError, Source, opened, printable, separate
 from fxemu.emulation import Emulation, load
 from fxemu.engine.stream import Stream
+from fxemu.foreign import ForeignError
 from fxemu.library import LibraryError, list_audio_files
+from fxemu.packed import WeightsError
 from fxemu.resampling import Resampler
 from fxemu.sound import Sound, SoundError, add_options
-from fxemu.weights import WeightsError
 from fxemu.writing import writing
 
 SINE_HZ, SINE_PEAK = 440.0, 0.5
@@ -199,7 +200,7 @@ def primed(emulation: Emulation, dry: str, wet: str) -> dict[str, Tensor]:
 def main(arguments: list[str]) -> None:
     """Render what the arguments say; errors of the user's are one line each."""
     parser = argparse.ArgumentParser("fxemu render", description=__doc__)
-    parser.add_argument("run", help="a run folder, or its model.safetensors")
+    parser.add_argument("run", help="a run folder, a checkpoint, an exported file or a .nam file")
     parser.add_argument("input", metavar="in", help="a song, a folder of songs, or - for WAV on stdin")
     parser.add_argument("output", metavar="out", help="a .wav or .flac, a folder, or - for WAV on stdout")
     add_options(parser)
@@ -213,7 +214,7 @@ def main(arguments: list[str]) -> None:
     torch.set_flush_denormal(True)
     try:
         failed = _render(given)
-    except (AudioError, LibraryError, RenderError, SoundError, WeightsError) as error:
+    except (AudioError, LibraryError, RenderError, SoundError, WeightsError, ForeignError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -227,8 +228,8 @@ def _render(given: argparse.Namespace) -> bool:
     sound = Sound(given.mix, given.input_gain_db, given.output_gain_db)
     pairs = songs_and_targets(given.input, given.output)
     emulation = load(given.run)
-    if given.feedback and not emulation.loop.predictor.feedback:
-        raise RenderError("--feedback: this model hears no feedback (it was trained with model.feedback=false)")
+    if given.feedback and not emulation.loop.plan().feedback:
+        raise RenderError("--feedback: this model hears no feedback (such as one trained with model.feedback=false)")
     player = Player(
         emulation,
         sound,

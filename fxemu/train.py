@@ -135,6 +135,8 @@ def run(config: DictConfig, folder: Path) -> float:
     start = time.perf_counter()
     best = _fit(config, folder, data, emulator, resume)
     seconds = time.perf_counter() - start
+    (last := best.with_name("last")).mkdir(parents=True, exist_ok=True)
+    save(loop, OmegaConf.to_container(config, resolve=True), last)
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
     save(loop, OmegaConf.to_container(config, resolve=True), folder)

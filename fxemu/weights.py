@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from fxemu import models, representations
 from fxemu.decoding import printable
+from fxemu.packed import DESCRIPTION, WEIGHTS, WeightsError, files
 from fxemu.rollout import ClosedLoop
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 VERSION = 1
 RATES_HZ = (8000, 192_000)
-# No model of ours comes near these; a file that claims more is refused before anything is allocated.
-MOST_BYTES = {WEIGHTS: 1_000_000_000, DESCRIPTION: 16_000}
 LONGEST_MEMORY = 2**22
 # What a hostile file can provoke on its way through the parsers and our own constructors.
 BROKEN = (
@@ -35,10 +33,6 @@ CLASSES = {
     for name in package.__all__
     if name not in ("Predictor", "Representation")
 }
-
-
-class WeightsError(ValueError):
-    """Files that are no trained emulation of ours; the message names them and says what is wrong."""
 
 
 def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
@@ -64,62 +58,41 @@ def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:
-    """A trained loop, ready to run, and the sample rate in Hz that it was trained at.
+    """The loop in a run folder or in a file that was exported from it, in evaluation mode, and its rate in Hz.
 
-    Nothing is unpickled, no class is made that is not in CLASSES, and nothing is allocated that the files do not hold.
+    Nothing in it is run: no class is made that is not in CLASSES, and nothing is allocated that it does not hold.
 
     Args:
-        path: a run folder, its best checkpoint (whose weights these are), or either of the two files.
+        path: as for `packed.files`.
 
     Raises:
-        WeightsError: for anything else, and for files that are damaged or do not fit each other.
+        WeightsError: for anything else, and for models that are damaged or do not fit each other.
     """
-    folder = Path(path)
+    return parse(files(path), printable(path))
+
+
+def parse(content: Mapping[str, bytes], name: str) -> tuple[ClosedLoop, int]:
+    """The loop in the two files' content, and its rate in Hz; a WeightsError names it by `name`."""
     try:
-        folder = _folder(folder)
-        with _opened(folder) as file:
-            description = _description(folder)
-            names = file.keys()
-            loop = _built(description, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            loop.load_state_dict(_checked({name: file.get_tensor(name) for name in names}))
-    except WeightsError:
-        raise
+        description = _description(content[DESCRIPTION])
+        weights = _weights(content[WEIGHTS])
+        loop = _built(description, {name: tuple(tensor.shape) for name, tensor in weights.items()})
+        loop.load_state_dict(_checked(weights))
     except BROKEN as error:
-        raise WeightsError(f"{printable(folder)}: broken: {_reason(error)}") from error
+        raise WeightsError(f"{name}: broken: {_reason(error)}") from error
     return loop.eval(), description["sample_rate"]
 
 
-def _folder(path: Path) -> Path:
-    """The folder of both files."""
-    if path.name == "best.ckpt":
-        path = path.parent.parent
-    if not path.exists():
-        raise WeightsError(f"{printable(path)}: no such run; give a run folder or its {WEIGHTS}")
-    if path.suffix == ".ckpt":
-        raise WeightsError(f"{printable(path)}: a checkpoint serves to go on training; give its run folder")
-    if path.is_file() and path.name not in MOST_BYTES:
-        raise WeightsError(f"{printable(path)}: is no run of ours; give a run folder or its {WEIGHTS}")
-    folder = path if path.is_dir() else path.parent
-    for name, most in MOST_BYTES.items():
-        if not (folder / name).is_file():
-            raise WeightsError(
-                f"{printable(folder)}: has no {name}, which training writes when it ends (python train.py resume=RUN)"
-            )
-        if (folder / name).stat().st_size > most:
-            raise WeightsError(f"{printable(folder / name)}: is larger than {most} bytes, so it is none of ours")
-    return folder
-
-
-def _opened(folder: Path) -> safe_open:
-    """The weights, of which the header alone is read at first; its sizes must be those of the file."""
+def _weights(content: bytes) -> dict[str, Tensor]:
+    """The tensors by name; the sizes that the header claims must be those of the file."""
     try:
-        return safe_open(folder / WEIGHTS, framework="pt")
+        return load(content)
     except SafetensorError as error:
         raise ValueError(f"{WEIGHTS} is no safetensors file, or is cut off ({error})") from error
 
 
-def _description(folder: Path) -> dict[str, Any]:
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+def _description(content: bytes) -> dict[str, Any]:
+    description = json.loads(content.decode("utf-8"))
     if not isinstance(description, dict) or description.get("version") != VERSION:
         raise ValueError(f"{DESCRIPTION} is no description of version {VERSION}")
     rate = description.get("sample_rate")

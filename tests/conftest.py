@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fxemu.audio import write_wav
-from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -28,6 +28,8 @@ MODELS = {
     "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
     "gru": (GRU, {"width": 5, "memory_samples": 40}),
     "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
+    "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
+    "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
 }
 
 
@@ -93,8 +95,10 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 
 def hearing_weights(predictor: Predictor) -> torch.Tensor:
     """The weights by which a predictor hears wet samples, as a view."""
-    if isinstance(predictor, MLP):
+    if isinstance(predictor, MLP | Linear):
         return predictor.wet.weight.data
+    if isinstance(predictor, ConvNet):
+        return predictor.layers[0].weight.data[:, 1:]
     if isinstance(predictor, WaveNet):
         return predictor.arrays[0].rechannel.weight.data[:, 1:]
     return predictor.recurrent.weight_ih_l0.data[:, 1:]

@@ -36,6 +36,8 @@ CASES = {
     "gru, no feedback, mulaw": {"model": "gru", "feedback": False, "inputs": "mulaw"},
     "wavenet": {"model": "wavenet"},
     "wavenet, gated, mulaw": {"model": "wavenet", "gated": True, "inputs": "mulaw", "outputs": "mulaw"},
+    "convnet": {"model": "convnet"},
+    "linear": {"model": "linear"},
     "wavenet, no feedback": {"model": "wavenet", "feedback": False},
     "at the limit": {"limit": 0.3, "loop_gain": 2.0},
     "at the limit, mulaw": {"inputs": "mulaw", "outputs": "mulaw", "limit": 0.02},

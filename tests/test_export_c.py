@@ -13,7 +13,7 @@ from fxemu.engine.stream import render
 from fxemu.export import ExportError, Model, export
 from fxemu.export.base import TOLERANCE
 from fxemu.export.c import C
-from fxemu.models import GRU, LSTM, MLP, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -25,6 +25,8 @@ FAMILIES = {
     "mlp": lambda c, p, f: MLP(c, p, **MLP_SMALL, dry_skip=3, feedback=f),
     "lstm": lambda c, p, f: LSTM(c, p, width=5, memory_samples=50, feedback=f),
     "gru": lambda c, p, f: GRU(c, p, width=5, memory_samples=50, feedback=f),
+    "convnet": lambda c, p, f: ConvNet(c, p, 4, dilations=[1, 2, 5], feedback=f),
+    "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
     # Its past is longer than the block.
     "wavenet": lambda c, p, f: WaveNet(c, p, 4, dilations=[1, 2, 100], feedback=f),
 }

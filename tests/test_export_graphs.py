@@ -11,7 +11,7 @@ import torch
 from fxemu.export import ExportError, Model, export
 from fxemu.export.step import PlanStep, WholeSong
 from fxemu.export.torchscript import TorchScript
-from fxemu.models import GRU, LSTM, MLP, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -19,6 +19,8 @@ FAMILIES = {
     "mlp": lambda c, p, f: MLP(c, p, 20, 9, width=6, feedback=f),
     "lstm": lambda c, p, f: LSTM(c, p, width=5, memory_samples=50, feedback=f),
     "gru": lambda c, p, f: GRU(c, p, width=5, memory_samples=50, feedback=f),
+    "convnet": lambda c, p, f: ConvNet(c, p, 4, dilations=[1, 2, 5], feedback=f),
+    "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
     "wavenet": lambda c, p, f: WaveNet(c, p, 4, dilations=[1, 2, 5], gated=True, feedback=f),
 }
 CASES = [(family, Raw, feedback) for family in FAMILIES for feedback in (True, False)]
@@ -95,6 +97,8 @@ def test_onnx_says_what_to_install(tmp_path, monkeypatch):
         ("gru", Raw, False),
         ("lstm", Raw, False),
         ("wavenet", Raw, False),
+        ("convnet", Raw, False),
+        ("linear", Raw, True),
         ("mlp", MuLaw, False),
         ("mlp", Binary, False),
         ("mlp", OneHot, False),

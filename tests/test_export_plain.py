@@ -1,14 +1,16 @@
 """RTNeural, AIDA-X and Proteus files: as the renderer when read as those runtimes do, else refused with a reason."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from fxemu.engine.stream import render
 from fxemu.export import FORMATS, ExportError, Model, export
 from fxemu.export.plain import cell_with_dry
-from fxemu.export.rtneural import play
-from fxemu.models import GRU, LSTM, MLP, WaveNet
+from fxemu.foreign import rtneural
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, WaveNet
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -33,6 +35,8 @@ def seed():
         ("rtneural", lambda: LSTM(1, 1, **RECURRENT, dry_skip=False)),
         ("rtneural", lambda: MLP(1, 1, **WINDOW, layers=3, dry_skip=4)),
         ("rtneural", lambda: MLP(1, 1, **WINDOW, dry_skip=0, activation="relu")),
+        ("rtneural", lambda: ConvNet(1, 1, 4, 3, dilations=[1, 4], feedback=False)),
+        ("rtneural", lambda: Linear(1, 1, 40, feedback=False)),
         ("aidax", lambda: LSTM(1, 1, **RECURRENT)),
         ("aidax", lambda: GRU(1, 1, **RECURRENT)),
         ("proteus", lambda: LSTM(1, 1, **RECURRENT)),
@@ -45,7 +49,8 @@ def test_the_file_plays_as_the_renderer(form, make, tmp_path):
     assert "within" in export(given, FORMATS[form](), tmp_path / "x.json")
     # And the comparison would have seen a wrong weight.
     with torch.no_grad():
-        given.loop.predictor.out.bias += 1e-3
+        (*_, bias) = (p for name, p in given.loop.predictor.named_parameters() if name in ("out.bias", "dry.bias"))
+        bias += 1e-3
     with pytest.raises(ExportError, match="away from the model"):
         FORMATS[form]().check(given, tmp_path / "x.json")
 
@@ -71,7 +76,8 @@ def test_aidax_pads_to_a_size_it_knows_and_carries_its_own_check(tmp_path):
     assert content["metadata"]["samplerate"] == "48000"
     dry, wet = (torch.tensor(content[f"{side}_batch"]) for side in ("input", "output"))
     assert len(dry) == len(wet) == 2048
-    assert torch.allclose(play(content, dry), wet, atol=1e-6)
+    # From its first moment, before it has settled.
+    assert torch.allclose(render(replace(rtneural.parse(content), warm_up=0), dry), wet, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", [LSTM, GRU])
@@ -98,6 +104,11 @@ def test_dry_gain_in_a_unit_is_a_straight_line(family, gain):
         ("rtneural", lambda: model(WaveNet(1, 1, feedback=False)), "got WaveNet; train with"),
         ("rtneural", lambda: model(MLP(1, 1, **WINDOW, activation="softsign")), "model.activation=tanh"),
         ("rtneural", lambda: model(MLP(1, 1, **WINDOW, activation="relu")), "model.dry_skip=0"),
+        ("rtneural", lambda: model(ConvNet(1, 1, activation="softsign", feedback=False)), "model.activation=tanh"),
+        ("aidax", lambda: model(Linear(1, 1, feedback=False)), "model=lstm or model=gru"),
+        ("proteus", lambda: model(ConvNet(1, 1, feedback=False)), "model=lstm"),
+        ("nam", lambda: model(ConvNet(1, 1, kernel=3, feedback=False)), "model.kernel=2"),
+        ("nam", lambda: model(Linear(1, 1)), "model.feedback=false"),
         ("aidax", lambda: model(MLP(1, 1, **WINDOW)), "model=lstm or model=gru"),
         ("aidax", lambda: model(LSTM(1, 1, **RECURRENT | {"width": 80})), "model.width=79"),
         ("proteus", lambda: model(GRU(1, 1, **RECURRENT)), "model=lstm"),

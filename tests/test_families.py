@@ -1,14 +1,18 @@
-"""Recurrent and dilated convolutional predictors: forward against step, causality by gradient, known sizes."""
+"""Recurrent, convolutional and linear predictors: forward against step, causality by gradient, known sizes."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
+from scipy import signal
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fxemu.models import GRU, LSTM, Predictor, WaveNet
+from fxemu.engine.stream import render
+from fxemu.models import GRU, LSTM, ConvNet, Linear, Predictor, WaveNet
 from fxemu.plan import DRY, WET, Plan
+from fxemu.representations import Raw
+from fxemu.rollout import ClosedLoop
 
 NAM = {"width": 16, "dilations": [2**k for k in range(10)], "feedback": False}
 MAKERS = {
@@ -16,6 +20,10 @@ MAKERS = {
     "gru": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, **k),
     "gru, no skip": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, dry_skip=False, **k),
     "wavenet": lambda c, p, **k: WaveNet(c, p, 4, dilations=[1, 2, 5], **k),
+    "convnet": lambda c, p, **k: ConvNet(c, p, 4, dilations=[1, 2, 5], **k),
+    "convnet, kernel of 3": lambda c, p, **k: ConvNet(c, p, 4, 3, dilations=[1, 3], activation="sigmoid", **k),
+    "linear": lambda c, p, **k: Linear(c, p, 12, 9, **k),
+    "linear, more feedback": lambda c, p, **k: Linear(c, p, 3, 9, **k),
     "wavenet, gated, one array": lambda c, p, **k: WaveNet(c, p, 4, 1, kernel=2, dilations=[1, 3], gated=True, **k),
 }
 each_family = pytest.mark.parametrize("name", MAKERS)
@@ -46,9 +54,10 @@ def test_forward_is_step_after_step(name: str, feedback: bool, channels: int, pa
     assert torch.allclose(stepped(model, dry, wet)[..., model.receptive_field - 1 :], whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["wavenet", "convnet", "linear"])
 @each_feedback
-def test_wavenet_starts_as_if_after_silence(feedback: bool) -> None:
-    model = make("wavenet", feedback=feedback)
+def test_it_starts_as_if_after_silence(name: str, feedback: bool) -> None:
+    model = make(name, feedback=feedback)
     dry, wet = torch.randn(2, 4, 1, 30)
     before = model.receptive_field - 1
     assert torch.allclose(stepped(model, dry, wet), model(pad(dry, (before, 0)), pad(wet, (before, 0))), atol=1e-5)
@@ -82,6 +91,26 @@ def test_a_wavenet_sees_exactly_its_receptive_field(feedback: bool) -> None:
         assert wet.grad[0, 0].nonzero().min() == 70 - window - 1
 
 
+@pytest.mark.parametrize(("name", "window"), [("convnet", 1 + 8), ("convnet, kernel of 3", 1 + 2 * 4)])
+def test_a_convnet_sees_exactly_its_receptive_field(name: str, window: int) -> None:
+    model = make(name)
+    dry, wet = (torch.randn(1, 1, 30, requires_grad=True) for _ in range(2))
+    model(dry, wet)[0, 0, -1].backward()
+    assert model.receptive_field == window + 1
+    assert dry.grad[0, 0].nonzero().min() == 30 - window and wet.grad[0, 0].nonzero().min() == 30 - window - 1
+
+
+def test_a_linear_model_is_a_recursive_filter() -> None:
+    """y[t] = b0 x[t] + b1 x[t-1] + b2 x[t-2] - a1 y[t-1] - a2 y[t-2], as scipy has it."""
+    b, a = signal.butter(2, 0.1)
+    model = Linear(1, 1, context_window=3, feedback_window=2).requires_grad_(False)
+    model.dry.weight.copy_(torch.from_numpy(b[::-1].copy())), model.dry.bias.zero_()
+    model.wet.weight.copy_(torch.from_numpy(-a[:0:-1].copy()))
+    dry = torch.randn(500, generator=torch.Generator().manual_seed(0)) * 0.2
+    wet = render(ClosedLoop(model, Raw(), Raw()), dry)
+    assert torch.allclose(wet.double(), torch.from_numpy(signal.lfilter(b, a, dry.numpy())), atol=1e-5)
+
+
 def test_the_standard_shape_of_neural_amp_modeler() -> None:
     """Its file has 13802 floats: a head scale, and a last 1x1 convolution (8 * 8 + 8) whose output nothing hears."""
     model = WaveNet(1, 1, **NAM)
@@ -106,6 +135,10 @@ ARGUMENTS: list[tuple[Callable[[], Predictor], str]] = [
     (lambda: WaveNet(1, 1, arrays=0), "arrays 0"),
     (lambda: WaveNet(1, 1, kernel=1), "kernel 1"),
     (lambda: WaveNet(1, 1, dilations=[1, 0]), r"dilations \[1, 0\]"),
+    (lambda: ConvNet(1, 1, width=0), "ConvNet: got width 0, kernel 2"),
+    (lambda: ConvNet(1, 1, dilations=[]), r"dilations \[\]"),
+    (lambda: Linear(1, 1, context_window=0), "context_window and feedback_window: got 0 and 32"),
+    (lambda: Linear(1, 1, feedback_window=0), "got 256 and 0; must be at least 1"),
     (lambda: WaveNet(1, 1, activation="gelu"), "activation: got 'gelu'"),
 ]
 

@@ -123,7 +123,7 @@ def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop):
     ("name", "message"),
     [
         ("nowhere", "no such run"),
-        ("checkpoints/last.ckpt", "serves to go on training"),
+        ("checkpoints/last.ckpt", "checkpoints/last: has no model.safetensors, which training writes when it ends"),
         ("song.wav", "is no run of ours"),
         ("empty", "has no model.safetensors"),
     ],

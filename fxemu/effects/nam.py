@@ -8,11 +8,12 @@ from pathlib import Path
 from torch import Tensor
 
 from fxemu.effects.base import Effect, EffectError
-from fxemu.nam import NamError, read
+from fxemu.engine.stream import render
+from fxemu.foreign import ForeignError, read
 
 
 class Nam(Effect):
-    """The model in a .nam file, of the WaveNet or the LSTM architecture, at the sample rate it was captured at.
+    """The model in a .nam file, at the sample rate that it was captured at.
 
     Args:
         path: the file; it is plain data, and nothing in it is run.
@@ -22,11 +23,11 @@ class Nam(Effect):
         if not path:
             raise ValueError(f"path: got {path!r}; must be a .nam file")
         try:
-            self.path, self.model = path, read(Path(path))
-        except NamError as error:
+            self.path, self.model = path, read(path)
+        except ForeignError as error:
             raise ValueError(f"path: {error}") from error
-        seen = self.model.receptive_field
-        self.memory_s = None if seen is None else (seen - 1) / self.model.sample_rate
+        recurrent = self.model.plan().hidden_states()
+        self.memory_s = None if recurrent else self.model.warm_up / self.model.sample_rate
 
     def identity(self) -> str:
         return f"nam {hashlib.sha256(Path(self.path).read_bytes()).hexdigest()}"
@@ -37,4 +38,4 @@ class Nam(Effect):
                 f"effect nam: {self.path} was captured at {self.model.sample_rate} Hz, and the audio is at "
                 f"{sample_rate} Hz: set data.sample_rate={self.model.sample_rate}"
             )
-        return self.model.play(dry)
+        return render(self.model, dry)

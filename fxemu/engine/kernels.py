@@ -36,9 +36,9 @@ OPTIONS = {"fastmath": True, "error_model": "numpy"}
 
 @njit(**OPTIONS, inline="always")
 def _tanh(x):
-    """Lambert's continued fraction for tanh, cut after eleven terms: within 2e-6 of it in float32."""
+    """Lambert's continued fraction for tanh, cut after eleven terms: within 1e-6, and near 0 in proportion."""
     # Clamped to +-7.62 without a branch, so that the loop around this is vectorised.
-    x = np.float32(0.5) * (abs(x + np.float32(7.62)) - abs(x - np.float32(7.62)))
+    x = min(max(x, np.float32(-7.62)), np.float32(7.62))
     s = x * x
     p = np.float32(64324260) + s * (np.float32(675675) + s * (np.float32(2145) + s))
     p = np.float32(13749310575) + s * (np.float32(1964187225) + s * p)

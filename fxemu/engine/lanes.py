@@ -69,8 +69,12 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
 def past_values(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
 
-    Gradient flows through it, except for plans with states beside WET, which must run over the history to know.
+    Gradient flows through it, except for plans with states beside WET, which must run over the history to know. Where
+    there is no history (H = 0), all is zero.
     """
+    if not wet.shape[-1]:
+        rows = plan.histories()
+        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows[v]) for v in plan.looping() if rows[v]}
     return _remembered(plan, dry, wet) if plan.hidden_states() else pasts(plan, dry, wet)
 
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,30 +22,41 @@ from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
-from fxemu.rollout import ClosedLoop
 
 BLOCK = 8192
 # Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
 KEPT = 4
 
 
+class Playable(Protocol):
+    """What can be played: a `ClosedLoop`, or a model of another runtime (`fxemu.foreign`)."""
+
+    @property
+    def warm_up(self) -> int:
+        """Samples of history before the first that counts."""
+
+    def plan(self) -> Plan:
+        """One step, from dry x[t] and wet y[t-1] to wet y[t]."""
+
+
 class Stream:
     """A running emulation of one mono stream: `process` any number of samples, in blocks of any size.
 
     Args:
-        loop: a trained predictor with its representations; its weights are read once, here.
+        loop: what to play; its weights are read once, here.
         dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
     """
 
-    def __init__(self, loop: ClosedLoop, dry: Tensor | None = None, wet: Tensor | None = None) -> None:
-        needed = max(1, loop.warm_up)
+    def __init__(self, loop: Playable, dry: Tensor | None = None, wet: Tensor | None = None) -> None:
+        needed = loop.warm_up
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
         if min(dry.numel(), wet.numel()) < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        self._plan, self._warm_up = on_cpu(loop.plan()), loop.warm_up
+        self._plan = on_cpu(loop.plan())
+        self._reach = self._plan.reach()
         self._boundary = boundary(self._plan)
         self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor, list[int]]] = OrderedDict()
-        self._dry = dry[dry.numel() - self._warm_up :]
+        self._dry = dry[dry.numel() - self._reach :]
         with torch.inference_mode():
             self._pasts = past_values(self._plan, dry[None, None], wet[None, None])
 
@@ -77,7 +89,7 @@ class Stream:
 
     def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
         seen = torch.cat((self._dry, dry))
-        self._dry = seen[seen.numel() - self._warm_up :]
+        self._dry = seen[seen.numel() - self._reach :]
         signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :]
@@ -139,12 +151,12 @@ def _put(memory: Tensor, start: int, x: Tensor) -> None:
     memory[start : start + x.numel()].view(x.shape[-1], x.shape[1]).copy_(x[0].T)
 
 
-def render(loop: ClosedLoop, dry: Tensor) -> Tensor:
+def render(loop: Playable, dry: Tensor) -> Tensor:
     """A free run from silence over a whole song: dry (samples,) to wet (samples,)."""
     return Stream(loop).process(dry)
 
 
-def render_many(loop: ClosedLoop, songs: list[Tensor]) -> list[Tensor]:
+def render_many(loop: Playable, songs: list[Tensor]) -> list[Tensor]:
     """Free runs from silence over several songs at once, one a core: the compiled loop holds no lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda dry: render(loop, dry), songs))

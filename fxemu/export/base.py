@@ -10,7 +10,8 @@ import os
 import re
 import shutil
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -38,11 +39,13 @@ class Model:
         loop: a trained predictor with its representations.
         sample_rate: that it was trained at, in Hz.
         name: of the emulation, for people; a letter or digit at least.
+        files: what `weights.save` wrote of it (see `packed.files`), for the formats that are programs to carry.
     """
 
     loop: ClosedLoop
     sample_rate: int
     name: str = "fxemu"
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.search(r"[A-Za-z0-9]", self.name):
@@ -137,6 +140,12 @@ def _write_pair(model: Model, folder: Path, name: str) -> list[str]:
     for file, samples in files.items():
         write_wav(folder / file, samples, model.sample_rate)
     return list(files)
+
+
+def put_files(model: Model, folder: Path) -> None:
+    """The files of the model into a folder that is exported."""
+    for name, content in model.files.items():
+        (folder / name).write_bytes(content)
 
 
 def compared(played: Tensor, expected: Tensor, by: str) -> str:

@@ -18,6 +18,7 @@ import torch
 from fxemu.activations import EXPAND_LIMIT
 from fxemu.export.base import TOLERANCE, ExportError, Format, Model
 from fxemu.export.c_plan import BLOCK, PlanInC, number, table
+from fxemu.packed import as_comment
 
 HERE = Path(__file__).parent
 CHECK_SECONDS = 120
@@ -71,7 +72,7 @@ def source(model: Model) -> str:
         "check_samples": dry.numel(),
         "tolerance": number(TOLERANCE),
     }
-    return Template((HERE / "template.c").read_text()).substitute(parts)
+    return Template((HERE / "template.c").read_text()).substitute(parts) + as_comment(model.files)
 
 
 def _lines(lines: list[str], indent: int) -> str:

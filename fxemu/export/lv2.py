@@ -6,13 +6,14 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
 import numpy as np
 import torch
 
-from fxemu.export.base import ExportError, Format, Model, compared
+from fxemu.export.base import ExportError, Format, Model, compared, put_files
 from fxemu.export.c import source
 
 PLUGIN = Path(__file__).with_name("lv2_plugin.c")
@@ -51,8 +52,9 @@ class Lv2(Format):
         (path / "manifest.ttl").write_text(Template(MANIFEST).substitute(parts))
         (path / f"{model.identifier}.ttl").write_text(Template(DESCRIPTION).substitute(parts))
         code = path / f"{model.identifier}.c"
-        code.write_text(source(model) + Template(PLUGIN.read_text()).substitute(parts))
+        code.write_text(source(replace(model, files={})) + Template(PLUGIN.read_text()).substitute(parts))
         _compile(code, path / f"{model.identifier}.so")
+        put_files(model, path)
 
     def check(self, model: Model, path: Path) -> str:
         dry, wet = model.check_pair()

@@ -1,4 +1,4 @@
-"""A model without feedback as a .nam file (Neural Amp Modeler): an LSTM or a WaveNet."""
+"""A model without feedback as a .nam file (Neural Amp Modeler): a WaveNet, an LSTM, a ConvNet or a linear filter."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.export.base import ExportError, Format, Model
-from fxemu.export.plain import Cell, cell_with_dry, compared_after_silence, plain_predictor
-from fxemu.models import LSTM, WaveNet
-from fxemu.nam import read
+from fxemu.export.plain import Cell, cell_with_dry, compared_with_reader, plain_predictor
+from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 
 RUNTIME = "Neural Amp Modeler"
 # What every plugin that reads .nam files understands.
@@ -21,7 +20,7 @@ ACTIVATIONS = {"tanh": "Tanh", "relu": "ReLU", "sigmoid": "Sigmoid", "softsign":
 
 
 class Nam(Format):
-    """A .nam file, of an LSTM or a WaveNet without feedback, for Neural Amp Modeler and what reads its files."""
+    """A .nam file, of a WaveNet, LSTM, ConvNet or linear model without feedback, for Neural Amp Modeler."""
 
     suffix = ".nam"
 
@@ -32,9 +31,14 @@ class Nam(Format):
             config, weights = _wavenet(predictor)
         elif isinstance(predictor, LSTM):
             config, weights = _lstm(cell_with_dry(predictor), model.loop.warm_up)
+        elif isinstance(predictor, ConvNet):
+            config, weights = _convnet(predictor)
+        elif isinstance(predictor, Linear):
+            config = {"receptive_field": predictor.receptive_field, "bias": True}
+            weights = [predictor.dry.weight, predictor.dry.bias]
         else:
-            raise ExportError(f"{RUNTIME} plays LSTM and WaveNet: got {type(predictor).__name__}; "
-                              "train with model=lstm or model=wavenet")  # fmt: skip
+            raise ExportError(f"{RUNTIME} plays WaveNet, LSTM, ConvNet and linear models: got "
+                              f"{type(predictor).__name__}; train with model=wavenet or model=lstm")  # fmt: skip
         content = {
             "version": VERSION,
             "architecture": type(predictor).__name__,
@@ -46,7 +50,7 @@ class Nam(Format):
         path.write_text(json.dumps(content))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_after_silence(model, read(path).play, "fxemu's own reader of .nam files")
+        return compared_with_reader(model, path)
 
 
 def _now() -> dict[str, int]:
@@ -65,6 +69,18 @@ def _lstm(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:
     matrix = torch.cat((cell.input, cell.hidden), dim=1)
     weights = [matrix, cell.input_bias + cell.hidden_bias, hidden, memory, cell.head, cell.head_bias]
     return {"input_size": 1, "hidden_size": cell.units, "num_layers": 1}, weights
+
+
+def _convnet(net: ConvNet) -> tuple[dict[str, object], list[Tensor]]:
+    if (kernel := net.layers[0].kernel_size[0]) != 2:
+        raise ExportError(f"{RUNTIME} plays a ConvNet with a kernel of 2: got {kernel}; train with model.kernel=2")
+    config = {
+        "channels": net.out.in_channels,
+        "dilations": [conv.dilation[0] for conv in net.layers],
+        "batchnorm": False,
+        "activation": ACTIVATIONS[net.activation.kind],
+    }
+    return config, [part for conv in (*net.layers, net.out) for part in (conv.weight, conv.bias)]
 
 
 def _wavenet(net: WaveNet) -> tuple[dict[str, object], list[Tensor]]:

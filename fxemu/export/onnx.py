@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fxemu.export.base import ExportError, Format, Model, compared
+from fxemu.export.base import ExportError, Format, Model, compared, put_files
 from fxemu.export.step import PlanStep, WholeSong
 
 OPSET = 18
@@ -24,6 +24,7 @@ class Onnx(Format):
 
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
+        put_files(model, path)
         step = PlanStep(model).eval()
         states = [f"state_{i}" for i in range(len(step.start))]
         names = {"input_names": ["dry", *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}

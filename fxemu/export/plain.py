@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fxemu import foreign
+from fxemu.engine.stream import render
 from fxemu.export.base import ExportError, Model, compared
 from fxemu.models import GRU, LSTM, Predictor
 from fxemu.representations import Raw
@@ -80,10 +82,8 @@ def _padded(rows: Tensor, gates: int, more: int) -> Tensor:
     return F.pad(rows.reshape(gates, -1, rows.shape[1]), (0, 0, 0, more)).flatten(0, 1).clone()
 
 
-def compared_after_silence(model: Model, play, by: str) -> str:
-    """The sentence of `compared`, for a runtime that starts from zeros: it is given the model's warm-up first."""
-    dry, wet = model.check_pair()
-    limit = float(model.loop.limit)
-    with torch.no_grad():
-        played = play(torch.cat((torch.zeros(model.loop.warm_up), dry)))[-dry.numel() :]
-    return compared(played.clamp(-limit, limit), wet, by)
+def compared_with_reader(model: Model, path: Path) -> str:
+    """The sentence of `compared`, for a file as `fxemu.foreign` reads it: after as much silence as the model has."""
+    read, (dry, wet), limit = foreign.read(path), model.check_pair(), float(model.loop.limit)
+    played = render(replace(read, warm_up=max(model.loop.warm_up, read.plan().reach())), dry)
+    return compared(played.clamp(-limit, limit), wet, "fxemu's reader of such files")

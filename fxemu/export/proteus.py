@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from fxemu.export.base import ExportError, Format, Model
-from fxemu.export.plain import cell_with_dry, compared_after_silence, plain_predictor
+from fxemu.export.plain import cell_with_dry, compared_with_reader, plain_predictor
 from fxemu.models import LSTM
 
 RUNTIME = "Proteus"
@@ -46,10 +45,7 @@ class Proteus(Format):
         path.write_text(json.dumps({"model_data": DATA, "state_dict": {key: w.tolist() for key, w in state.items()}}))
 
     def check(self, model: Model, path: Path) -> str:
-        content = json.loads(path.read_text())
-        return compared_after_silence(
-            model, lambda dry: play(content, dry), "PyTorch, reading the file as Proteus does"
-        )
+        return compared_with_reader(model, path)
 
 
 DATA = {
@@ -62,11 +58,3 @@ DATA = {
     "hidden_size": UNITS,
     "bias_fl": True,
 }
-
-
-@torch.no_grad()
-def play(content: dict, dry: Tensor) -> Tensor:
-    """dry (T,) through a file, from zero states, with dry added: (T,)."""
-    net = nn.ModuleDict({"rec": nn.LSTM(1, UNITS), "lin": nn.Linear(UNITS, 1)})
-    net.load_state_dict({key: torch.tensor(value) for key, value in content["state_dict"].items()})
-    return net["lin"](net["rec"](dry[:, None])[0])[:, 0] + dry

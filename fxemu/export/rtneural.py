@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.export.base import ExportError, Format, Model
-from fxemu.export.plain import SMALL, Cell, cell_with_dry, compared_after_silence, plain_predictor
-from fxemu.models import GRU, LSTM, MLP
+from fxemu.export.plain import SMALL, Cell, cell_with_dry, compared_with_reader, plain_predictor
+from fxemu.foreign.rtneural import reset_first
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear
 
 RUNTIME = "RTNeural"
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 
 
 class RTNeural(Format):
-    """An RTNeural JSON file, of an LSTM, a GRU or an MLP without feedback."""
+    """An RTNeural JSON file, of an LSTM, GRU, MLP, ConvNet or linear model without feedback."""
 
     suffix = ".json"
 
@@ -30,16 +31,19 @@ class RTNeural(Format):
             content = recurrent_layers(predictor, cell_with_dry(predictor))
         elif isinstance(predictor, MLP):
             content = _mlp_layers(predictor)
+        elif isinstance(predictor, ConvNet):
+            content = _convnet_layers(predictor)
+        elif isinstance(predictor, Linear):
+            content = _sequence(_convolution(predictor.dry.weight, predictor.dry.bias, ""))
         else:
             raise ExportError(f"{RUNTIME} plays layers one after another: got {type(predictor).__name__}; train with "
-                              "model=lstm, model=gru or model=mlp, or export to nam")  # fmt: skip
-        path.write_text(json.dumps(content))
+                              "model=lstm, gru, mlp, convnet or linear, or export to nam")  # fmt: skip
+        # RTNeural has no place for the rate, and passes over what it does not know.
+        metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
+        path.write_text(json.dumps(content | {"metadata": metadata}))
 
     def check(self, model: Model, path: Path) -> str:
-        content = json.loads(path.read_text())
-        return compared_after_silence(
-            model, lambda dry: play(content, dry), "PyTorch, reading the file as RTNeural does"
-        )
+        return compared_with_reader(model, path)
 
 
 def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
@@ -48,15 +52,10 @@ def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
         parts = [cell.input.T, cell.hidden.T, cell.input_bias + cell.hidden_bias]
     else:
         # PyTorch has the gates in the order r, z, n; here it is z, r, n.
-        biases = torch.stack((cell.input_bias, cell.hidden_bias))
-        parts = [_update_first(x) for x in (cell.input.T, cell.hidden.T, biases)]
+        biases = torch.stack((cell.input_bias, cell.hidden_bias), dim=1)
+        parts = [reset_first(x).T for x in (cell.input, cell.hidden, biases)]
     kind = type(predictor).__name__.lower()
     return _sequence(_entry(kind, "", cell.units, parts), _dense(cell.head[None], cell.head_bias[None], ""))
-
-
-def _update_first(x: Tensor) -> Tensor:
-    reset, update, new = x.chunk(3, dim=-1)
-    return torch.cat((update, reset, new), dim=-1)
 
 
 def _mlp_layers(net: MLP) -> dict[str, Any]:
@@ -75,10 +74,16 @@ def _mlp_layers(net: MLP) -> dict[str, Any]:
         window, bias = torch.cat((window, SMALL * taps)), F.pad(bias, (0, 1))
         hidden = [(_and_one_through(weight), F.pad(b, (0, 1))) for weight, b in hidden]
         out = F.pad(out, (0, 1), value=1 / SMALL)
-    taps = window.shape[-1]
-    first = _entry("conv1d", kind, window.shape[0], [window.permute(2, 1, 0), bias])
-    first |= {"kernel_size": [taps], "dilation": [1], "groups": 1}
-    return _sequence(first, *(_dense(*layer, kind) for layer in hidden), _dense(out, net.out.bias, ""))
+    return _sequence(
+        _convolution(window, bias, kind), *(_dense(*layer, kind) for layer in hidden), _dense(out, net.out.bias, "")
+    )
+
+
+def _convnet_layers(net: ConvNet) -> dict[str, Any]:
+    if (kind := net.activation.kind) not in ACTIVATIONS:
+        raise ExportError(f"{RUNTIME} has no {kind} here: train with model.activation=tanh")
+    layers = [_convolution(conv.weight, conv.bias, kind, conv.dilation[0]) for conv in net.layers]
+    return _sequence(*layers, _dense(net.out.weight[..., 0], net.out.bias, ""))
 
 
 def _and_one_through(weight: Tensor) -> Tensor:
@@ -92,6 +97,12 @@ def _dense(weight: Tensor, bias: Tensor, activation: str) -> dict[str, Any]:
     return _entry("dense", activation, weight.shape[0], [weight.T, bias])
 
 
+def _convolution(weight: Tensor, bias: Tensor, activation: str, dilation: int = 1) -> dict[str, Any]:
+    units, _, taps = weight.shape
+    shape = {"kernel_size": [taps], "dilation": [dilation], "groups": 1}
+    return _entry("conv1d", activation, units, [weight.permute(2, 1, 0), bias]) | shape
+
+
 def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dict[str, Any]:
     shape = [None, None, units]
     return {"type": kind, "activation": activation, "shape": shape, "weights": [w.tolist() for w in weights]}
@@ -99,49 +110,3 @@ def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dic
 
 def _sequence(*layers: dict[str, Any]) -> dict[str, Any]:
     return {"in_shape": [None, None, 1], "layers": list(layers)}
-
-
-@torch.no_grad()
-def play(content: dict[str, Any], dry: Tensor) -> Tensor:
-    """dry (T,) through the layers of a file, from zero states: (T,)."""
-    x = dry[:, None]
-    for layer in content["layers"]:
-        x = _LAYERS[layer["type"]](layer, [torch.tensor(w, dtype=torch.float32) for w in layer["weights"]], x)
-        x = getattr(torch, layer["activation"])(x) if layer["activation"] else x
-    return x[:, 0]
-
-
-def _play_dense(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    return x @ weights[0] + weights[1]
-
-
-def _play_convolution(layer: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    span = (layer["kernel_size"][0] - 1) * layer["dilation"][0]
-    padded = F.pad(x.T, (span, 0))
-    return F.conv1d(padded, weights[0].permute(2, 1, 0), weights[1], dilation=layer["dilation"][0]).T
-
-
-def _play_lstm(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    given, own, bias = weights
-    hidden = cell = torch.zeros(own.shape[0])
-    heard = []
-    for row in x @ given + bias:
-        i, f, g, o = (row + hidden @ own).chunk(4)
-        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
-        hidden = torch.sigmoid(o) * torch.tanh(cell)
-        heard.append(hidden)
-    return torch.stack(heard)
-
-
-def _play_gru(_: dict[str, Any], weights: list[Tensor], x: Tensor) -> Tensor:
-    given, own, bias = weights
-    hidden, heard = torch.zeros(own.shape[0]), []
-    for row in x @ given + bias[0]:
-        (z, r, n), (own_z, own_r, own_n) = row.chunk(3), (hidden @ own + bias[1]).chunk(3)
-        z, r = torch.sigmoid(z + own_z), torch.sigmoid(r + own_r)
-        hidden = (1 - z) * torch.tanh(n + r * own_n) + z * hidden
-        heard.append(hidden)
-    return torch.stack(heard)
-
-
-_LAYERS = {"dense": _play_dense, "conv1d": _play_convolution, "lstm": _play_lstm, "gru": _play_gru}

@@ -15,7 +15,7 @@ from fxemu.rollout import ClosedLoop
 def settled(loop: ClosedLoop, plan: Plan) -> dict[int, Tensor]:
     """For every value whose past is read, what it was in the silence before the first sample: (width,)."""
     spans, early = plan.histories(), plan.feedforward()
-    silence = torch.zeros(1, 1, max(1, loop.warm_up))
+    silence = torch.zeros(1, 1, loop.warm_up)
     known = past_values(plan, silence, silence)
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))

@@ -25,7 +25,7 @@ class TorchScript(Format):
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(_Listed(step), (torch.zeros(1), step.start), check_trace=False)
             player = torch.jit.script(_Player(traced, step.start, model.sample_rate))
-            torch.jit.save(player, str(path))
+            torch.jit.save(player, str(path), _extra_files=dict(model.files))
 
     def check(self, model: Model, path: Path) -> str:
         with warnings.catch_warnings():

@@ -1,10 +1,12 @@
 """Predictors: one file each, all with the protocol of `base.Predictor`."""
 
 from fxemu.models.base import Predictor
+from fxemu.models.convnet import ConvNet
 from fxemu.models.dynamics import Dynamics
+from fxemu.models.linear import Linear
 from fxemu.models.mlp import MLP
 from fxemu.models.oscillator import Oscillator
 from fxemu.models.recurrent import GRU, LSTM
 from fxemu.models.wavenet import WaveNet
 
-__all__ = ["GRU", "Dynamics", "LSTM", "MLP", "Oscillator", "Predictor", "WaveNet"]
+__all__ = ["GRU", "LSTM", "MLP", "ConvNet", "Dynamics", "Linear", "Oscillator", "Predictor", "WaveNet"]

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fxemu import cells
 from fxemu.models.base import Predictor
-from fxemu.plan import Activation, Plan, Product, Term
-
-TANH, SIGMOID = Activation("tanh"), Activation("sigmoid")
+from fxemu.plan import Plan, Term
 
 
 class Recurrent(Predictor):
@@ -71,27 +70,19 @@ class Recurrent(Predictor):
         r = self.recurrent
         return r.weight_ih_l0, r.weight_hh_l0, r.bias_ih_l0, r.bias_hh_l0
 
-    def _terms(self, gates: slice, dry: int, wet: int) -> list[Term]:
-        """Terms over dry and wet of some gates."""
-        rows = self.recurrent.weight_ih_l0[self._rows(gates), :, None]
-        terms = [Term(dry, rows[:, : self.channels])]
-        return [*terms, Term(wet, rows[:, self.channels :])] if self.feedback else terms
-
-    def _own(self, gates: slice, hidden: int) -> Term:
-        """The term over the hidden state of some gates."""
-        return Term(hidden, self.recurrent.weight_hh_l0[self._rows(gates), :, None])
-
-    def _biases(self, gates: slice) -> tuple[Tensor, Tensor]:
-        return self.recurrent.bias_ih_l0[self._rows(gates)], self.recurrent.bias_hh_l0[self._rows(gates)]
-
-    def _rows(self, gates: slice) -> slice:
-        return slice(gates.start * self.width, gates.stop * self.width)
-
-    def _plan_output(self, plan: Plan, hidden: int, dry: int) -> int:
-        terms = [Term(hidden, self.out.weight[..., None])]
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        rows = self.recurrent.weight_ih_l0[..., None]
+        inputs = [Term(dry, rows[:, : self.channels])]
+        if self.feedback:
+            inputs.append(Term(wet, rows[:, self.channels :]))
+        terms = [Term(self._plan_cell(plan, inputs), self.out.weight[..., None])]
         if self.skip is not None:
             terms.append(Term(dry, self.skip.weight[..., None]))
         return plan.add(*terms, bias=self.out.bias)
+
+    @abstractmethod
+    def _plan_cell(self, plan: Plan, inputs: list[Term]) -> int:
+        """Append the cell to a plan; return the number of its next hidden state's value."""
 
 
 class LSTM(Recurrent):
@@ -117,18 +108,9 @@ class LSTM(Recurrent):
         state = torch.lstm_cell(seen, state, *self._weights())
         return state[0], state
 
-    def plan(self, plan: Plan, dry: int, wet: int) -> int:
-        h, every = self.width, slice(0, 4)
-        hidden, cell = plan.state(h), plan.state(h)
-        gates = plan.add(*self._terms(every, dry, wet), self._own(every, hidden), bias=sum(self._biases(every)))
-        i_f = plan.mix(Product((plan.part(gates, 0, 2 * h),)), activation=SIGMOID)
-        g = plan.mix(Product((plan.part(gates, 2 * h, h),)), activation=TANH)
-        o = plan.mix(Product((plan.part(gates, 3 * h, h),)), activation=SIGMOID)
-        next_cell = plan.mix(Product((plan.part(i_f, h, h), cell)), Product((plan.part(i_f, 0, h), g)))
-        next_hidden = plan.mix(Product((o, plan.mix(Product((next_cell,)), activation=TANH))))
-        plan.close(cell, next_cell)
-        plan.close(hidden, next_hidden)
-        return self._plan_output(plan, next_hidden, dry)
+    def _plan_cell(self, plan: Plan, inputs: list[Term]) -> int:
+        _, own, *biases = self._weights()
+        return cells.lstm(plan, inputs, own, sum(biases))
 
 
 class GRU(Recurrent):
@@ -144,17 +126,6 @@ class GRU(Recurrent):
         state = torch.gru_cell(seen, state, *self._weights())
         return state, state
 
-    def plan(self, plan: Plan, dry: int, wet: int) -> int:
-        hidden = plan.state(self.width)
-        first, last = slice(0, 2), slice(2, 3)
-        terms = *self._terms(first, dry, wet), self._own(first, hidden)
-        r_z = plan.add(*terms, bias=sum(self._biases(first)), activation=SIGMOID)
-        r, z = (plan.part(r_z, i * self.width, self.width) for i in (0, 1))
-        seen_bias, own_bias = self._biases(last)
-        seen = plan.add(*self._terms(last, dry, wet), bias=seen_bias)
-        own = plan.add(self._own(last, hidden), bias=own_bias)
-        n = plan.mix(Product((seen,)), Product((r, own)), activation=TANH)
-        # (1 - z) n + z h
-        next_hidden = plan.mix(Product((n,)), Product((z, n), -1.0), Product((z, hidden)))
-        plan.close(hidden, next_hidden)
-        return self._plan_output(plan, next_hidden, dry)
+    def _plan_cell(self, plan: Plan, inputs: list[Term]) -> int:
+        _, own, *biases = self._weights()
+        return cells.gru(plan, inputs, own, tuple(biases))

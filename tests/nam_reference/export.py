@@ -7,13 +7,15 @@ import torch
 
 from fxemu.export import Model, export
 from fxemu.export.nam import Nam
-from fxemu.models import LSTM, WaveNet
+from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop
 
 MAKERS = {
     "lstm": lambda: LSTM(1, 1, width=4, memory_samples=100, feedback=False),
     "wavenet": lambda: WaveNet(1, 1, 4, dilations=[1, 2, 5], feedback=False),
+    "linear": lambda: Linear(1, 1, 40, feedback=False),
+    "convnet": lambda: ConvNet(1, 1, 4, dilations=[1, 2, 5], feedback=False),
     "gated": lambda: WaveNet(1, 1, 2, 1, kernel=2, dilations=[1, 9], activation="relu", gated=True, feedback=False),
 }
 

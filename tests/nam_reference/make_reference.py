@@ -14,8 +14,11 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from nam.models._from_nam import init_from_nam
+from nam.models.base import BaseNet
+from nam.models.conv_net import ConvNet
 from nam.models.recurrent import LSTM
 from nam.models.wavenet import WaveNet
 
@@ -44,13 +47,27 @@ def own_models() -> dict[str, dict]:
     return files
 
 
+def net_of(content: dict) -> BaseNet:
+    """The package's own net with a file's weights; it writes ConvNets, and reads all but those."""
+    if content["architecture"] != "ConvNet":
+        return init_from_nam(content).eval()
+    net, taken = ConvNet(**content["config"], sample_rate=content["sample_rate"]).eval(), 0
+    for parameter in net.parameters():
+        part = content["weights"][taken : taken + parameter.numel()]
+        parameter.data.copy_(torch.tensor(part).reshape(parameter.shape))
+        taken += parameter.numel()
+    # In the order in which it writes them.
+    assert np.array_equal(net._export_weights(), np.array(content["weights"], np.float32))
+    return net
+
+
 def main() -> None:
     files = own_models() | {Path(path).stem: json.loads(Path(path).read_text()) for path in sys.argv[1:]}
     t = torch.arange(SAMPLES)
     dry = torch.sin(0.2 * t) * torch.exp(-t / 100)
     found = {}
     for name, content in files.items():
-        net = init_from_nam(content).eval()
+        net = net_of(content)
         with torch.no_grad():
             wet = net(dry, pad_start=True)
         found[name] = {"file": content, "wet": [round(x, 8) for x in wet.tolist()]}

@@ -1,0 +1,86 @@
+"""Dilated convolutions one after another over dry and, with feedback, wet samples: a stack without side paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxemu.activations import activate, hidden_activation
+from fxemu.models.base import Predictor
+from fxemu.plan import Plan, Term
+
+
+class ConvNet(Predictor):
+    """Layers act(dilated convolution) and a linear one: with a kernel of 2, Neural Amp Modeler's ConvNet.
+
+    Args:
+        channels: feature channels a sample (C), set by the input representation.
+        params: parameters of the next sample (P), set by the output representation.
+        width: units of each layer, at least 1.
+        kernel: taps of each convolution, at least 2.
+        dilations: of the layers, at least 1 each.
+        activation: tanh, relu, sigmoid or softsign.
+        feedback: False for the control that hears no wet samples.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        params: int,
+        width: int = 16,
+        kernel: int = 2,
+        dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128),
+        activation: str = "tanh",
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if width < 1 or kernel < 2 or not dilations or min(dilations) < 1:
+            raise ValueError(
+                f"ConvNet: got width {width}, kernel {kernel}, dilations {list(dilations)}; width and each dilation "
+                "must be at least 1, and kernel at least 2"
+            )
+        self.channels, self.feedback, self.activation = channels, feedback, hidden_activation(activation)
+        # The fed-back samples lie one further back than the dry ones.
+        self.receptive_field = 1 + (kernel - 1) * sum(dilations) + int(feedback)
+        widths = [channels * (2 if feedback else 1), *[width] * len(dilations)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, width, kernel, dilation=d) for before, d in zip(widths, dilations, strict=False)
+        )
+        self.out = nn.Conv1d(width, params, 1)
+        # Start quiet, and with a weak loop, so that the first free runs stay bounded.
+        self.out.weight.data.mul_(0.3)
+        self.layers[0].weight.data[:, channels:].mul_(0.3)
+
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        x = torch.cat((dry[..., 1:], wet[..., :-1]), dim=1) if self.feedback else dry
+        for conv in self.layers:
+            x = activate(conv(x), self.activation)
+        return self.out(x)
+
+    def initial_state(self, batch: int) -> list[Tensor]:
+        """What each layer remembers of its input (B, W, (kernel - 1) * dilation), settled on silence."""
+        x, state = self.out.weight.new_zeros(batch, self.layers[0].in_channels, 1), []
+        for conv in self.layers:
+            memory = (conv.kernel_size[0] - 1) * conv.dilation[0]
+            state.append(x.expand(-1, -1, memory))
+            x = activate(conv(F.pad(x, (memory, 0), mode="replicate")), self.activation)
+        return state
+
+    def step(self, dry: Tensor, wet: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        x, following = (torch.cat((dry, wet), dim=1) if self.feedback else dry)[..., None], []
+        for conv, past in zip(self.layers, state, strict=True):
+            window = torch.cat((past, x), dim=-1)
+            following.append(window[..., 1:])
+            x = activate(conv(window), self.activation)
+        return self.out(x)[..., 0], following
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        values = [dry, wet] if self.feedback else [dry]
+        for conv in self.layers:
+            parts = zip(values, conv.weight.chunk(len(values), dim=1), strict=True)
+            terms = [Term(value, weight, conv.dilation[0]) for value, weight in parts]
+            values = [plan.add(*terms, bias=conv.bias, activation=self.activation)]
+        return plan.add(Term(values[0], self.out.weight), bias=self.out.bias)

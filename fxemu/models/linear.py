@@ -1,0 +1,74 @@
+"""A linear filter: taps over dry and, with feedback, over its own wet samples before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.models.base import Predictor
+from fxemu.plan import Plan, Term
+
+
+class Linear(Predictor):
+    """bias + FIR over x[t-m+1..t] + taps over y[t-n..t-1]: a recursive (IIR) filter, or an FIR without feedback.
+
+    With raw samples it is what a linear effect is made of; on any other effect it is the baseline of a linear fit.
+
+    Args:
+        channels: feature channels a sample (C), set by the input representation.
+        params: parameters of the next sample (P), set by the output representation.
+        context_window: m, dry samples seen, the present one included; at least 1.
+        feedback_window: n, wet samples seen; at least 1.
+        feedback: False for the FIR that sees no wet samples.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        params: int,
+        context_window: int = 256,
+        feedback_window: int = 32,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if context_window < 1 or feedback_window < 1:
+            raise ValueError(
+                f"context_window and feedback_window: got {context_window} and {feedback_window}; must be at least 1"
+            )
+        self.channels, self.feedback = channels, feedback
+        self.receptive_field = max(context_window, feedback_window + 1) if feedback else context_window
+        self.dry = nn.Conv1d(channels, params, context_window)
+        self.wet = nn.Conv1d(channels, params, feedback_window, bias=False) if feedback else None
+        if self.wet is not None:
+            # Start with a weak loop, so that the first free runs stay bounded.
+            self.wet.weight.data.mul_(0.3)
+
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        samples = dry.shape[-1] - self.receptive_field + 1
+        said = self.dry(dry)[..., -samples:]
+        return said if self.wet is None else said + self.wet(wet[..., :-1])[..., -samples:]
+
+    def initial_state(self, batch: int) -> tuple[Tensor, Tensor | None]:
+        """The dry samples before this one (B, C, m - 1) and the wet ones before the last (B, C, n - 1)."""
+
+        def silence(conv: nn.Conv1d) -> Tensor:
+            return conv.weight.new_zeros(batch, self.channels, conv.kernel_size[0] - 1)
+
+        return silence(self.dry), None if self.wet is None else silence(self.wet)
+
+    def step(
+        self, dry: Tensor, wet: Tensor, state: tuple[Tensor, Tensor | None]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
+        dry_past, wet_past = state
+        window = torch.cat((dry_past, dry[..., None]), dim=-1)
+        said, dry_past = self.dry(window), window[..., 1:]
+        if self.wet is not None and wet_past is not None:
+            window = torch.cat((wet_past, wet[..., None]), dim=-1)
+            said, wet_past = said + self.wet(window), window[..., 1:]
+        return said[..., 0], (dry_past, wet_past)
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        terms = [Term(dry, self.dry.weight)]
+        if self.wet is not None:
+            terms.append(Term(wet, self.wet.weight))
+        return plan.add(*terms, bias=self.dry.bias)
