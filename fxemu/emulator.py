@@ -49,7 +49,8 @@ class Emulator(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
-        self.loop.predictor.prepare([(song.dry, song.wet) for song in data.parts["train"]])
+        if self.loop.plain_samples:
+            self.loop.predictor.prepare([(song.dry, song.wet) for song in data.parts["train"]])
 
     def progress(self) -> float:
         """How much of training is done, 0 to 1: by steps or by time, whichever is further."""

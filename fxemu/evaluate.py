@@ -22,6 +22,7 @@ from fxemu.engine.stream import render, render_many
 from fxemu.levels import LISTENED_DB, at_levels
 from fxemu.library import file_stem
 from fxemu.plots import PLOTS, first_layer, level_curves
+from fxemu.priming import primed
 from fxemu.rollout import ClosedLoop
 from fxemu.stability import stability
 
@@ -71,6 +72,7 @@ def evaluate(
         "nmae": metrics.nmae(prediction, target),
         "inverted_esr": metrics.inverted_esr(prediction, target),
         "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
+        "gain_error_db": metrics.gain_error_db(prediction, target),
         "dc": metrics.dc(prediction, target),
         "mrstft": metrics.mrstft(prediction, target),
         "teacher_forced_esr": teacher_forced_esr(loop, test),
@@ -78,6 +80,8 @@ def evaluate(
         "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
         "baselines": _baseline_scores(train, test),
         "levels": levels,
+        # Recordings cannot be played again from another place.
+        "primed": [] if isinstance(effect, Recorded) else primed(loop, test[0], effect, sample_rate),
         "stability": stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         "songs": songs,
     }
@@ -169,6 +173,13 @@ def table(scores: dict[str, Any]) -> str:
         lines += [
             f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
             f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
+        ]
+    lines.append(f"gain curve off by {scores['gain_error_db']:.2f} dB")
+    if scores["primed"]:
+        lines += [
+            f"{'from within a song, primed (s)':<30}"
+            + "".join(f"{score['primed_s']:>9}" for score in scores["primed"]),
+            f"{'ESR after that':<30}" + "".join(f"{score['esr']:>9.1e}" for score in scores["primed"]),
         ]
     disturbed = scores["stability"]["forgets_ms"]
     lines.append("a disturbed history is forgotten " + ("never" if disturbed is None else f"after {disturbed:.1f} ms"))

@@ -30,7 +30,8 @@ class ClosedLoop(nn.Module):
 
     def __init__(self, predictor: Predictor, input_repr: Representation, output_repr: Representation) -> None:
         super().__init__()
-        if predictor.plain_samples and not (isinstance(input_repr, Raw) and isinstance(output_repr, Raw)):
+        self.plain_samples = isinstance(input_repr, Raw) and isinstance(output_repr, Raw)
+        if predictor.plain_samples and not self.plain_samples:
             name = type(predictor).__name__.lower()
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr

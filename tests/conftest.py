@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fxemu.audio import write_wav
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, Predictor, WaveNet
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -29,6 +29,8 @@ MODELS = {
     "gru": (GRU, {"width": 5, "memory_samples": 40}),
     "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
     "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
+    "dynamics": (Dynamics, {"states": 3, "width": 7, "averages": 2, "memory_samples": 40}),
+    "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
     "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
 }
 
@@ -101,4 +103,8 @@ def hearing_weights(predictor: Predictor) -> torch.Tensor:
         return predictor.layers[0].weight.data[:, 1:]
     if isinstance(predictor, WaveNet):
         return predictor.arrays[0].rechannel.weight.data[:, 1:]
+    if isinstance(predictor, Dynamics):
+        return predictor.unit.weight.data[:, 1 + predictor.averages : 2 * (1 + predictor.averages)]
+    if isinstance(predictor, Oscillator):
+        return predictor.amplitude.data
     return predictor.recurrent.weight_ih_l0.data[:, 1:]

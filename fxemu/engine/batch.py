@@ -103,7 +103,7 @@ def _windowed(term: Term, x: Tensor) -> Tensor:
 def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
     """conv1d of x (B, W, T) with weight (U, W, N), by overlap-save: (B, U, T - N + 1)."""
     taps = weight.shape[-1]
-    size = 1 << (4 * taps - 1).bit_length()
+    size = 1 << (min(4 * taps, x.shape[-1]) - 1).bit_length()
     hop = size - taps + 1
     samples = x.shape[-1] - taps + 1
     blocks = -(-samples // hop)

@@ -19,12 +19,26 @@ OP, OUT, OUT_STRIDE, UNITS, DRIVE, DRIVE_STRIDE, KIND, FIRST_ITEM, LAST_ITEM = r
 A, A_STRIDE, COUNT, B, B_STRIDE, WEIGHT = range(6)
 LAYER, MIX, LOOKUP = range(3)
 KINDS = (
-    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "decay", "inverse", "clamp", "softmax", "argmax",
-    "bits", "step", "modulo",
+    "identity", "tanh", "relu", "sigmoid", "softsign", "mulaw_compress", "mulaw_expand", "decay", "inverse", "clamp",
+    "softmax", "argmax", "bits", "step", "modulo",
 )  # fmt: skip
-(IDENTITY, TANH, RELU, SIGMOID, SOFTSIGN, COMPRESS, EXPAND, DECAY, INVERSE, CLAMP, SOFTMAX, ARGMAX, BITS, STEP, MODULO) = range(
-    len(KINDS)
-)
+(
+    IDENTITY,
+    TANH,
+    RELU,
+    SIGMOID,
+    SOFTSIGN,
+    COMPRESS,
+    EXPAND,
+    DECAY,
+    INVERSE,
+    CLAMP,
+    SOFTMAX,
+    ARGMAX,
+    BITS,
+    STEP,
+    MODULO,
+) = range(len(KINDS))
 
 # Streams side by side in training: a few vectors wide, few enough that a step's rows stay in the first-level cache.
 LANES = 32

@@ -70,9 +70,11 @@ class Stream:
         dry = torch.as_tensor(dry).detach().cpu().float()
         if fed is not None and fed.shape != dry.shape:
             raise ValueError(f"fed: got shape {tuple(fed.shape)} for dry of {tuple(dry.shape)}")
-        places = range(0, dry.numel(), BLOCK)
-        fed_blocks = [None if fed is None else fed[i : i + BLOCK] for i in places]
-        blocks = [self._block(dry[i : i + BLOCK], f) for i, f in zip(places, fed_blocks, strict=True)]
+        # A long window is heard again with every block: that is worth it for as many samples.
+        size = max(BLOCK, self._reach)
+        places = range(0, dry.numel(), size)
+        fed_blocks = [None if fed is None else fed[i : i + size] for i in places]
+        blocks = [self._block(dry[i : i + size], f) for i, f in zip(places, fed_blocks, strict=True)]
         return torch.cat(blocks) if blocks else dry
 
     def state(self) -> dict[str, Tensor]:

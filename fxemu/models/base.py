@@ -43,10 +43,10 @@ class Predictor(nn.Module, ABC):
             params.append(given)
         return torch.stack(params[self.receptive_field - 1 :], dim=-1)
 
-    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:  # noqa: B027
+    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Start from what can be had in closed form from the training songs, (dry, wet) of (samples,) each.
 
-        Called once before training; most predictors have nothing to do.
+        Called before training where the samples are plain (`repr=raw`); most predictors have nothing to do.
         """
 
     @abstractmethod

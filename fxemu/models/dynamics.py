@@ -13,6 +13,8 @@ from fxemu.plan import Activation, Plan, Product, Term
 
 # Energies on a scale from -80 dB (0) to full scale (1): a compander is a logarithm with a floor.
 LEVEL = Activation("mulaw_compress", 1e8)
+# Levels lie between 0 and 1, so what follows them has no business far beyond.
+BOUND = Activation("clamp", 2.0)
 DECAY, RELU = Activation("decay"), Activation("relu")
 State = tuple[Tensor, ...]
 
@@ -20,12 +22,13 @@ State = tuple[Tensor, ...]
 class Dynamics(Predictor):
     """wet = dry * gain, the gain being a function of states that move towards targets, fast or slowly.
 
-    From the levels l (of the present sample and of running averages, in dB) and the states h before,
+    From the levels l (of the present sample and of running averages, on a scale of 80 dB) and the states h before,
 
-        u  = activation(A [l; h] + a)            what is going on
-        h' = h + exp(min(0, B u + b)) (C u + c - h)     attack, hold and release are rates B u + b
-        wet = dry * max_gain * exp(min(0, d h' + e))
+        u    = relu(A [l; h])                                    what is going on
+        h'   = h + exp(min(0, B [l; h; u])) (C [l; h; u] - h)    attack, hold and release are rates
+        gain = max_gain * exp(min(0, D [h'; relu(E h')]))        the static curve
 
+    (biases left out; C [..] is held within +-2),
     which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design", with its
     detector, curve and ballistics learned. Takes and makes plain samples: `repr=raw` only.
 
@@ -56,8 +59,8 @@ class Dynamics(Predictor):
         if min(states, width - states, memory_samples) < 1 or not 0 <= averages <= 12 or not 0 <= max_gain_db <= 60:
             raise ValueError(
                 f"Dynamics: got states {states}, width {width}, memory_samples {memory_samples}, averages {averages}, "
-                f"max_gain_db {max_gain_db}; allowed are states and memory_samples from 1, width above states, averages "
-                "0 to 12, and max_gain_db 0 to 60"
+                f"max_gain_db {max_gain_db}; allowed are states and memory_samples from 1, width above states, "
+                "averages 0 to 12, and max_gain_db 0 to 60"
             )
         self.feedback, self.states, self.averages = feedback, states, averages
         self.receptive_field = memory_samples + 1
@@ -106,7 +109,7 @@ class Dynamics(Predictor):
         energies = [torch.cat((x.square(), a), dim=1) for x, a in zip(heard, followed, strict=True)]
         seen = torch.cat((activate(torch.cat(energies, dim=1), LEVEL), own), dim=1)
         seen = torch.cat((seen, activate(self.unit(seen), RELU)), dim=1)
-        own = own + activate(self.rate(seen), DECAY) * (self.target(seen) - own)
+        own = own + activate(self.rate(seen), DECAY) * (activate(self.target(seen), BOUND) - own)
         gain = self.gain(torch.cat((own, activate(self.curve(own), RELU)), dim=1))
         return dry * self.max_gain * activate(gain, DECAY), (*followed, own)
 
@@ -116,7 +119,7 @@ class Dynamics(Predictor):
         seen = [*levels, own]
         u = plan.add(*_terms(plan, self.unit, seen), bias=self.unit.bias, activation=RELU)
         rate = plan.add(*_terms(plan, self.rate, [*seen, u]), bias=self.rate.bias, activation=DECAY)
-        target = plan.add(*_terms(plan, self.target, [*seen, u]), bias=self.target.bias)
+        target = plan.add(*_terms(plan, self.target, [*seen, u]), bias=self.target.bias, activation=BOUND)
         following = plan.mix(Product((own,)), Product((rate, own), -1.0), Product((rate, target)))
         plan.close(own, following)
         curve = plan.add(*_terms(plan, self.curve, [following]), bias=self.curve.bias, activation=RELU)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 # Of the energy of the input, per frequency: what is weaker is not worth a tap's growing for.
 RIDGE = 1e-9
-ITERATIONS = 60
+ITERATIONS = 30
 
 
 def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int) -> Tensor:
-    """The causal filter h (taps,) float64 that makes the second of each pair (samples,) of the first, as near as can be.
+    """The causal filter h (taps,) float64 that comes nearest to making wet of dry, (samples,) each.
 
     Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
     the mean spectrum of the input (Chan & Ng, "Conjugate gradient methods for Toeplitz systems", 1996), so that tens of

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from fxemu.models.base import Predictor
+from fxemu.models.least_squares import fit_filter
 from fxemu.plan import Plan, Term
 
 
 class Linear(Predictor):
     """bias + FIR over x[t-m+1..t] + taps over y[t-n..t-1]: a recursive (IIR) filter, or an FIR without feedback.
+
+    Without feedback it starts from the least squares fit to the training songs (`prepare`), for which tens of thousands
+    of taps are not too many: delays and reverbs; `training=prepared` leaves it at that.
 
     With raw samples it is what a linear effect is made of; on any other effect it is the baseline of a linear fit.
 
@@ -42,6 +48,15 @@ class Linear(Predictor):
         if self.wet is not None:
             # Start with a weak loop, so that the first free runs stay bounded.
             self.wet.weight.data.mul_(0.3)
+
+    @torch.no_grad()
+    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Without feedback: the taps with the least squared error over the songs, plain samples."""
+        if self.feedback:
+            return
+        taps = fit_filter(songs, self.dry.kernel_size[0])
+        self.dry.weight.copy_(taps.flip(0))
+        self.dry.bias.zero_()
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         samples = dry.shape[-1] - self.receptive_field + 1

@@ -1,4 +1,4 @@
-"""A predictor for modulation: a gain on dry from oscillators that hear, in the fed-back samples, where they should be."""
+"""A predictor for modulation: a gain on dry from oscillators that the fed-back samples set right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fxemu.activations import activate
 from fxemu.models.base import Predictor
-from fxemu.models.periodic import fit_waveform, find_rate
+from fxemu.models.periodic import find_rate, fit_waveform
 from fxemu.plan import Activation, Plan, Product, Term
 
 INVERSE = Activation("inverse", 1e-8)

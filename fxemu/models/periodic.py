@@ -17,11 +17,13 @@ FEW = 3
 def find_rate(dry: Tensor, wet: Tensor) -> float:
     """The rate in radians a sample of the strongest periodic part of wet / dry, both (samples,) float64.
 
-    The highest peak of the ratio's spectrum, refined to where the first harmonics explain most of wet (nonlinear least
-    squares; Quinn & Hannan, "The estimation and tracking of frequency", 2001).
+    The highest peak in the spectrum of the ratio's departures from the best constant (0 where dry is silent), refined to
+    where the first harmonics explain most of wet (nonlinear least squares; Quinn & Hannan, "The estimation and tracking
+    of frequency", 2001).
     """
-    ratio = wet * dry / (dry.square() + 1e-4 * dry.square().mean())
-    spectrum = torch.fft.rfft((ratio - ratio.mean()) * torch.hann_window(dry.numel(), dtype=dry.dtype)).abs()
+    departure = wet - (wet @ dry) / (dry @ dry) * dry
+    ratio = departure * dry / (dry.square() + 1e-4 * dry.square().mean())
+    spectrum = torch.fft.rfft(ratio * torch.hann_window(dry.numel(), dtype=dry.dtype)).abs()
     bin_width = 2 * math.pi / dry.numel()
     # Two cycles or more in the song: what is slower cannot be told from a trend.
     rate = bin_width * (2 + int(spectrum[2:].argmax()))
