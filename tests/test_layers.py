@@ -21,7 +21,7 @@ LAYERS = [
     {"song_stream", "recordings", "channel"},
     {"data", "stability", "emulation"},
     {"emulator", "__init__"},
-    {"callbacks", "render", "export", "levels", "page", "live", "check_pair", "capture", "library_cli"},
+    {"callbacks", "render", "export", "levels", "priming", "page", "live", "check_pair", "capture", "library_cli"},
     {"evaluate", "export_cli"},
     {"train", "compare"},
     {"cli"},

@@ -65,7 +65,8 @@ class Oscillator(Predictor):
         self.rate = nn.Parameter(torch.tensor(1e-3))
         self.mean = nn.Parameter(torch.tensor(1.0))
         self.amplitude = nn.Parameter(0.1 / torch.arange(1.0, harmonics + 1))
-        self.phase = nn.Parameter(torch.zeros(harmonics))
+        # Where the phasors start: long before any error that a gradient could come from.
+        self.register_buffer("phase", torch.zeros(harmonics))
 
     @torch.no_grad()
     def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:

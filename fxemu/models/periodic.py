@@ -17,7 +17,7 @@ FEW = 3
 def find_rate(dry: Tensor, wet: Tensor) -> float:
     """The rate in radians a sample of the strongest periodic part of wet / dry, both (samples,) float64.
 
-    The highest peak in the spectrum of the ratio's departures from the best constant (0 where dry is silent), refined to
+    The highest peak in the spectrum of how the ratio departs from a constant (0 where dry is silent), refined to
     where the first harmonics explain most of wet (nonlinear least squares; Quinn & Hannan, "The estimation and tracking
     of frequency", 2001).
     """
