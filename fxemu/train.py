@@ -72,7 +72,7 @@ def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
         schedule: Schedule = instantiate(config.training)
         data = instantiate(config.data, effect=instantiate(config.effect), context=loop.warm_up, seed=config.seed)
         emulator = Emulator(loop, instantiate(config.loss), schedule, seed=config.seed)
-    except InstantiationException as error:
+    except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error)) from error
     if schedule.longest() > config.data.segment:
         raise ConfigError(
