@@ -15,7 +15,7 @@ from fxemu.rollout import ClosedLoop
 
 PRIMED_S = (0.0, 0.1, 0.5, 2.0)
 # Of free run that is looked at after the priming, and where in the song it begins, as a share.
-HEARD_S, WHERE = 10.0, 1 / 3
+HEARD_S, WHERE = 60.0, 1 / 3
 # Over which a phase is told, and start phases tried in a period.
 WINDOW_S, PHASES = 2.0, 16
 
