@@ -36,6 +36,22 @@ def test_how_far_layers_look_back() -> None:
     assert small_plan().histories() == {DRY: 8, WET: 6, FIRST: 9, FIRST + 1: 0, FIRST + 2: 1, FIRST + 3: 7}
 
 
+def test_how_much_dry_a_block_needs_before_it() -> None:
+    plan = small_plan()
+    # The second value looks back 3 * 3 samples of the first, which looks back 4.
+    assert plan.reach() == 4 + 3 * 3 and plan.feedback
+    only_wet = Plan()
+    only_wet.add(Term(WET, torch.ones(1, 1, 7)), Term(DRY, torch.ones(1, 1, 1)))
+    assert only_wet.reach() == 0 and only_wet.feedback
+
+
+def test_who_hears_no_feedback() -> None:
+    plan = Plan()
+    plan.add(Term(DRY, torch.ones(1, 1, 5)))
+    plan.close(WET, plan.last)
+    assert not plan.feedback and plan.reach() == 4
+
+
 def test_what_a_step_costs() -> None:
     assert small_plan().multiply_adds() == 3 * 5 + 5 * 3 * 4 + 6 * 5 + 6 * 7 + 6 * 2 + 9
 

@@ -54,6 +54,7 @@ def test_the_run_folder_holds_everything(finished):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"config.yaml", "environment.json", "metrics.json"} <= names
     assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "model.safetensors", "model.json"} <= names
+    assert {"checkpoints/last/model.safetensors", "checkpoints/last/model.json"} <= names
     scores = json.loads((folder / "metrics.json").read_text())
     for song in scores["test"]["songs"]:
         kinds = ("dry", "target", "prediction", "residual")

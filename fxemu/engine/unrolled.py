@@ -5,15 +5,13 @@ Autograd takes care of the gradient. Shapes: B batch, W width, H history, K step
 
 from __future__ import annotations
 
-from functools import reduce
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.activations import activate, look_up
 from fxemu.engine.batch import boundary, drive, evaluate, pasts
-from fxemu.plan import DRY, Layer, Mix, Part, Plan, Term
+from fxemu.engine.sample import one_sample
+from fxemu.plan import DRY, Layer, Part, Plan
 
 
 def unrolled(plan: Plan, signals: dict[int, Tensor], dry: Tensor, history: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -60,24 +58,17 @@ def _run(
             return tape[value][before[value] + t - back]
         return signals[value][..., t - steps]
 
-    def window(term: Term, t: int) -> Tensor:
-        lags = range(term.span, -1, -term.dilation)
-        return torch.stack([seen(term.source, t, lag) for lag in lags], dim=-1)
-
     for t in range(steps):
+
+        def window(value: int, span: int, dilation: int, t: int = t) -> Tensor:
+            return torch.stack([seen(value, t, lag) for lag in range(span, -1, -dilation)], dim=-1)
+
         for value in tape:
-            step = plan.step(value)
             if value == plan.last and heard is not None:
                 tape[value].append(heard[..., t])
-                continue
-            if isinstance(step, Layer):
+            elif value in drives:
                 given = drives[value][..., t if drives[value].shape[-1] > 1 else 0]
-                terms = [torch.einsum("bwn,uwn->bu", window(x, t), x.weight) for x in plan.looping_terms(value)]
-                z = reduce(torch.add, terms, given)
-            elif isinstance(step, Mix):
-                products = [p.scale * reduce(torch.mul, [seen(f, t) for f in p.factors]) for p in step.products]
-                z = reduce(torch.add, products)
+                tape[value].append(one_sample(plan.step(value), window, plan.looping_terms(value), given))
             else:
-                z = look_up(step.table, seen(step.source, t)[..., None], step.nearest)[..., 0]
-            tape[value].append(activate(z[..., None], step.activation)[..., 0])
+                tape[value].append(one_sample(plan.step(value), window))
     return tape

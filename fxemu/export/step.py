@@ -5,16 +5,14 @@ Shapes: W width of a value, P samples of its past.
 
 from __future__ import annotations
 
-from functools import reduce
-
 import torch
 from torch import Tensor, nn
 
-from fxemu.activations import activate, look_up
+from fxemu.engine.sample import Window, one_sample
 from fxemu.engine.stream import on_cpu
 from fxemu.export.base import Model
 from fxemu.export.silence import settled
-from fxemu.plan import DRY, Layer, Mix, Part, Step, Term
+from fxemu.plan import DRY, Layer, Part, Step
 
 
 class PlanStep(nn.Module):
@@ -31,44 +29,30 @@ class PlanStep(nn.Module):
         self.start = [quiet[value][:, None].repeat(1, past[value]) for value in self.values]
 
     def forward(self, dry: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        pasts = dict(zip(self.values, state, strict=True))
-        now = {DRY: dry[None]}
+        pasts = {value: row[None] for value, row in zip(self.values, state, strict=True)}
+        now = {DRY: dry[None, None]}
+
+        def window(value: int, span: int, dilation: int) -> Tensor:
+            """As `one_sample` wants it; a state's ends one sample ago."""
+            if value in self.plan.sources:
+                row = pasts[self.plan.sources[value]]
+            else:
+                row = torch.cat((pasts[value], now[value]), dim=2) if span else now[value]
+            return row[..., row.shape[2] - 1 - span :: dilation]
+
         for value, step in self.plan.values():
             if isinstance(step, Part):
-                now[value] = now[step.source][step.first : step.first + step.units]
+                now[value] = now[step.source][:, step.first : step.first + step.units]
             elif value not in self.plan.sources:
-                now[value] = activate(self._value(step, now, pasts)[None], step.activation)[0]
-        following = [torch.cat((pasts[v], now[v]), dim=1)[:, 1:] for v in self.values]
-        return now[self.plan.last][0], *following
+                now[value] = self._made(step, window)[..., None]
+        following = [torch.cat((pasts[v], now[v]), dim=2)[0, :, 1:] for v in self.values]
+        return now[self.plan.last][0, 0], *following
 
-    def _value(self, step: Step, now: dict[int, Tensor], pasts: dict[int, Tensor]) -> Tensor:
-        """What a step gives before its activation: (W, 1)."""
+    @staticmethod
+    def _made(step: Step, window: Window) -> Tensor:
         if isinstance(step, Layer):
-            parts = [self._term(term, now, pasts) for term in step.terms]
-            return reduce(torch.add, parts if step.bias is None else [*parts, step.bias[:, None]])
-        if isinstance(step, Mix):
-            products = [
-                (p.scale[:, None] if isinstance(p.scale, Tensor) else p.scale)
-                * reduce(torch.mul, [self._window(f, 0, 1, now, pasts) for f in p.factors])
-                for p in step.products
-            ]
-            return reduce(torch.add, products)
-        return look_up(step.table, self._window(step.source, 0, 1, now, pasts)[None], step.nearest)[0]
-
-    def _term(self, term: Term, now: dict[int, Tensor], pasts: dict[int, Tensor]) -> Tensor:
-        window = self._window(term.source, term.span, term.dilation, now, pasts)
-        return term.weight.flatten(1) @ window.reshape(-1, 1)
-
-    def _window(self, value: int, span: int, dilation: int, now: dict, pasts: dict) -> Tensor:
-        """Every `dilation`-th of the last span + 1 samples of a value, (W, N): of a state, those before the present."""
-        if value in self.plan.sources:
-            row, end = pasts[self.plan.sources[value]], None
-        elif span:
-            row, end = torch.cat((pasts[value], now[value]), dim=1), None
-        else:
-            return now[value]
-        first = row.shape[1] - 1 - span
-        return row[:, first:end:dilation]
+            return one_sample(step, window, step.terms, 0.0 if step.bias is None else step.bias)
+        return one_sample(step, window)
 
 
 class WholeSong(nn.Module):

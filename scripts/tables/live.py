@@ -1,0 +1,60 @@
+"""Plays the default model live for 60 s through an interface that keeps time, on one core (1 minute)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+import torch
+
+from fxemu.audio_device import Array, playing
+from fxemu.emulation import Emulation
+from fxemu.live import Performer, undisturbed
+from fxemu.models import MLP
+from fxemu.representations import Raw
+from fxemu.rollout import ClosedLoop
+from fxemu.sound import Sound
+from tables.common import ROOT, SAMPLE_RATE, one_thread
+
+SECONDS, BLOCK = 60, 64
+
+
+class Timed(Performer):
+    """One that also keeps the processor's time for each block, which does not count what other programs took."""
+
+    def __call__(self, dry: Array, lost: bool) -> Array:
+        start = time.thread_time()
+        result = super().__call__(dry, lost)
+        spent_s.append(time.thread_time() - start)
+        return result
+
+
+spent_s: list[float] = []
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what `fxemu live` counts, how many blocks the interface itself found late, and the model's own time."""
+    # The interface of the tests: its thread and the model's share the core.
+    sys.path.append(str(ROOT / "tests"))
+    from fake_device import interface
+
+    one_thread()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.manual_seed(0)
+    device = interface((torch.rand(SAMPLE_RATE) - 0.5).numpy(), [])
+    sys.modules["sounddevice"] = device
+    emulation = Emulation(ClosedLoop(MLP(1, 1, feedback_window=32), Raw(), Raw()), SAMPLE_RATE)
+    with undisturbed():
+        performer = Timed(emulation, Sound(), BLOCK)
+        with playing(performer, SAMPLE_RATE, BLOCK):
+            time.sleep(SECONDS)
+    budget_ms, spent_ms = 1e3 * performer.budget_s, 1e3 * torch.tensor(spent_s)
+    print(performer)
+    print(f"late by the interface's own clock: {device.streams[0].late}")
+    print(
+        f"processor time of a block: median {spent_ms.median():.2f} ms, longest {spent_ms.max():.2f} ms; "
+        f"{int((spent_ms > budget_ms).sum())} blocks took more than the {budget_ms:.2f} ms that they last"
+    )
