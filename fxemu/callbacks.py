@@ -10,7 +10,10 @@ import pytorch_lightning as pl
 
 
 class StopOnInterrupt(pl.Callback):
-    """The first Ctrl-C ends training after the step at hand, so that the report is still written; a second kills."""
+    """The first Ctrl-C ends training after the step at hand, so that the report is still written; a second kills.
+
+    Of several processes that train together, all stop after the same step, whichever was told to.
+    """
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -18,12 +21,18 @@ class StopOnInterrupt(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, lambda *_: self._stop(trainer))
+            self._previous = signal.signal(signal.SIGINT, lambda *_: self._stop())
 
-    def _stop(self, trainer: pl.Trainer) -> None:
+    def _stop(self) -> None:
         signal.signal(signal.SIGINT, self._previous)
-        self.interrupted = trainer.should_stop = True
-        print("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
+        self.interrupted = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        if interrupted and not trainer.should_stop:
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                print("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._previous is not None:
@@ -54,7 +63,7 @@ class PrintProgress(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         scores = trainer.callback_metrics
-        if trainer.sanity_checking or "train/loss" not in scores:
+        if trainer.sanity_checking or "train/loss" not in scores or not trainer.is_global_zero:
             return
         print(
             f"step {trainer.global_step:>7}  {module.progress():>4.0%}  loss {float(scores['train/loss']):.3e}  "

@@ -31,6 +31,7 @@ from fxemu.library import (
     split_songs,
 )
 from fxemu.recordings import read_recordings, split_recordings
+from fxemu.shard import Shard
 from fxemu.slices import gather, segment_samples, segment_starts
 from fxemu.song_stream import SongStream, Source, excerpts, scan_order
 
@@ -52,7 +53,8 @@ class Pair:
 class RandomSegments(Dataset):
     """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
 
-    Item i is (dry, wet), each (batch_size, 1, samples): a song is drawn in proportion to its length.
+    Item i is (dry, wet), each (batch_size, 1, samples): a song is drawn in proportion to its length. A shard gets its
+    rows of the same batches.
     """
 
     def __init__(self, pairs: list[Pair], samples: int, batch_size: int, batches: int, seed: int) -> None:
@@ -63,7 +65,7 @@ class RandomSegments(Dataset):
         self.ends = counts.cumsum(0)
         # How far a start, counted over all songs, lies behind its place in the joined audio.
         self.shifts = (lengths - counts).cumsum(0) - (lengths - counts)
-        self.epoch = 0
+        self.epoch, self.shard = 0, Shard()
 
     def __len__(self) -> int:
         return self.batches
@@ -72,6 +74,7 @@ class RandomSegments(Dataset):
         number = self.epoch * self.batches + index
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         places = torch.randint(int(self.ends[-1]), (self.batch_size,), generator=generator)
+        places = places[self.shard.rows(self.batch_size)]
         starts = places + self.shifts[torch.searchsorted(self.ends, places, right=True)]
         return gather(self.dry, starts, self.samples)[:, None], gather(self.wet, starts, self.samples)[:, None]
 
@@ -91,7 +94,7 @@ class SongData(pl.LightningDataModule):
         memory_hours: of songs that are kept in memory; of more, stretches are decoded while the model trains.
         excerpts: held-out songs that are then used of each part, EXCERPT_S seconds each, 1 or more.
         segment: predictions in a training segment, K; the longest rollout that training asks for.
-        batch_size: segments in a batch.
+        batch_size: segments in a batch, of all processes together if several train at once.
         batches_per_epoch: between two validations.
         val_share, test_share: shares of the songs, 0 to 1, together below 1.
         val_seconds: of each validation song, from its middle, that checkpoints are selected on; null for whole songs.
@@ -257,6 +260,7 @@ class SongData(pl.LightningDataModule):
         else:
             dataset = self.stream
         dataset.epoch = epoch
+        dataset.shard = Shard(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Shard()
         return dataset
 
     def teardown(self, stage: str) -> None:

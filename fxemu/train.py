@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import re
 import subprocess
 import sys
 import time
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from hydra.utils import get_original_cwd, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fxemu.audio import AudioError
 from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt
@@ -33,6 +37,7 @@ from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
+from fxemu.shard import Shard
 from fxemu.weights import save
 
 PACKAGES = (
@@ -115,10 +120,18 @@ def _only_ours(node: Any) -> None:
 
 
 def run(config: DictConfig, folder: Path) -> float:
-    """Train, evaluate and report in `folder`; return the free-run ESR on the test songs."""
+    """Train, evaluate and report in `folder`; return the free-run ESR on the test songs.
+
+    Of several processes that train together the first alone writes and reports; the others return NaN.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Of a dimension of size 1, whose stride means nothing.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     torch.set_flush_denormal(True)
-    torch.set_num_threads(config.threads or torch.get_num_threads())
+    if config.threads:
+        # So that Lightning, which divides the cores among processes, leaves it at that.
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)
+        torch.set_num_threads(config.threads)
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
@@ -126,15 +139,25 @@ def run(config: DictConfig, folder: Path) -> float:
     resume = folder / "checkpoints" / "last.ckpt" if config.resume else None
     if resume is not None and not resume.is_file():
         raise ConfigError(f"resume: {resume} does not exist, so there is nothing to go on from; start a new run")
+    curve = KeepCurve()
+    trainer = _trainer(config, folder, emulator, curve)
     data.setup()
-    if data.skipped:
-        print(data.skipped, file=sys.stderr)
-    print(f"{data.summary()}; writing to {folder}")
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    write_json(folder / "environment.json", environment(config))
+    if trainer.is_global_zero:
+        if data.skipped:
+            print(data.skipped, file=sys.stderr)
+        print(f"{data.summary()}; writing to {folder}")
+        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        write_json(folder / "environment.json", environment(config))
+        trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     start = time.perf_counter()
-    best = _fit(config, folder, data, emulator, resume)
+    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
     seconds = time.perf_counter() - start
+    if not trainer.is_global_zero:
+        return math.nan
+    if curve.validations:
+        (folder / "plots").mkdir(exist_ok=True)
+        training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
+    best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
     save(loop, OmegaConf.to_container(config, resolve=True), folder)
@@ -156,32 +179,35 @@ def run(config: DictConfig, folder: Path) -> float:
     return scores["esr"]
 
 
-def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, resume: Path | None) -> Path:
-    """Train; return where the best checkpoint is, if a validation was reached."""
-    logger = TensorBoardLogger(folder, name="", version="")
+def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCurve) -> pl.Trainer:
+    """Lightning's Trainer, which knows from here on how many processes there are.
+
+    Raises:
+        ConfigError: for devices that there are not, or a batch that cannot be divided among them.
+    """
     # Two of them: save_last=True would write last.ckpt only when best.ckpt is written.
     best, last = (
         ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
         for name, monitor in (("best", "val/esr"), ("last", None))
     )
-    curve = KeepCurve()
-    trainer = pl.Trainer(
-        **config.trainer,
-        max_steps=emulator.schedule.steps,
-        logger=logger,
-        callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
-        default_root_dir=folder,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
-    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
-    if curve.validations:
-        (folder / "plots").mkdir(exist_ok=True)
-        training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
-    return folder / "checkpoints" / "best.ckpt"
+    try:
+        trainer = pl.Trainer(
+            **config.trainer,
+            max_steps=emulator.schedule.steps,
+            logger=TensorBoardLogger(folder, name="", version=""),
+            callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+            default_root_dir=folder,
+            # Each process cuts its share of a batch itself.
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+        Shard(trainer.global_rank, trainer.world_size).rows(config.data.batch_size)
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    return trainer
 
 
 def _early_stopping(config: DictConfig) -> list[pl.Callback]:
@@ -240,6 +266,7 @@ def _git(*arguments: str) -> str | None:
 def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
+        _check_start()
         if config.resume:
             config = _resumed(folder)
         library = Path(get_original_cwd()) / config.data.library
@@ -250,6 +277,17 @@ def _main(config: DictConfig) -> float:
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _check_start() -> None:
+    """ConfigError unless all processes that torchrun or SLURM started will write to the same folder."""
+    started = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    named = any(word.startswith("hydra.run.dir=") for word in HydraConfig.get().overrides.hydra)
+    if started > 1 and not named:
+        raise ConfigError(
+            f"{started} processes were started, and each would name its folder after its own clock: "
+            "name it for them with hydra.run.dir=outputs/NAME"
+        )
 
 
 def _finished(config: DictConfig, folder: Path) -> float:
@@ -283,5 +321,12 @@ def arguments(given: list[str]) -> list[str]:
 
 def main(given: list[str] | None = None) -> None:
     """Run training with Hydra overrides (default: those on the command line)."""
+    if given is not None:
+        # What Lightning starts further processes of a run with.
+        sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
     sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
     _main()
+
+
+if __name__ == "__main__":
+    main()

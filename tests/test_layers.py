@@ -14,7 +14,7 @@ LAYERS = [
     {"writing", "measure", "activations", "plugin_host", "audio_device", "nam"},
     {"audio", "worker"},
     {"effects", "representations", "models", "losses", "metrics"},
-    {"library", "rollout", "plots", "schedule", "gains", "runs", "alignment", "cache"},
+    {"library", "rollout", "plots", "schedule", "gains", "runs", "alignment", "cache", "shard"},
     {"weights", "slices", "index", "engine", "baselines", "findings"},
     {"song_stream", "recordings", "channel"},
     {"data", "stability", "emulation"},
