@@ -1,12 +1,31 @@
-"""What happens around training: stopping on Ctrl-C without losing anything, and a line of progress."""
+"""What happens around training: Ctrl-C, and kills, without losing anything, and a line of progress."""
 
 from __future__ import annotations
 
+import io
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from fxemu.files import write_whole
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it.
+
+    Lightning's own way leads through the system's folder for temporary files, often another disk, whence it is copied.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(path), content.getvalue())
 
 
 class StopOnInterrupt(pl.Callback):

@@ -11,27 +11,36 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import hydra
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
+from hydra.types import RunMode
 from hydra.utils import get_original_cwd, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from yaml import YAMLError
 
 from fxemu.audio import AudioError
-from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt
+from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, WholeCheckpoints
 from fxemu.data import SongData
 from fxemu.effects import EffectError
 from fxemu.emulator import Emulator, TrainingDivergedError
 from fxemu.evaluate import evaluate, table, write_json
+from fxemu.files import write_whole
 from fxemu.library import LibraryError
 from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
@@ -54,6 +63,7 @@ PACKAGES = (
 )
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+LAST = Path("checkpoints", "last.ckpt")
 
 
 class ConfigError(ValueError):
@@ -119,9 +129,10 @@ def _only_ours(node: Any) -> None:
         _only_ours(child)
 
 
-def run(config: DictConfig, folder: Path) -> float:
+def run(config: DictConfig, folder: Path, resume: bool = False) -> float:
     """Train, evaluate and report in `folder`; return the free-run ESR on the test songs.
 
+    `resume` goes on from the folder's last checkpoint.
     Of several processes that train together the first alone writes and reports; the others return NaN.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -136,9 +147,8 @@ def run(config: DictConfig, folder: Path) -> float:
         raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
     loop, data, emulator = build(config)
-    resume = folder / "checkpoints" / "last.ckpt" if config.resume else None
-    if resume is not None and not resume.is_file():
-        raise ConfigError(f"resume: {resume} does not exist, so there is nothing to go on from; start a new run")
+    if resume and not is_zipfile(folder / LAST):
+        raise ConfigError(f"{folder / LAST} is damaged; delete it, and the same command begins anew")
     curve = KeepCurve()
     trainer = _trainer(config, folder, emulator, curve)
     data.setup()
@@ -146,11 +156,11 @@ def run(config: DictConfig, folder: Path) -> float:
         if data.skipped:
             print(data.skipped, file=sys.stderr)
         print(f"{data.summary()}; writing to {folder}")
-        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
         write_json(folder / "environment.json", environment(config))
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     start = time.perf_counter()
-    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
+    trainer.fit(emulator, datamodule=data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     seconds = time.perf_counter() - start
     if not trainer.is_global_zero:
         return math.nan
@@ -196,6 +206,7 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
             max_steps=emulator.schedule.steps,
             logger=TensorBoardLogger(folder, name="", version=""),
             callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+            plugins=[WholeCheckpoints()],
             default_root_dir=folder,
             # Each process cuts its share of a batch itself.
             use_distributed_sampler=False,
@@ -207,6 +218,11 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
         Shard(trainer.global_rank, trainer.world_size).rows(config.data.batch_size)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(str(error)) from error
+    external = trainer.world_size == 1 or trainer.strategy.cluster_environment.creates_processes_externally
+    if HydraConfig.get().mode is RunMode.MULTIRUN and not external:
+        raise ConfigError(
+            "trainer.devices: a sweep's runs take one process each here; hydra/launcher=joblib runs several"
+        )
     return trainer
 
 
@@ -267,21 +283,61 @@ def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         _check_start()
-        if config.resume:
-            config = _resumed(folder)
-        library = Path(get_original_cwd()) / config.data.library
-        config.data.library = str(library)
-        if not config.resume and (folder / "metrics.json").is_file():
-            return _finished(config, folder)
-        return run(config, folder)
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        with _claimed(folder):
+            return _begun(config, folder)
+    except (*USER_ERRORS, OSError) as error:
+        print(f"error: {_explained(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _begun(config: DictConfig, folder: Path) -> float:
+    """A new run, or the rest of one that an earlier start in the same folder has begun or finished."""
+    begun, finished = (folder / LAST).is_file(), (folder / "metrics.json").is_file()
+    if config.resume:
+        config = _saved_config(folder)
+        if not begun:
+            raise ConfigError(f"resume: {folder / LAST} does not exist, so there is nothing to go on from; start anew")
+        return run(config, folder, resume=True)
+    config.data.library = str(Path(get_original_cwd()) / config.data.library)
+    if (begun or finished) and _saved_config(folder) != OmegaConf.create(OmegaConf.to_container(config, resolve=True)):
+        raise ConfigError(f"{folder} holds a run with another config: move it away, or choose another folder")
+    if finished:
+        print(f"already finished: {folder}")
+        return json.loads((folder / "metrics.json").read_text())["test"]["esr"]
+    if begun and not rank_zero_only.rank:
+        print(f"going on from the last checkpoint in {folder}")
+    return run(config, folder, resume=begun)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; one that is killed lets go of it. Of several processes the first does it."""
+    if rank_zero_only.rank:
+        yield
+        return
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ConfigError(f"{folder}: another run is writing there; wait for it, or choose another folder") from error
+
+
+def _explained(error: Exception) -> str:
+    """An error in a line; of the system's errors, with what there is to do."""
+    if not isinstance(error, OSError):
+        return str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{place}{error.strerror or error}. What was written is whole; when this is put right, the same command in the "
+        "same folder (hydra.run.dir=FOLDER, or resume=FOLDER) goes on from there"
+    )
 
 
 def _check_start() -> None:
     """ConfigError unless all processes that torchrun or SLURM started will write to the same folder."""
-    started = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    started = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        return
     named = any(word.startswith("hydra.run.dir=") for word in HydraConfig.get().overrides.hydra)
     if started > 1 and not named:
         raise ConfigError(
@@ -290,22 +346,14 @@ def _check_start() -> None:
         )
 
 
-def _finished(config: DictConfig, folder: Path) -> float:
-    """The score of a run that an earlier start of the same sweep has finished."""
-    if OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) != OmegaConf.to_container(config, resolve=True):
-        raise ConfigError(f"{folder} holds a finished run with another config: move it away, or choose another folder")
-    print(f"already finished: {folder}")
-    return json.loads((folder / "metrics.json").read_text())["test"]["esr"]
-
-
-def _resumed(folder: Path) -> DictConfig:
-    """The config of the run that is to go on."""
+def _saved_config(folder: Path) -> DictConfig:
+    """The config of a run that is to go on."""
     try:
-        config = OmegaConf.load(folder / "config.yaml")
+        return OmegaConf.load(folder / "config.yaml")
     except FileNotFoundError as error:
         raise ConfigError(f"resume: {folder} is not a run folder: it has no config.yaml") from error
-    config.resume = str(folder)
-    return config
+    except YAMLError as error:
+        raise ConfigError(f"{folder / 'config.yaml'} is damaged; delete the folder to begin anew") from error
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -325,7 +373,13 @@ def main(given: list[str] | None = None) -> None:
         # What Lightning starts further processes of a run with.
         sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
     sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
-    _main()
+    # Hydra's errors come to us, to be said in a line.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        _main()
+    except (CompactHydraException, OmegaConfBaseException, OSError) as error:
+        print(f"error: {_explained(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

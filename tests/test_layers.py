@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
-    {"plan", "resampling"},
+    {"plan", "resampling", "files"},
     {"decoding", "sound"},
     {"writing", "measure", "activations", "plugin_host", "audio_device", "nam"},
     {"audio", "worker"},
