@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import re
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
+from fxemu.sweep import AnotherRunError, finished_score, in_sweep, last_checkpoint, one_of_many
 from fxemu.weights import save
 
 PACKAGES = (
@@ -55,7 +57,7 @@ class ConfigError(ValueError):
     """A config that cannot be used; the message says what is wrong with which option."""
 
 
-USER_ERRORS = (AudioError, ConfigError, EffectError, LibraryError, TrainingDivergedError)
+USER_ERRORS = (AnotherRunError, AudioError, ConfigError, EffectError, LibraryError, TrainingDivergedError)
 
 
 def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
@@ -115,7 +117,7 @@ def _only_ours(node: Any) -> None:
 
 
 def run(config: DictConfig, folder: Path) -> float:
-    """Train, evaluate and report in `folder`; return the free-run ESR on the test songs."""
+    """Train, evaluate and report in `folder`; return the least free-run ESR on the validation songs, to select by."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads or torch.get_num_threads())
@@ -123,7 +125,7 @@ def run(config: DictConfig, folder: Path) -> float:
         raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
     loop, data, emulator = build(config)
-    resume = folder / "checkpoints" / "last.ckpt" if config.resume else None
+    resume = last_checkpoint(folder) if config.resume else None
     if resume is not None and not resume.is_file():
         raise ConfigError(f"resume: {resume} does not exist, so there is nothing to go on from; start a new run")
     data.setup()
@@ -133,7 +135,8 @@ def run(config: DictConfig, folder: Path) -> float:
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     write_json(folder / "environment.json", environment(config))
     start = time.perf_counter()
-    best = _fit(config, folder, data, emulator, resume)
+    curve = KeepCurve()
+    best = _fit(config, folder, data, emulator, curve, resume)
     seconds = time.perf_counter() - start
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
@@ -143,6 +146,7 @@ def run(config: DictConfig, folder: Path) -> float:
         folder / "metrics.json",
         {
             "test": scores,
+            "val_esr": curve.best(),
             "train_seconds": seconds,
             "parameters": sum(p.numel() for p in loop.parameters()),
             "multiply_adds": loop.plan().multiply_adds(),
@@ -153,10 +157,12 @@ def run(config: DictConfig, folder: Path) -> float:
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     print(f"trained for {seconds:.0f} s; everything is in {folder}: {places}")
     print("dashboard: tensorboard --logdir outputs")
-    return scores["esr"]
+    return math.inf if curve.best() is None else curve.best()
 
 
-def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, resume: Path | None) -> Path:
+def _fit(
+    config: DictConfig, folder: Path, data: SongData, emulator: Emulator, curve: KeepCurve, resume: Path | None
+) -> Path:
     """Train; return where the best checkpoint is, if a validation was reached."""
     logger = TensorBoardLogger(folder, name="", version="")
     # Two of them: save_last=True would write last.ckpt only when best.ckpt is written.
@@ -164,12 +170,11 @@ def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, r
         ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
         for name, monitor in (("best", "val/esr"), ("last", None))
     )
-    curve = KeepCurve()
     trainer = pl.Trainer(
         **config.trainer,
         max_steps=emulator.schedule.steps,
         logger=logger,
-        callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+        callbacks=[best, last, curve, PrintProgress(), *_stopping(config)],
         default_root_dir=folder,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -184,10 +189,10 @@ def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, r
     return folder / "checkpoints" / "best.ckpt"
 
 
-def _early_stopping(config: DictConfig) -> list[pl.Callback]:
-    if config.patience is None:
-        return []
-    return [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+def _stopping(config: DictConfig) -> list[pl.Callback]:
+    """What may end training early; Ctrl-C ends a whole sweep, at once, so that no run counts that was cut short."""
+    early = [] if config.patience is None else [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+    return early if in_sweep() else [StopOnInterrupt(), *early]
 
 
 def _names(config: DictConfig) -> dict[str, str]:
@@ -239,25 +244,27 @@ def _git(*arguments: str) -> str | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if in_sweep():
+        return one_of_many(partial(_start, config, folder), folder, USER_ERRORS)
     try:
-        if config.resume:
-            config = _resumed(folder)
-        library = Path(get_original_cwd()) / config.data.library
-        config.data.library = str(library)
-        if not config.resume and (folder / "metrics.json").is_file():
-            return _finished(config, folder)
-        return run(config, folder)
+        return _start(config, folder)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def _finished(config: DictConfig, folder: Path) -> float:
-    """The score of a run that an earlier start of the same sweep has finished."""
-    if OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) != OmegaConf.to_container(config, resolve=True):
-        raise ConfigError(f"{folder} holds a finished run with another config: move it away, or choose another folder")
-    print(f"already finished: {folder}")
-    return json.loads((folder / "metrics.json").read_text())["test"]["esr"]
+def _start(config: DictConfig, folder: Path) -> float:
+    """Begin a run, or go on with what is in its folder."""
+    if config.resume:
+        config = _resumed(folder)
+    config.data.library = str(Path(get_original_cwd()) / config.data.library)
+    if not config.resume:
+        score = finished_score(config, folder)
+        if score is not None:
+            return score
+        if in_sweep() and last_checkpoint(folder).is_file():
+            config.resume = str(folder)
+    return run(config, folder)
 
 
 def _resumed(folder: Path) -> DictConfig:
