@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import signal
 import threading
 from pathlib import Path
@@ -69,6 +70,10 @@ class KeepCurve(pl.Callback):
         if not trainer.sanity_checking:
             errors = (float(scores[f"val/{name}"]) for name in ("esr", "teacher_forced_esr"))
             self.validations.append((trainer.global_step, *errors))
+
+    def best(self) -> float | None:
+        """The least free-run ESR; None before the first validation, or if none gave a number."""
+        return min((esr for _, esr, _ in self.validations if math.isfinite(esr)), default=None)
 
     def state_dict(self) -> dict[str, Any]:
         return {"validations": self.validations}

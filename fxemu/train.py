@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -11,28 +10,22 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import hydra
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, InstantiationException
-from hydra.types import RunMode
 from hydra.utils import get_original_cwd, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from yaml import YAMLError
 
 from fxemu.audio import AudioError
 from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, WholeCheckpoints
@@ -47,6 +40,8 @@ from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
 from fxemu.shard import Shard
+from fxemu.start import ConfigError, checkpoint, claimed, explained, saved_config
+from fxemu.sweep import AnotherRunError, finished_score, in_sweep, one_of_many
 from fxemu.weights import save
 
 PACKAGES = (
@@ -63,14 +58,9 @@ PACKAGES = (
 )
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
-LAST = Path("checkpoints", "last.ckpt")
 
 
-class ConfigError(ValueError):
-    """A config that cannot be used; the message says what is wrong with which option."""
-
-
-USER_ERRORS = (AudioError, ConfigError, EffectError, LibraryError, TrainingDivergedError)
+USER_ERRORS = (AnotherRunError, AudioError, ConfigError, EffectError, LibraryError, OSError, TrainingDivergedError)
 
 
 def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
@@ -129,11 +119,11 @@ def _only_ours(node: Any) -> None:
         _only_ours(child)
 
 
-def run(config: DictConfig, folder: Path, resume: bool = False) -> float:
-    """Train, evaluate and report in `folder`; return the free-run ESR on the test songs.
+def run(config: DictConfig, folder: Path, resume: Path | None = None) -> float:
+    """Train, evaluate and report in `folder`; return the least free-run ESR on the validation songs, to select by.
 
-    `resume` goes on from the folder's last checkpoint.
-    Of several processes that train together the first alone writes and reports; the others return NaN.
+    It goes on from the checkpoint `resume`. Of several processes that train together the first alone writes
+    and reports; the others return NaN.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # Of a dimension of size 1, whose stride means nothing.
@@ -146,28 +136,34 @@ def run(config: DictConfig, folder: Path, resume: bool = False) -> float:
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
-    loop, data, emulator = build(config)
-    if resume and not is_zipfile(folder / LAST):
-        raise ConfigError(f"{folder / LAST} is damaged; delete it, and the same command begins anew")
+    _, data, emulator = build(config)
     curve = KeepCurve()
     trainer = _trainer(config, folder, emulator, curve)
     data.setup()
     if trainer.is_global_zero:
         if data.skipped:
             print(data.skipped, file=sys.stderr)
-        print(f"{data.summary()}; writing to {folder}")
+        print(f"{data.summary()}; {'going on' if resume else 'writing'} in {folder}")
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
         write_json(folder / "environment.json", environment(config))
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     start = time.perf_counter()
-    trainer.fit(emulator, datamodule=data, ckpt_path=folder / LAST if resume else None, weights_only=True)
+    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
     seconds = time.perf_counter() - start
     if not trainer.is_global_zero:
         return math.nan
+    _report(config, folder, data, emulator, curve, seconds)
+    return math.inf if curve.best() is None else curve.best()
+
+
+def _report(
+    config: DictConfig, folder: Path, data: SongData, emulator: Emulator, curve: KeepCurve, seconds: float
+) -> None:
+    """Write what is to be known of the best model so far, its scores last, and print the table."""
     if curve.validations:
         (folder / "plots").mkdir(exist_ok=True)
         training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
-    best = folder / "checkpoints" / "best.ckpt"
+    best, loop = folder / "checkpoints" / "best.ckpt", emulator.loop
     if best.is_file():
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
     save(loop, OmegaConf.to_container(config, resolve=True), folder)
@@ -176,6 +172,7 @@ def run(config: DictConfig, folder: Path, resume: bool = False) -> float:
         folder / "metrics.json",
         {
             "test": scores,
+            "val_esr": curve.best(),
             "train_seconds": seconds,
             "parameters": sum(p.numel() for p in loop.parameters()),
             "multiply_adds": loop.plan().multiply_adds(),
@@ -186,7 +183,6 @@ def run(config: DictConfig, folder: Path, resume: bool = False) -> float:
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     print(f"trained for {seconds:.0f} s; everything is in {folder}: {places}")
     print("dashboard: tensorboard --logdir outputs")
-    return scores["esr"]
 
 
 def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCurve) -> pl.Trainer:
@@ -205,7 +201,7 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
             **config.trainer,
             max_steps=emulator.schedule.steps,
             logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
+            callbacks=[best, last, curve, PrintProgress(), *_stopping(config)],
             plugins=[WholeCheckpoints()],
             default_root_dir=folder,
             # Each process cuts its share of a batch itself.
@@ -219,17 +215,17 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(str(error)) from error
     external = trainer.world_size == 1 or trainer.strategy.cluster_environment.creates_processes_externally
-    if HydraConfig.get().mode is RunMode.MULTIRUN and not external:
+    if in_sweep() and not external:
         raise ConfigError(
             "trainer.devices: a sweep's runs take one process each here; hydra/launcher=joblib runs several"
         )
     return trainer
 
 
-def _early_stopping(config: DictConfig) -> list[pl.Callback]:
-    if config.patience is None:
-        return []
-    return [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+def _stopping(config: DictConfig) -> list[pl.Callback]:
+    """What may end training early; Ctrl-C ends a whole sweep, at once, so that no run counts that was cut short."""
+    early = [] if config.patience is None else [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+    return early if in_sweep() else [StopOnInterrupt(), *early]
 
 
 def _names(config: DictConfig) -> dict[str, str]:
@@ -281,79 +277,19 @@ def _git(*arguments: str) -> str | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        _check_start()
-        with _claimed(folder):
-            return _begun(config, folder)
-    except (*USER_ERRORS, OSError) as error:
-        print(f"error: {_explained(error)}", file=sys.stderr)
-        sys.exit(1)
+    with claimed(folder):
+        if in_sweep():
+            return one_of_many(partial(_start, config, folder), folder, USER_ERRORS)
+        return _start(config, folder)
 
 
-def _begun(config: DictConfig, folder: Path) -> float:
-    """A new run, or the rest of one that an earlier start in the same folder has begun or finished."""
-    begun, finished = (folder / LAST).is_file(), (folder / "metrics.json").is_file()
+def _start(config: DictConfig, folder: Path) -> float:
+    """Begin a run, or go on with what an earlier start has left in its folder."""
     if config.resume:
-        config = _saved_config(folder)
-        if not begun:
-            raise ConfigError(f"resume: {folder / LAST} does not exist, so there is nothing to go on from; start anew")
-        return run(config, folder, resume=True)
+        return run(saved_config(folder), folder, checkpoint(folder))
     config.data.library = str(Path(get_original_cwd()) / config.data.library)
-    if (begun or finished) and _saved_config(folder) != OmegaConf.create(OmegaConf.to_container(config, resolve=True)):
-        raise ConfigError(f"{folder} holds a run with another config: move it away, or choose another folder")
-    if finished:
-        print(f"already finished: {folder}")
-        return json.loads((folder / "metrics.json").read_text())["test"]["esr"]
-    if begun and not rank_zero_only.rank:
-        print(f"going on from the last checkpoint in {folder}")
-    return run(config, folder, resume=begun)
-
-
-@contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; one that is killed lets go of it. Of several processes the first does it."""
-    if rank_zero_only.rank:
-        yield
-        return
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise ConfigError(f"{folder}: another run is writing there; wait for it, or choose another folder") from error
-
-
-def _explained(error: Exception) -> str:
-    """An error in a line; of the system's errors, with what there is to do."""
-    if not isinstance(error, OSError):
-        return str(error)
-    place = f"{error.filename}: " if error.filename else ""
-    return (
-        f"{place}{error.strerror or error}. What was written is whole; when this is put right, the same command in the "
-        "same folder (hydra.run.dir=FOLDER, or resume=FOLDER) goes on from there"
-    )
-
-
-def _check_start() -> None:
-    """ConfigError unless all processes that torchrun or SLURM started will write to the same folder."""
-    started = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
-        return
-    named = any(word.startswith("hydra.run.dir=") for word in HydraConfig.get().overrides.hydra)
-    if started > 1 and not named:
-        raise ConfigError(
-            f"{started} processes were started, and each would name its folder after its own clock: "
-            "name it for them with hydra.run.dir=outputs/NAME"
-        )
-
-
-def _saved_config(folder: Path) -> DictConfig:
-    """The config of a run that is to go on."""
-    try:
-        return OmegaConf.load(folder / "config.yaml")
-    except FileNotFoundError as error:
-        raise ConfigError(f"resume: {folder} is not a run folder: it has no config.yaml") from error
-    except YAMLError as error:
-        raise ConfigError(f"{folder / 'config.yaml'} is damaged; delete the folder to begin anew") from error
+    score = finished_score(config, folder)
+    return run(config, folder, checkpoint(folder)) if score is None else score
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -377,8 +313,8 @@ def main(given: list[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _main()
-    except (CompactHydraException, OmegaConfBaseException, OSError) as error:
-        print(f"error: {_explained(error)}", file=sys.stderr)
+    except (*USER_ERRORS, CompactHydraException, OmegaConfBaseException) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -20,13 +20,14 @@ LAYERS = [
     {"data", "stability", "emulation"},
     {"emulator", "__init__"},
     {"callbacks", "render", "export", "levels", "page", "live", "check_pair", "capture", "library_cli"},
-    {"evaluate", "export_cli"},
+    {"evaluate", "export_cli", "sweep"},
+    {"start"},
     {"train", "compare"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "export_cli", "cli", "__main__"}
+TOP = {"train", "start", "sweep", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))
