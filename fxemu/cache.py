@@ -33,6 +33,7 @@ class WetCache:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self.folder = Path(folder) if folder else Path(home) / "fxemu"
         self.limit_bytes = int(limit_gb * 1e9)
+        self.writable = True
 
     def wet(self, effect: Effect, dry: Tensor, sample_rate: int) -> Tensor:
         """`effect(dry, sample_rate)`, from disk if it is there; an effect without identity is always run."""
@@ -45,8 +46,10 @@ class WetCache:
         if wet is None:
             wet = effect(dry, sample_rate)
             try:
-                self._store(path, wet)
+                if self.writable:
+                    self._store(path, wet)
             except OSError as error:
+                self.writable = False
                 logging.getLogger(__name__).warning(
                     "the cache %s cannot be written (%s): the effect will run again next time", self.folder, error
                 )

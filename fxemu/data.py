@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,7 @@ class SongData(pl.LightningDataModule):
         sample_rate: in Hz, 8000 to 192000; all songs are resampled to it.
         glob: which songs, by their path below the library.
         duration_s, loudness_lufs: (lowest, highest) of a song; null for any.
+        tags: patterns of tags that must all fit, by name (title, artist, album, genre, date, composer); null for any.
         file_count: songs picked at random of these; null for all.
         index: file that keeps what was measured of each song; null for one in the user's cache folder.
         memory_hours: of songs that are kept in memory; of more, stretches are decoded while the model trains.
@@ -116,6 +117,7 @@ class SongData(pl.LightningDataModule):
         glob: str = "*",
         duration_s: Range | None = None,
         loudness_lufs: Range | None = None,
+        tags: Mapping[str, str] | None = None,
         file_count: int | None = None,
         index: str | None = None,
         memory_hours: float = 0.25,
@@ -150,7 +152,7 @@ class SongData(pl.LightningDataModule):
             raise ValueError("data.gain_db: recordings cannot be played again at another gain; leave it at [0, 0]")
         if not memory_hours >= 0:
             raise ValueError(f"data.memory_hours: got {memory_hours}; must be at least 0")
-        self.selection = Selection(duration_s and tuple(duration_s), loudness_lufs and tuple(loudness_lufs))
+        self.selection = Selection(duration_s and tuple(duration_s), loudness_lufs and tuple(loudness_lufs), tags)
         self.glob, self.index, self.memory_hours, self.excerpts = glob, index, memory_hours, excerpts
         self.effect, self.library, self.sample_rate, self.file_count = effect, library, sample_rate, file_count
         self.samples = segment_samples(context + 1, segment)

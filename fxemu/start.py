@@ -32,8 +32,7 @@ def claimed(folder: Path) -> Iterator[None]:
         ConfigError: if another run is writing there, or processes started by others have not been told the same folder.
     """
     count = max(int(os.environ.get(name, 1)) for name in COUNTS)
-    named = in_sweep() or any(word.startswith("hydra.run.dir=") for word in HydraConfig.get().overrides.hydra)
-    if count > 1 and not named:
+    if count > 1 and not _named():
         raise ConfigError(
             f"{count} processes were started, and each would name its folder after its own clock: "
             "name it for them with hydra.run.dir=outputs/NAME"
@@ -47,6 +46,10 @@ def claimed(folder: Path) -> Iterator[None]:
         raise ConfigError(f"{folder}: another run is writing there; wait for it, or choose another folder") from error
     with lock:
         yield
+
+
+def _named() -> bool:
+    return in_sweep() or any(word.startswith("hydra.run.dir=") for word in HydraConfig.get().overrides.hydra)
 
 
 def checkpoint(folder: Path) -> Path | None:
