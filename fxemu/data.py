@@ -215,6 +215,8 @@ class SongData(pl.LightningDataModule):
         self.parts["train"] = self._shortened(self.parts["train"])
 
     def _stream(self, scan: BackgroundScan, songs: dict[str, str]) -> None:
+        # What is needed to begin is measured by now, or nearly: from here on training goes first.
+        scan.background.set()
         parts = split_songs(songs, *self.shares, self.split_seed)
         common = scan, self.selection, self.sample_rate, self.samples, self.skipped
         sources = {part: Source({name: songs[name] for name in parts[part]}, *common) for part in PARTS}

@@ -34,6 +34,8 @@ from fxemu.worker import Worker
 
 # Seconds of a stretch, stretches in the pool, and segments drawn from each while it is there, on average.
 STRETCH_S, POOL, DRAWS = 8, 24, 512
+# Stretches in the pool of the very first batch, one more for each after it, so that training need not wait for all.
+FIRST = 6
 # Stretches decoded ahead of the pool.
 AHEAD = 4
 # Effects that need the whole song get its first so many seconds, and give so many stretches in turn.
@@ -160,8 +162,6 @@ class SongStream(Dataset):
         self.ends: list[int] = []
         self.seen = -1
         self.whole: tuple[str, Stretch] | None = None
-        # From here on training goes first.
-        source.scan.background.set()
 
     def __len__(self) -> int:
         return self.batches
@@ -170,7 +170,7 @@ class SongStream(Dataset):
         number = self.epoch * self.batches + index
         rows = self.shard.rows(self.batch_size)
         size = rows.stop - rows.start
-        pool = self._pool(number * size // DRAWS)
+        pool = self._pool(number * size // DRAWS, min(POOL, FIRST + number))
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.shard.number(number)) % 2**63)
         ends = torch.tensor([segment_starts(dry.numel(), 1, self.samples) for dry, _ in pool]).cumsum(0)
         places = torch.randint(int(ends[-1]), (size,), generator=generator)
@@ -186,14 +186,14 @@ class SongStream(Dataset):
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.worker.interrupt()
 
-    def _pool(self, first: int) -> list[Stretch]:
-        """Its own stretches `first` and on; those before are forgotten, and a few after are begun."""
-        for number in [n for n in self.stretches if not first <= n < first + POOL + AHEAD]:
+    def _pool(self, first: int, count: int) -> list[Stretch]:
+        """Its own `count` stretches from `first` on; those before are forgotten, and a few after are begun."""
+        for number in [n for n in self.stretches if not first <= n < first + count + AHEAD]:
             self.stretches.pop(number).cancel()
-        for number in range(first, first + POOL + AHEAD):
+        for number in range(first, first + count + AHEAD):
             if number not in self.stretches:
                 self.stretches[number] = self.thread.submit(self._load, self.shard.number(number, self._shared))
-        return [self.stretches[number].result() for number in range(first, first + POOL)]
+        return [self.stretches[number].result() for number in range(first, first + count)]
 
     def _load(self, number: int) -> Stretch:
         """Stretch `number`; a song that cannot be read any more is left out from then on."""

@@ -53,9 +53,10 @@ def test_tags_are_read_in_every_format_that_has_them(tmp_path, suffix):
     assert song.tags == {"title": "Blue\\nMonk", "artist": "T" * 200, "genre": "Blues"}
 
 
-def test_what_cannot_be_used_says_why(tmp_path):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_cannot_be_used_says_why(tmp_path, value):
     silent, strange = np.zeros((1, 9000), np.float32), tune(1, 8000, 1)[0].copy()
-    strange[500] = np.nan
+    strange[500] = value
     assert measure(encode(tmp_path / "mute.wav", silent, 8000)).error == "silent: every sample is zero"
     import torch
 
