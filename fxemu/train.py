@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -277,10 +279,21 @@ def _git(*arguments: str) -> str | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with claimed(folder):
+    # Here too, lest Hydra adds a line of its own.
+    with _errors_in_a_line(), claimed(folder):
         if in_sweep():
             return one_of_many(partial(_start, config, folder), folder, USER_ERRORS)
         return _start(config, folder)
+
+
+@contextmanager
+def _errors_in_a_line() -> Iterator[None]:
+    """What a user can mend ends the program with a message and without a traceback."""
+    try:
+        yield
+    except (*USER_ERRORS, CompactHydraException, OmegaConfBaseException) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _start(config: DictConfig, folder: Path) -> float:
@@ -311,11 +324,8 @@ def main(given: list[str] | None = None) -> None:
     sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
     # Hydra's errors come to us, to be said in a line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
+    with _errors_in_a_line():
         _main()
-    except (*USER_ERRORS, CompactHydraException, OmegaConfBaseException) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":
