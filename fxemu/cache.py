@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import time
@@ -32,6 +33,7 @@ class WetCache:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self.folder = Path(folder) if folder else Path(home) / "fxemu"
         self.limit_bytes = int(limit_gb * 1e9)
+        self.writable = True
 
     def wet(self, effect: Effect, dry: Tensor, sample_rate: int) -> Tensor:
         """`effect(dry, sample_rate)`, from disk if it is there; an effect without identity is always run."""
@@ -43,15 +45,26 @@ class WetCache:
         wet = _load(path, dry.numel())
         if wet is None:
             wet = effect(dry, sample_rate)
-            self._store(path, wet)
+            try:
+                if self.writable:
+                    self._store(path, wet)
+            except OSError as error:
+                self.writable = False
+                logging.getLogger(__name__).warning(
+                    "the cache %s cannot be written (%s): the effect will run again next time", self.folder, error
+                )
         return wet
 
     def _store(self, path: Path, wet: Tensor) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(suffix=".part", dir=self.folder)
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, wet.numpy(), allow_pickle=False)
-        os.replace(temporary, path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.save(file, wet.numpy(), allow_pickle=False)
+            os.replace(temporary, path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
         self._shrink()
 
     def _shrink(self) -> None:

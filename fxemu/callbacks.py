@@ -1,16 +1,39 @@
-"""What happens around training: stopping on Ctrl-C without losing anything, and a line of progress."""
+"""What happens around training: Ctrl-C, and kills, without losing anything, and a line of progress."""
 
 from __future__ import annotations
 
+import io
+import math
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from fxemu.files import write_whole
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it.
+
+    Lightning's own way leads through the system's folder for temporary files, often another disk, whence it is copied.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(path), content.getvalue())
 
 
 class StopOnInterrupt(pl.Callback):
-    """The first Ctrl-C ends training after the step at hand, so that the report is still written; a second kills."""
+    """The first Ctrl-C ends training after the step at hand, so that the report is still written; a second kills.
+
+    Of several processes that train together, all stop after the same step, whichever was told to.
+    """
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -18,12 +41,18 @@ class StopOnInterrupt(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, lambda *_: self._stop(trainer))
+            self._previous = signal.signal(signal.SIGINT, lambda *_: self._stop())
 
-    def _stop(self, trainer: pl.Trainer) -> None:
+    def _stop(self) -> None:
         signal.signal(signal.SIGINT, self._previous)
-        self.interrupted = trainer.should_stop = True
-        print("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
+        self.interrupted = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        if interrupted and not trainer.should_stop:
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                print("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._previous is not None:
@@ -42,6 +71,10 @@ class KeepCurve(pl.Callback):
             errors = (float(scores[f"val/{name}"]) for name in ("esr", "teacher_forced_esr"))
             self.validations.append((trainer.global_step, *errors))
 
+    def best(self) -> float | None:
+        """The least free-run ESR; None before the first validation, or if none gave a number."""
+        return min((esr for _, esr, _ in self.validations if math.isfinite(esr)), default=None)
+
     def state_dict(self) -> dict[str, Any]:
         return {"validations": self.validations}
 
@@ -54,7 +87,7 @@ class PrintProgress(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         scores = trainer.callback_metrics
-        if trainer.sanity_checking or "train/loss" not in scores:
+        if trainer.sanity_checking or "train/loss" not in scores or not trainer.is_global_zero:
             return
         print(
             f"step {trainer.global_step:>7}  {module.progress():>4.0%}  loss {float(scores['train/loss']):.3e}  "

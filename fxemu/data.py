@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from fxemu.library import (
     split_songs,
 )
 from fxemu.recordings import read_recordings, split_recordings
+from fxemu.shard import Shard
 from fxemu.slices import gather, segment_samples, segment_starts
 from fxemu.song_stream import SongStream, Source, excerpts, scan_order
 
@@ -52,7 +53,8 @@ class Pair:
 class RandomSegments(Dataset):
     """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
 
-    Item i is (dry, wet), each (batch_size, 1, samples): a song is drawn in proportion to its length.
+    Item i is (dry, wet), each (batch_size, 1, samples): a song is drawn in proportion to its length. A shard gets its
+    rows of the same batches.
     """
 
     def __init__(self, pairs: list[Pair], samples: int, batch_size: int, batches: int, seed: int) -> None:
@@ -63,7 +65,7 @@ class RandomSegments(Dataset):
         self.ends = counts.cumsum(0)
         # How far a start, counted over all songs, lies behind its place in the joined audio.
         self.shifts = (lengths - counts).cumsum(0) - (lengths - counts)
-        self.epoch = 0
+        self.epoch, self.shard = 0, Shard()
 
     def __len__(self) -> int:
         return self.batches
@@ -72,6 +74,7 @@ class RandomSegments(Dataset):
         number = self.epoch * self.batches + index
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         places = torch.randint(int(self.ends[-1]), (self.batch_size,), generator=generator)
+        places = places[self.shard.rows(self.batch_size)]
         starts = places + self.shifts[torch.searchsorted(self.ends, places, right=True)]
         return gather(self.dry, starts, self.samples)[:, None], gather(self.wet, starts, self.samples)[:, None]
 
@@ -86,12 +89,13 @@ class SongData(pl.LightningDataModule):
         sample_rate: in Hz, 8000 to 192000; all songs are resampled to it.
         glob: which songs, by their path below the library.
         duration_s, loudness_lufs: (lowest, highest) of a song; null for any.
+        tags: patterns of tags that must all fit, by name (title, artist, album, genre, date, composer); null for any.
         file_count: songs picked at random of these; null for all.
         index: file that keeps what was measured of each song; null for one in the user's cache folder.
         memory_hours: of songs that are kept in memory; of more, stretches are decoded while the model trains.
         excerpts: held-out songs that are then used of each part, EXCERPT_S seconds each, 1 or more.
         segment: predictions in a training segment, K; the longest rollout that training asks for.
-        batch_size: segments in a batch.
+        batch_size: segments in a batch, of all processes together if several train at once.
         batches_per_epoch: between two validations.
         val_share, test_share: shares of the songs, 0 to 1, together below 1.
         val_seconds: of each validation song, from its middle, that checkpoints are selected on; null for whole songs.
@@ -113,6 +117,7 @@ class SongData(pl.LightningDataModule):
         glob: str = "*",
         duration_s: Range | None = None,
         loudness_lufs: Range | None = None,
+        tags: Mapping[str, str] | None = None,
         file_count: int | None = None,
         index: str | None = None,
         memory_hours: float = 0.25,
@@ -147,7 +152,7 @@ class SongData(pl.LightningDataModule):
             raise ValueError("data.gain_db: recordings cannot be played again at another gain; leave it at [0, 0]")
         if not memory_hours >= 0:
             raise ValueError(f"data.memory_hours: got {memory_hours}; must be at least 0")
-        self.selection = Selection(duration_s and tuple(duration_s), loudness_lufs and tuple(loudness_lufs))
+        self.selection = Selection(duration_s and tuple(duration_s), loudness_lufs and tuple(loudness_lufs), tags)
         self.glob, self.index, self.memory_hours, self.excerpts = glob, index, memory_hours, excerpts
         self.effect, self.library, self.sample_rate, self.file_count = effect, library, sample_rate, file_count
         self.samples = segment_samples(context + 1, segment)
@@ -210,6 +215,8 @@ class SongData(pl.LightningDataModule):
         self.parts["train"] = self._shortened(self.parts["train"])
 
     def _stream(self, scan: BackgroundScan, songs: dict[str, str]) -> None:
+        # What is needed to begin is measured by now, or nearly: from here on training goes first.
+        scan.background.set()
         parts = split_songs(songs, *self.shares, self.split_seed)
         common = scan, self.selection, self.sample_rate, self.samples, self.skipped
         sources = {part: Source({name: songs[name] for name in parts[part]}, *common) for part in PARTS}
@@ -257,6 +264,7 @@ class SongData(pl.LightningDataModule):
         else:
             dataset = self.stream
         dataset.epoch = epoch
+        dataset.shard = Shard(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Shard()
         return dataset
 
     def teardown(self, stage: str) -> None:

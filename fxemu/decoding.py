@@ -17,6 +17,8 @@ from fxemu.resampling import Resampler
 
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
 RATES_HZ = (4000, 768_000)
+# What is kept of what a file says about itself, at most so many characters each.
+TAGS, TAG_LENGTH = ("title", "artist", "album", "genre", "date", "composer"), 200
 # How an MP4 marks encrypted audio.
 PROTECTED = ("drms", "drmi", "enca")
 # The name that stands for stdin or stdout.
@@ -128,6 +130,12 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def _tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Those of TAGS that a file has, fit to print; some formats write their names in capitals."""
+    found = {name.lower(): printable(value)[:TAG_LENGTH] for name, value in metadata.items()}
+    return {name: found[name] for name in TAGS if found.get(name)}
+
+
 def _mono(frame: av.AudioFrame) -> Array:
     """The mean of a frame's channels, float32 (samples,), full scale at 1."""
     data = _stored(frame)
@@ -161,13 +169,14 @@ def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
 
 
 class Source:
-    """An open audio stream. `damage` tells, once frames have been read, what could not be decoded."""
+    """An open audio stream, `tags` by name. `damage` tells, once frames have been read, what could not be decoded."""
 
     def __init__(self, container: av.container.InputContainer, name: str) -> None:
         self.container, self.name = container, name
         self.stream = container.streams.audio[0]
         self.rate, self.channels = self.stream.rate, self.stream.channels
         self.codec: str = self.stream.codec_context.name
+        self.tags = _tags({**container.metadata, **self.stream.metadata})
         self.damage: str | None = None
         self.fault: str | None = None
         self.done = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytorch_lightning as pl
 import torch
@@ -20,6 +21,7 @@ from fxemu.losses import evaluate_loss
 from fxemu.plan import DRY, WET
 from fxemu.rollout import ClosedLoop, feedback_gain
 from fxemu.schedule import Schedule, Stage
+from fxemu.shard import Shard
 
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
@@ -31,6 +33,8 @@ class TrainingDivergedError(RuntimeError):
 
 class Emulator(pl.LightningModule):
     """Trains a closed loop by a schedule, and monitors the error of its free run (`val/esr`).
+
+    Several processes may train it together (DDP): each takes its shard of every batch, gradients are averaged.
 
     Args:
         loop: the predictor between its representations.
@@ -59,9 +63,14 @@ class Emulator(pl.LightningModule):
         spent = [t.time_elapsed() / max(1e-9, t.time_elapsed() + t.time_remaining()) for t in timers]
         return min(1.0, max([by_steps, *spent]))
 
+    def _agreed_progress(self) -> float:
+        """The same in all processes, whose clocks differ: the furthest."""
+        progress = torch.tensor(self.progress(), dtype=torch.float64, device=self.device)
+        return float(self.trainer.strategy.reduce(progress, reduce_op="max"))
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         """One optimizer step, or one for each chunk of the stage."""
-        stage = self.schedule.stage(self.progress())
+        stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
             self._learn(stage, *self.loop.teacher_forced(dry, self._noisy(wet, stage)), dry, wet)
@@ -80,7 +89,7 @@ class Emulator(pl.LightningModule):
 
     def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
         """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
-        own = torch.rand(wet.shape[0], 1, 1, generator=self._generator(1)) < stage.own
+        own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own
         return torch.where(own.to(wet.device), torch.cat((heard, prediction), dim=-1), wet)
 
     def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, dry: Tensor, wet: Tensor) -> None:
@@ -88,9 +97,11 @@ class Emulator(pl.LightningModule):
         prediction, params, target = (x[..., -stage.length :] for x in (prediction, params, wet))
         likelihood = self.loop.output_repr.native_loss(params, target)
         loss = evaluate_loss(self.loss, prediction, target, likelihood) + self._gain_penalty(dry, wet)
-        if not torch.isfinite(loss):
-            raise self._diverged(f"the loss is {float(loss)}")
-        self.log("train/loss", loss)
+        # Of the whole batch, so that all processes end together.
+        mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
+        if not torch.isfinite(mean):
+            raise self._diverged(f"the loss is {float(mean)}")
+        self.log("train/loss", mean)
         self.log("train/rollout", float(stage.length if stage.free else 0))
         optimizer = self.optimizers()
         optimizer.zero_grad()
@@ -121,25 +132,37 @@ class Emulator(pl.LightningModule):
         """Random numbers for one use in one step, the same for the same seed."""
         return torch.Generator().manual_seed((self.seed * 3 + use) * 1_000_003 + self.global_step)
 
+    def _drawn(self, draw: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """This process's rows of random numbers that are drawn for the whole batch, however it is divided."""
+        shard = Shard(self.trainer.global_rank, self.trainer.world_size)
+        batch = shape[0] * shard.count
+        return draw((batch, *shape[1:]), generator=generator)[shard.rows(batch)]
+
     def _noisy(self, wet: Tensor, stage: Stage) -> Tensor:
         """Wet samples with noise on their features, the same for the same seed and step."""
         if stage.noise == 0:
             return wet
         generator = self._generator(0)
         shape = (wet.shape[0], 1, 1)
-        level = stage.noise * torch.exp(-math.log(300) * torch.rand(shape, generator=generator))
-        level = level * (torch.rand(shape, generator=generator) > 0.25)
-        noise = level * torch.randn(wet.shape, generator=generator)
+        level = stage.noise * torch.exp(-math.log(300) * self._drawn(torch.rand, shape, generator))
+        level = level * (self._drawn(torch.rand, shape, generator) > 0.25)
+        noise = level * self._drawn(torch.randn, tuple(wet.shape), generator)
         return self.loop.input_repr.disturb(wet, noise.to(wet.device))
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
-        """Free runs from silence over whole held-out songs."""
+        """Free runs from silence over whole held-out songs, in one process for all."""
+        scores = self._scores(songs) if self.trainer.is_global_zero else None
+        self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
+
+    def _scores(self, songs: list[Pair]) -> dict[str, float]:
         predictions = render_many(self.loop, [song.dry for song in songs])
         prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
-        self.log("val/esr", metrics.esr(prediction, target), prog_bar=True, batch_size=1)
-        self.log("val/inverted_esr", metrics.inverted_esr(prediction, target), batch_size=1)
-        self.log("val/nmae", metrics.nmae(prediction, target), batch_size=1)
-        self.log("val/teacher_forced_esr", teacher_forced_esr(self.loop, songs), batch_size=1)
+        return {
+            "val/esr": metrics.esr(prediction, target),
+            "val/inverted_esr": metrics.inverted_esr(prediction, target),
+            "val/nmae": metrics.nmae(prediction, target),
+            "val/teacher_forced_esr": teacher_forced_esr(self.loop, songs),
+        }
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.
@@ -149,7 +172,7 @@ class Emulator(pl.LightningModule):
         return SOAP(self.loop.parameters(), lr=self.schedule.peak, betas=(0.95, 0.95), weight_decay=0.0)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        rate = self.schedule.learning_rate(self.global_step, self.progress())
+        rate = self.schedule.learning_rate(self.global_step, self._agreed_progress())
         for group in optimizer.param_groups:
             group["lr"] = rate
         self.log("train/learning_rate", rate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from fxemu.data import Pair
 from fxemu.effects import Effect, Recorded
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
+from fxemu.files import write_whole
 from fxemu.levels import LISTENED_DB, at_levels
 from fxemu.library import file_stem
 from fxemu.plots import PLOTS, first_layer, level_curves
@@ -191,7 +191,5 @@ def table(scores: dict[str, Any]) -> str:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    """Write it whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

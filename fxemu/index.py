@@ -6,23 +6,26 @@ Where the index cannot be written, a run goes on with one in memory.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
 
 import platformdirs
 
+from fxemu.decoding import TAGS
 from fxemu.library import LibraryError
 from fxemu.measure import Measurement
 from fxemu.worker import Worker
 
 # Marks our databases, "fxmu", and the form of their table.
-APPLICATION, VERSION = 0x66786D75, 1
+APPLICATION, VERSION = 0x66786D75, 2
 LOCK_WAIT_S = 30.0
 Range = tuple[float, float]
 
@@ -52,21 +55,29 @@ class Selection:
     Args:
         duration_s: (shortest, longest), in s.
         loudness_lufs: (quietest, loudest), in LUFS.
+        tags: patterns by the name of a tag, which must all fit: `*` stands for anything, capitals for small letters.
     """
 
     duration_s: Range | None = None
     loudness_lufs: Range | None = None
+    tags: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("duration_s", "loudness_lufs"):
             bounds = getattr(self, name)
             if bounds is not None and not (len(bounds) == 2 and bounds[0] <= bounds[1]):
                 raise ValueError(f"{name}: got {list(bounds)}; must be [lowest, highest]")
+        if unknown := set(self.tags or {}) - set(TAGS):
+            raise ValueError(f"tags: got {', '.join(sorted(map(str, unknown)))}; there is {', '.join(TAGS)}")
 
     def takes(self, entry: Entry) -> bool:
         """Whether a song is within the bounds; one of no measurable loudness counts as -70 LUFS."""
         loudness = -70.0 if entry.loudness_lufs is None else entry.loudness_lufs
-        return _within(entry.duration_s, self.duration_s) and _within(loudness, self.loudness_lufs)
+        tagged = all(
+            fnmatchcase(entry.tags.get(name, "").casefold(), str(pattern).casefold())
+            for name, pattern in (self.tags or {}).items()
+        )
+        return tagged and _within(entry.duration_s, self.duration_s) and _within(loudness, self.loudness_lufs)
 
 
 def _within(value: float, bounds: Range | None) -> bool:
@@ -175,8 +186,9 @@ class Index:
 
     def put(self, entry: Entry) -> None:
         """Keep an entry, on disk if that can be."""
-        row = [os.fsencode(entry.path) if name == "path" else getattr(entry, name) for name in COLUMNS]
-        self._execute(f"INSERT OR REPLACE INTO songs VALUES ({', '.join('?' * len(COLUMNS))})", row)
+        row = {**vars(entry), "path": os.fsencode(entry.path), "tags": json.dumps(entry.tags)}
+        values = [row[name] for name in COLUMNS]
+        self._execute(f"INSERT OR REPLACE INTO songs VALUES ({', '.join('?' * len(COLUMNS))})", values)
 
     def forget(self, path: str) -> None:
         """Drop what is known of a file."""
@@ -259,7 +271,7 @@ def _ours(db: sqlite3.Connection) -> bool:
 
 def _entry(row: tuple[object, ...]) -> Entry:
     values = dict(zip(COLUMNS, row, strict=True))
-    return Entry(**{**values, "path": os.fsdecode(values["path"])})
+    return Entry(**{**values, "path": os.fsdecode(values["path"]), "tags": json.loads(values["tags"])})
 
 
 class BackgroundScan(Thread):

@@ -46,10 +46,24 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--glob", default="*", help="by path below the folder, such as 'jazz/*.flac'")
             for name, unit in (("duration", "s"), ("loudness", "LUFS")):
                 command.add_argument(f"--{name}", nargs=2, type=float, metavar=("LOWEST", "HIGHEST"), help=f"in {unit}")
+            command.add_argument(
+                "--tag",
+                action="append",
+                type=_tag,
+                metavar="NAME=PATTERN",
+                help="such as 'genre=*blues*'; may be repeated",
+            )
         else:
             jobs = {"type": _jobs, "default": os.cpu_count(), "help": "files decoded at once (default: all cores)"}
             command.add_argument("--jobs", **jobs)
     return parser
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, equals, pattern = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"got {text!r}; must be NAME=PATTERN")
+    return name, pattern
 
 
 def _jobs(text: str) -> int:
@@ -79,7 +93,8 @@ def scan(options: argparse.Namespace, index: Index) -> bool:
 
 def list_songs(options: argparse.Namespace, index: Index) -> bool:
     """Print a line for each song that is in the index and selected."""
-    selection = Selection(options.duration and tuple(options.duration), options.loudness and tuple(options.loudness))
+    bounds = (pair and tuple(pair) for pair in (options.duration, options.loudness))
+    selection = Selection(*bounds, dict(options.tag or []))
     paths = [os.path.abspath(path) for path in matching(list_audio_files(options.folder), options.folder, options.glob)]
     entries = [entry for path in paths if (entry := index.known(path))]
     chosen = [entry for entry in entries if not entry.error and selection.takes(entry)]

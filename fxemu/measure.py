@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ class Measurement:
 
     duration_s: as decoded. rate, channels, codec: of the file. peak: largest absolute sample, full scale 1.
     loudness_lufs: integrated loudness; None if all of it is below -70 LUFS. silence: share of tenths of a second whose
-    RMS is below -60 dBFS, 0 to 1. damage: what could not be decoded of an otherwise usable file.
+    RMS is below -60 dBFS, 0 to 1. tags: what the file says of itself, by name. damage: what
+    could not be decoded of an otherwise usable file.
     """
 
     duration_s: float = 0.0
@@ -30,6 +32,7 @@ class Measurement:
     peak: float = 0.0
     loudness_lufs: float | None = None
     silence: float = 0.0
+    tags: dict[str, str] = field(default_factory=dict)
     damage: str | None = None
     error: str | None = None
 
@@ -38,7 +41,7 @@ def measure(path: str | os.PathLike[str]) -> Measurement:
     """Decode a whole song block by block and measure it; never more of it in memory than a few seconds."""
     try:
         with opened(path) as source:
-            facts = {"rate": source.rate, "channels": source.channels, "codec": source.codec}
+            facts = {"rate": source.rate, "channels": source.channels, "codec": source.codec, "tags": source.tags}
             meter = Meter(source.rate)
             for _, mono in source.blocks():
                 meter.add(mono)
@@ -75,7 +78,7 @@ class Meter:
         self.powers.append(spectrum.sum(axis=1, dtype=np.float64) / self.span**2)
         self.loud.append((spectrum @ self.weights).astype(np.float64) / self.span**2)
 
-    def result(self, facts: dict[str, int | str], damage: str | None) -> Measurement:
+    def result(self, facts: dict[str, Any], damage: str | None) -> Measurement:
         duration = self.samples / self.rate
         if not self.finite:
             return Measurement(duration, **facts, error="holds samples that are NaN or infinite")

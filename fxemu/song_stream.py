@@ -3,7 +3,7 @@
 Stretch i is some seconds of some song, which the seed and i decide. A batch draws its segments at random from a pool
 of POOL successive stretches; from one batch to the next the pool moves on a little. So memory is bounded, many
 segments come from each decoded stretch, neighbours in a batch come from many songs, and any batch can be made anew
-from its number alone.
+from its number alone. Of several processes that train together each decodes its own stretches, its share of all.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ from fxemu.effects import Effect
 from fxemu.gains import amplify
 from fxemu.index import BackgroundScan, Entry, Selection, stamp
 from fxemu.library import PARTS, LibraryError, Skipped, Song, hash_order, split_songs
+from fxemu.shard import Shard
 from fxemu.slices import segment_starts
 from fxemu.worker import Worker
 
 # Seconds of a stretch, stretches in the pool, and segments drawn from each while it is there, on average.
 STRETCH_S, POOL, DRAWS = 8, 24, 512
+# Stretches in the pool of the very first batch, one more for each after it, so that training need not wait for all.
+FIRST = 6
 # Stretches decoded ahead of the pool.
 AHEAD = 4
 # Effects that need the whole song get its first so many seconds, and give so many stretches in turn.
@@ -126,6 +129,8 @@ def excerpts(source: Source, count: int, seed: int) -> list[Song]:
 class SongStream(Dataset):
     """Batches of segments; item i of an epoch is (dry, wet), each (batch_size, 1, samples).
 
+    A shard gets its part of the batch's size, from a pool of its own that moves on by as much less.
+
     Args:
         source: the songs, of which more may become known on the way.
         gain_db: lowest and highest gain on dry before the effect; each stretch draws its own, evenly in dB.
@@ -148,7 +153,7 @@ class SongStream(Dataset):
     ) -> None:
         self.source, self.effect, self.gain_db, self.samples = source, effect, gain_db, samples
         self.batch_size, self.batches, self.seed = batch_size, batches, seed
-        self.epoch = 0
+        self.epoch, self.shard = 0, Shard()
         self.worker = Worker()
         # One thread: an effect may not like to be called from two.
         self.thread = ThreadPoolExecutor(1, "stretches", torch.set_flush_denormal, (True,))
@@ -157,18 +162,18 @@ class SongStream(Dataset):
         self.ends: list[int] = []
         self.seen = -1
         self.whole: tuple[str, Stretch] | None = None
-        # From here on training goes first.
-        source.scan.background.set()
 
     def __len__(self) -> int:
         return self.batches
 
     def __getitem__(self, index: int) -> Stretch:
         number = self.epoch * self.batches + index
-        pool = self._pool(number * self.batch_size // DRAWS)
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+        rows = self.shard.rows(self.batch_size)
+        size = rows.stop - rows.start
+        pool = self._pool(number * size // DRAWS, min(POOL, FIRST + number))
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.shard.number(number)) % 2**63)
         ends = torch.tensor([segment_starts(dry.numel(), 1, self.samples) for dry, _ in pool]).cumsum(0)
-        places = torch.randint(int(ends[-1]), (self.batch_size,), generator=generator)
+        places = torch.randint(int(ends[-1]), (size,), generator=generator)
         chosen = torch.searchsorted(ends, places, right=True)
         starts = places - torch.cat((torch.zeros(1, dtype=ends.dtype), ends))[chosen]
         where = list(zip(chosen.tolist(), starts.tolist(), strict=True))
@@ -181,14 +186,14 @@ class SongStream(Dataset):
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.worker.interrupt()
 
-    def _pool(self, first: int) -> list[Stretch]:
-        """Stretches `first` and on; those before are forgotten, and a few after are begun."""
-        for number in [n for n in self.stretches if not first <= n < first + POOL + AHEAD]:
+    def _pool(self, first: int, count: int) -> list[Stretch]:
+        """Its own `count` stretches from `first` on; those before are forgotten, and a few after are begun."""
+        for number in [n for n in self.stretches if not first <= n < first + count + AHEAD]:
             self.stretches.pop(number).cancel()
-        for number in range(first, first + POOL + AHEAD):
+        for number in range(first, first + count + AHEAD):
             if number not in self.stretches:
-                self.stretches[number] = self.thread.submit(self._load, number)
-        return [self.stretches[number].result() for number in range(first, first + POOL)]
+                self.stretches[number] = self.thread.submit(self._load, self.shard.number(number, self._shared))
+        return [self.stretches[number].result() for number in range(first, first + count)]
 
     def _load(self, number: int) -> Stretch:
         """Stretch `number`; a song that cannot be read any more is left out from then on."""
@@ -203,8 +208,7 @@ class SongStream(Dataset):
     def _draw(self, number: int) -> tuple[str, Entry, int]:
         """A song, with a chance in proportion to its length, and the second to begin at."""
         self._refresh()
-        shared = SHARED if self._needs_whole else 1
-        at = random.Random(f"{self.seed}/song/{number // shared}").random() * self.ends[-1]
+        at = random.Random(f"{self.seed}/song/{number // self._shared}").random() * self.ends[-1]
         name, entry = self.songs[bisect_right(self.ends, at)]
         start = random.Random(f"{self.seed}/start/{number}").random() * self._starts(entry)
         return name, entry, int(start)
@@ -228,6 +232,11 @@ class SongStream(Dataset):
     @property
     def _needs_whole(self) -> bool:
         return self.effect.memory_s is None or self.effect.memory_s > WHOLE_S
+
+    @property
+    def _shared(self) -> int:
+        """Successive stretches that come from the same song."""
+        return SHARED if self._needs_whole else 1
 
     def _stretch(self, entry: Entry, start_s: int) -> Stretch:
         if self._needs_whole:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
+import os
 import re
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,23 +21,29 @@ import hydra
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
 from hydra.utils import get_original_cwd, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fxemu.audio import AudioError
-from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt
+from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, WholeCheckpoints
 from fxemu.data import SongData
 from fxemu.effects import EffectError
 from fxemu.emulator import Emulator, TrainingDivergedError
 from fxemu.evaluate import evaluate, table, write_json
+from fxemu.files import write_whole
 from fxemu.library import LibraryError
 from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
+from fxemu.shard import Shard
+from fxemu.start import ConfigError, checkpoint, claimed, explained, saved_config
+from fxemu.sweep import AnotherRunError, finished_score, in_sweep, one_of_many
 from fxemu.weights import save
 
 PACKAGES = (
@@ -51,11 +62,7 @@ HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 
 
-class ConfigError(ValueError):
-    """A config that cannot be used; the message says what is wrong with which option."""
-
-
-USER_ERRORS = (AudioError, ConfigError, EffectError, LibraryError, TrainingDivergedError)
+USER_ERRORS = (AnotherRunError, AudioError, ConfigError, EffectError, LibraryError, OSError, TrainingDivergedError)
 
 
 def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
@@ -114,27 +121,51 @@ def _only_ours(node: Any) -> None:
         _only_ours(child)
 
 
-def run(config: DictConfig, folder: Path) -> float:
-    """Train, evaluate and report in `folder`; return the free-run ESR on the test songs."""
+def run(config: DictConfig, folder: Path, resume: Path | None = None) -> float:
+    """Train, evaluate and report in `folder`; return the least free-run ESR on the validation songs, to select by.
+
+    It goes on from the checkpoint `resume`. Of several processes that train together the first alone writes
+    and reports; the others return NaN.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Of a dimension of size 1, whose stride means nothing.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     torch.set_flush_denormal(True)
-    torch.set_num_threads(config.threads or torch.get_num_threads())
+    if config.threads:
+        # So that Lightning, which divides the cores among processes, leaves it at that.
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)
+        torch.set_num_threads(config.threads)
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
-    loop, data, emulator = build(config)
-    resume = folder / "checkpoints" / "last.ckpt" if config.resume else None
-    if resume is not None and not resume.is_file():
-        raise ConfigError(f"resume: {resume} does not exist, so there is nothing to go on from; start a new run")
+    _, data, emulator = build(config)
+    curve = KeepCurve()
+    trainer = _trainer(config, folder, emulator, curve)
     data.setup()
-    if data.skipped:
-        print(data.skipped, file=sys.stderr)
-    print(f"{data.summary()}; writing to {folder}")
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    write_json(folder / "environment.json", environment(config))
+    if trainer.is_global_zero:
+        if data.skipped:
+            print(data.skipped, file=sys.stderr)
+        print(f"{data.summary()}; {'going on' if resume else 'writing'} in {folder}")
+        write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
+        write_json(folder / "environment.json", environment(config))
+        trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     start = time.perf_counter()
-    best = _fit(config, folder, data, emulator, resume)
+    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
     seconds = time.perf_counter() - start
+    if not trainer.is_global_zero:
+        return math.nan
+    _report(config, folder, data, emulator, curve, seconds)
+    return math.inf if curve.best() is None else curve.best()
+
+
+def _report(
+    config: DictConfig, folder: Path, data: SongData, emulator: Emulator, curve: KeepCurve, seconds: float
+) -> None:
+    """Write what is to be known of the best model so far, its scores last, and print the table."""
+    if curve.validations:
+        (folder / "plots").mkdir(exist_ok=True)
+        training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
+    best, loop = folder / "checkpoints" / "best.ckpt", emulator.loop
     (last := best.with_name("last")).mkdir(parents=True, exist_ok=True)
     save(loop, OmegaConf.to_container(config, resolve=True), last)
     if best.is_file():
@@ -145,6 +176,7 @@ def run(config: DictConfig, folder: Path) -> float:
         folder / "metrics.json",
         {
             "test": scores,
+            "val_esr": curve.best(),
             "train_seconds": seconds,
             "parameters": sum(p.numel() for p in loop.parameters()),
             "multiply_adds": loop.plan().multiply_adds(),
@@ -155,41 +187,49 @@ def run(config: DictConfig, folder: Path) -> float:
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     print(f"trained for {seconds:.0f} s; everything is in {folder}: {places}")
     print("dashboard: tensorboard --logdir outputs")
-    return scores["esr"]
 
 
-def _fit(config: DictConfig, folder: Path, data: SongData, emulator: Emulator, resume: Path | None) -> Path:
-    """Train; return where the best checkpoint is, if a validation was reached."""
-    logger = TensorBoardLogger(folder, name="", version="")
+def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCurve) -> pl.Trainer:
+    """Lightning's Trainer, which knows from here on how many processes there are.
+
+    Raises:
+        ConfigError: for devices that there are not, or a batch that cannot be divided among them.
+    """
     # Two of them: save_last=True would write last.ckpt only when best.ckpt is written.
     best, last = (
         ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
         for name, monitor in (("best", "val/esr"), ("last", None))
     )
-    curve = KeepCurve()
-    trainer = pl.Trainer(
-        **config.trainer,
-        max_steps=emulator.schedule.steps,
-        logger=logger,
-        callbacks=[best, last, curve, StopOnInterrupt(), PrintProgress(), *_early_stopping(config)],
-        default_root_dir=folder,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
-    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
-    if curve.validations:
-        (folder / "plots").mkdir(exist_ok=True)
-        training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
-    return folder / "checkpoints" / "best.ckpt"
+    try:
+        trainer = pl.Trainer(
+            **config.trainer,
+            max_steps=emulator.schedule.steps,
+            logger=TensorBoardLogger(folder, name="", version=""),
+            callbacks=[best, last, curve, PrintProgress(), *_stopping(config)],
+            plugins=[WholeCheckpoints()],
+            default_root_dir=folder,
+            # Each process cuts its share of a batch itself.
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+        Shard(trainer.global_rank, trainer.world_size).rows(config.data.batch_size)
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    external = trainer.world_size == 1 or trainer.strategy.cluster_environment.creates_processes_externally
+    if in_sweep() and not external:
+        raise ConfigError(
+            "trainer.devices: a sweep's runs take one process each here; hydra/launcher=joblib runs several"
+        )
+    return trainer
 
 
-def _early_stopping(config: DictConfig) -> list[pl.Callback]:
-    if config.patience is None:
-        return []
-    return [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+def _stopping(config: DictConfig) -> list[pl.Callback]:
+    """What may end training early; Ctrl-C ends a whole sweep, at once, so that no run counts that was cut short."""
+    early = [] if config.patience is None else [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+    return early if in_sweep() else [StopOnInterrupt(), *early]
 
 
 def _names(config: DictConfig) -> dict[str, str]:
@@ -241,35 +281,30 @@ def _git(*arguments: str) -> str | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
+    # Here too, lest Hydra adds a line of its own.
+    with _errors_in_a_line(), claimed(folder):
+        if in_sweep():
+            return one_of_many(partial(_start, config, folder), folder, USER_ERRORS)
+        return _start(config, folder)
+
+
+@contextmanager
+def _errors_in_a_line() -> Iterator[None]:
+    """What a user can mend ends the program with a message and without a traceback."""
     try:
-        if config.resume:
-            config = _resumed(folder)
-        library = Path(get_original_cwd()) / config.data.library
-        config.data.library = str(library)
-        if not config.resume and (folder / "metrics.json").is_file():
-            return _finished(config, folder)
-        return run(config, folder)
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        yield
+    except (*USER_ERRORS, CompactHydraException, OmegaConfBaseException) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
         sys.exit(1)
 
 
-def _finished(config: DictConfig, folder: Path) -> float:
-    """The score of a run that an earlier start of the same sweep has finished."""
-    if OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) != OmegaConf.to_container(config, resolve=True):
-        raise ConfigError(f"{folder} holds a finished run with another config: move it away, or choose another folder")
-    print(f"already finished: {folder}")
-    return json.loads((folder / "metrics.json").read_text())["test"]["esr"]
-
-
-def _resumed(folder: Path) -> DictConfig:
-    """The config of the run that is to go on."""
-    try:
-        config = OmegaConf.load(folder / "config.yaml")
-    except FileNotFoundError as error:
-        raise ConfigError(f"resume: {folder} is not a run folder: it has no config.yaml") from error
-    config.resume = str(folder)
-    return config
+def _start(config: DictConfig, folder: Path) -> float:
+    """Begin a run, or go on with what an earlier start has left in its folder."""
+    if config.resume:
+        return run(saved_config(folder), folder, checkpoint(folder))
+    config.data.library = str(Path(get_original_cwd()) / config.data.library)
+    score = finished_score(config, folder)
+    return run(config, folder, checkpoint(folder)) if score is None else score
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -285,5 +320,15 @@ def arguments(given: list[str]) -> list[str]:
 
 def main(given: list[str] | None = None) -> None:
     """Run training with Hydra overrides (default: those on the command line)."""
+    if given is not None:
+        # What Lightning starts further processes of a run with.
+        sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
     sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
-    _main()
+    # Hydra's errors come to us, to be said in a line.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with _errors_in_a_line():
+        _main()
+
+
+if __name__ == "__main__":
+    main()

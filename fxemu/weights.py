@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from fxemu import models, representations
 from fxemu.decoding import printable
+from fxemu.files import write_whole
 from fxemu.packed import DESCRIPTION, WEIGHTS, WeightsError, files
 from fxemu.rollout import ClosedLoop
 
@@ -50,11 +52,8 @@ def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
         "repr": {side: config["repr"][side] for side in ("input", "output")},
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loop.state_dict().items()}
-    parts = {name: folder / f".{name}.part" for name in (WEIGHTS, DESCRIPTION)}
-    save_file(weights, parts[WEIGHTS])
-    parts[DESCRIPTION].write_text(json.dumps(description, indent=2) + "\n")
-    for name, part in parts.items():
-        os.replace(part, folder / name)
+    write_whole(folder / WEIGHTS, serialized(weights))
+    write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
 
 
 def read(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:

@@ -2,8 +2,9 @@
 
 import json
 import os
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,47 @@ def library(tmp_path: Path) -> Path:
         noise = torch.rand(samples, generator=generator) * 2 - 1
         write_wav(folder / name, noise * 0.15 * loudness, RATE)
     return folder
+
+
+def mount(*arguments: str) -> None:
+    """Run `mount`, or skip the test where that is not allowed."""
+    try:
+        subprocess.run(["mount", *arguments], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount file systems here")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk of so many kB, or changes its size."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def make(size_kb: int) -> Path:
+        mount(
+            *(
+                ["-o", f"remount,size={size_kb}k"]
+                if disk.is_mount()
+                else ["-t", "tmpfs", "-o", f"size={size_kb}k", "t"]
+            ),
+            str(disk),
+        )
+        return disk
+
+    yield make
+    if disk.is_mount():
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that not even root can write to."""
+    folder = tmp_path / "read only"
+    folder.mkdir()
+    mount("--bind", str(folder), str(folder))
+    mount("-o", "remount,ro,bind", str(folder))
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -27,11 +27,19 @@ def tune(seconds: float, rate: int = 44_100, channels: int = 2, seed: int = 0) -
     return (0.1 * noise * (1.2 + np.sin(np.arange(samples) * 20 / rate))).astype(np.float32)
 
 
-def encode(path: Path, audio: np.ndarray, rate: int = 44_100, layout: str | None = None, **options: str) -> Path:
+def encode(
+    path: Path,
+    audio: np.ndarray,
+    rate: int = 44_100,
+    layout: str | None = None,
+    tags: dict[str, str] | None = None,
+    **options: str,
+) -> Path:
     """Write audio (channels, samples) in the format of the path's suffix; the container takes the options too."""
     container_format, codec = ENCODERS[path.suffix[1:]]
     layout = layout or {1: "mono", 2: "stereo", 8: "7.1"}[len(audio)]
     with av.open(str(path), "w", format=container_format, options=options) as container:
+        container.metadata.update(tags or {})
         stream = container.add_stream(codec, rate=rate, layout=layout, options=options)
         resampler = av.AudioResampler(stream.format, layout, rate, frame_size=stream.frame_size or 4096)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio.T).reshape(1, -1), "flt", layout)

@@ -89,6 +89,15 @@ def test_the_users_cache_folder_is_the_default(monkeypatch, tmp_path):
         WetCache(limit_gb=0)
 
 
+def test_a_folder_that_is_full_or_read_only_costs_only_the_keeping(small_disk, read_only, caplog):
+    for folder, reason in ((small_disk(16), "4064 written"), (read_only, "Read-only")):
+        caplog.clear()
+        cache, effect, dry = WetCache(str(folder)), Counted(), torch.zeros(100_000)
+        assert [runs(cache, effect, dry) for _ in range(2)] == [1, 2]
+        assert caplog.text.count("cannot be written") == 1 and reason in caplog.text
+        assert os.listdir(folder) == []
+
+
 WRITER = """
 import sys, torch
 from fxemu.cache import WetCache

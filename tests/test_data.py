@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from media import encode, tune
 
 from fxemu.audio import write_wav
 from fxemu.data import Pair, RandomSegments, SongData
@@ -119,6 +120,14 @@ def test_songs_are_selected_by_name_and_duration(tmp_path):
     assert not data.skipped
     with pytest.raises(LibraryError, match=r"none of its 5 file\(s\) can be used and is selected"):
         SongData(Tanh(), 7, str(tmp_path), **{**options, "duration_s": (8, 9)}).setup()
+
+
+def test_songs_are_selected_by_tags(tmp_path):
+    for number, genre in enumerate(("Blues", "Blues", "Jazz", "Delta Blues", None)):
+        encode(tmp_path / f"{number}.flac", tune(1, 8000, seed=number), 8000, tags=genre and {"genre": genre})
+    data = SongData(Tanh(), 7, str(tmp_path), 8000, segment=16, tags={"genre": "*blues"})
+    data.setup()
+    assert {pair.name for pairs in data.parts.values() for pair in pairs} == {"0.flac", "1.flac", "3.flac"}
 
 
 def test_train_seconds_are_cut_from_the_middle_of_every_training_song(library) -> None:

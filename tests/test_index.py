@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from media import encode, tune
 
 from fxemu.audio import write_wav
 from fxemu.index import BackgroundScan, Entry, Index, Selection
@@ -51,11 +52,13 @@ def test_only_what_is_new_or_changed_is_measured(library, index, monkeypatch):
 
 def test_what_is_kept_is_what_was_measured(library, index):
     (library / "odd.mp3").write_bytes(b"x")
+    encode(library / "tagged.flac", tune(1), tags={"genre": "Blues"})
     strange = Path(os.fsdecode(os.fsencode(library) + b"/caf\xe9\n.wav"))
     (library / "lead.wav").rename(strange)
     entries = {entry.path: entry for entry in index.scan(paths(library))}
     assert entries[str(strange)].error is None and entries[str(library / "odd.mp3")].error
     assert {entry.path: entry for entry in index.below(library)} == entries
+    assert entries[str(library / "tagged.flac")].tags == {"genre": "Blues"}
     index.forget(str(strange))
     assert index.known(str(strange)) is None
 
@@ -162,6 +165,16 @@ def test_a_selection_goes_by_duration_and_loudness():
     for bad in ((3, 1), (1,)):
         with pytest.raises(ValueError, match=r"duration_s: got .*must be \[lowest, highest\]"):
             Selection(bad)
+
+
+def test_a_selection_goes_by_tags():
+    song = Entry(path="x", tags={"genre": "Chicago Blues", "artist": "Muddy Waters"})
+    for tags in ({}, {"genre": "*blues*"}, {"genre": "chicago blues", "artist": "MUDDY*"}, {"title": "*"}):
+        assert Selection(tags=tags).takes(song)
+    for tags in ({"genre": "blues"}, {"genre": "*blues*", "artist": "John*"}, {"title": "?*"}):
+        assert not Selection(tags=tags).takes(song)
+    with pytest.raises(ValueError, match="tags: got style; there is title, artist, album, genre"):
+        Selection(tags={"style": "x"})
 
 
 def test_a_background_scan_tells_what_it_knows(library, index):

@@ -9,12 +9,12 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
-    {"plan", "resampling"},
+    {"plan", "resampling", "files"},
     {"decoding", "sound", "cells"},
     {"writing", "measure", "activations", "plugin_host", "audio_device", "foreign", "packed"},
     {"audio", "worker"},
     {"representations", "models", "losses", "metrics"},
-    {"library", "rollout", "plots", "schedule", "runs", "alignment"},
+    {"library", "rollout", "plots", "schedule", "runs", "alignment", "shard"},
     {"weights", "engine", "index", "baselines", "findings"},
     {"effects"},
     {"gains", "cache", "slices"},
@@ -22,13 +22,14 @@ LAYERS = [
     {"data", "stability", "emulation"},
     {"emulator", "__init__"},
     {"callbacks", "render", "export", "levels", "priming", "page", "live", "check_pair", "capture", "library_cli"},
-    {"evaluate", "export_cli"},
+    {"evaluate", "export_cli", "sweep"},
+    {"start"},
     {"train", "compare"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "export_cli", "cli", "__main__"}
+TOP = {"train", "start", "sweep", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))

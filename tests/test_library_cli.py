@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from media import example
+from media import encode, example, tune
 
 from fxemu.audio import write_wav
 from fxemu.library_cli import main
@@ -54,6 +54,13 @@ def test_list_selects(run):
     assert "0 of 5 file(s)" in run("list", "--loudness", "5", "10")[1]
 
 
+def test_list_selects_by_tags(run, library):
+    encode(library / "tagged.flac", tune(1), tags={"genre": "Blues", "artist": "Muddy Waters"})
+    run("scan")
+    assert "1 of 6 file(s)" in run("list", "--tag", "genre=blues", "--tag", "artist=*waters")[1]
+    assert "0 of 6 file(s)" in run("list", "--tag", "genre=jazz")[1]
+
+
 def test_verify_finds_what_changed_and_what_is_gone(run, library):
     run("scan")
     assert run("verify")[:2] == (0, "5 file(s) decoded, 0 with something to say about\n")
@@ -78,6 +85,8 @@ def test_verify_finds_what_changed_and_what_is_gone(run, library):
     [
         ("list", ["--duration", "5", "2"], "error: duration_s: got [5.0, 2.0]; must be [lowest, highest]"),
         ("list", ["--glob", "*.xyz"], "none of its 5 file(s) fits the pattern '*.xyz'"),
+        ("list", ["--tag", "style=x"], "error: tags: got style; there is title, artist"),
+        ("list", ["--tag", "blues"], "got 'blues'; must be NAME=PATTERN"),
         ("scan", ["--jobs", "0"], "got '0'; must be from 1 to 256"),
     ],
 )

@@ -46,9 +46,17 @@ def test_quiet_parts_do_not_count_for_loudness_but_for_silence(tmp_path):
     assert integrated(np.full(50, 1e-9)) is None
 
 
-def test_what_cannot_be_used_says_why(tmp_path):
+@pytest.mark.parametrize("suffix", ["flac", "m4a", "mp3", "mp4", "ogg", "wav"])
+def test_tags_are_read_in_every_format_that_has_them(tmp_path, suffix):
+    given = {"title": "Blue\nMonk", "artist": "T" * 300, "genre": "Blues", "comment": "not kept"}
+    song = measure(encode(tmp_path / f"x.{suffix}", tune(1, 48_000), 48_000, tags=given))
+    assert song.tags == {"title": "Blue\\nMonk", "artist": "T" * 200, "genre": "Blues"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_cannot_be_used_says_why(tmp_path, value):
     silent, strange = np.zeros((1, 9000), np.float32), tune(1, 8000, 1)[0].copy()
-    strange[500] = np.nan
+    strange[500] = value
     assert measure(encode(tmp_path / "mute.wav", silent, 8000)).error == "silent: every sample is zero"
     import torch
 

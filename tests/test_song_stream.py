@@ -11,7 +11,8 @@ from fxemu.data import SongData
 from fxemu.effects import Effect, Lowpass, RingModulator, Tanh
 from fxemu.index import BackgroundScan, Entry, Index, Selection
 from fxemu.library import LibraryError, Skipped, list_audio_files, song_name
-from fxemu.song_stream import AHEAD, DRAWS, POOL, SongStream, Source, excerpts, scan_order
+from fxemu.shard import Shard
+from fxemu.song_stream import AHEAD, DRAWS, POOL, SHARED, SongStream, Source, excerpts, scan_order
 
 RATE, SAMPLES, BATCH = 8000, 50, 64
 LENGTHS_S = (30, 12, 21, 9.5, 40)
@@ -106,6 +107,23 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(stream):
     resumed = stream(seed=1, batches=4)
     resumed.epoch = 1
     assert torch.equal(resumed[2][1], whole[6][1])
+
+
+@pytest.mark.parametrize("effect", [Tanh(), Charge()])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_shards_decode_disjoint_stretches_and_leave_none_out(stream, effect, count, monkeypatch):
+    loaded: list[int] = []
+    load = SongStream._load
+    monkeypatch.setattr(SongStream, "_load", lambda self, number: (loaded.append(number), load(self, number))[1])
+    for rank in range(count):
+        part = stream(effect, batches=64)
+        part.shard = Shard(rank, count)
+        assert part[0][0].shape[0] == part[63][0].shape[0] == BATCH // count
+        part.thread.shutdown()
+    assert len(set(loaded)) == len(loaded) > count * POOL
+    # Runs of stretches from one song may be cut short at the end.
+    whole = len(loaded) // (SHARED * count) * SHARED * count
+    assert set(range(whole)) <= set(loaded)
 
 
 def test_only_a_few_stretches_are_kept_and_each_serves_many_segments(stream):

@@ -1,4 +1,4 @@
-"""Training end to end, as a user runs it: the run folder, resuming, stopping, sweeping and every bad input."""
+"""Training end to end, as a user runs it: the run folder, resuming, stopping and every bad input."""
 
 import json
 import os
@@ -178,16 +178,6 @@ def test_training_stops_early_when_nothing_improves(library, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "step      20" in done.stdout and "step     100" not in done.stdout
-
-
-def test_a_sweep_trains_every_combination(library, tmp_path):
-    given = command(library, "-m", "effect=tanh,lowpass", "repr=raw,mulaw", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    done = subprocess.run([*given, "training.steps=2"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    runs = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/metrics.json")]
-    assert sorted((run["effect"], run["repr"]) for run in runs) == [
-        ("lowpass", "mulaw"), ("lowpass", "raw"), ("tanh", "mulaw"), ("tanh", "raw"),
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

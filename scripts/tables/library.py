@@ -6,6 +6,8 @@ import argparse
 import itertools
 import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -42,9 +44,10 @@ def run(options: argparse.Namespace) -> None:
             for number in range(size):
                 song = Path(paths[number % len(paths)])
                 os.symlink(song, Path(folder) / f"{number}{song.suffix}")
+            starts = [first_step(folder) for _ in range(2)]
             first, then = (_apart(library_row, folder) for _ in range(2))
         print(
-            f"| {size} | {first['hours']:.1f} | {first['start']:.1f} s | {then['start']:.1f} s | {first['supply']:.0f} "
+            f"| {size} | {first['hours']:.1f} | {starts[0]:.1f} s | {starts[1]:.1f} s | {first['supply']:.0f} "
             f"| {then['supply']:.0f} | {then['supply'] / steps:.1f}x | {max(first['mb'], then['mb']):.0f} MB |",
             flush=True,
         )
@@ -76,17 +79,32 @@ def indexing(paths: list[str]) -> tuple[float, float]:
     return sum(measure(path).duration_s for path in paths), time.process_time() - start
 
 
+def first_step(folder: str) -> float:
+    """Seconds from the start of `train.py` to its first optimizer step, seen by the checkpoint that follows it."""
+    with tempfile.TemporaryDirectory() as runs:
+        options = f"data.library={folder}", f"data.index={folder}/start.sqlite", f"hydra.run.dir={runs}/run"
+        command = [sys.executable, str(ROOT / "train.py"), "training.steps=1", *options]
+        begun = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (Path(runs) / "run" / "checkpoints" / "last.ckpt").is_file():
+            if process.poll() is not None:
+                raise RuntimeError(f"training ended with {process.returncode} before its first step")
+            time.sleep(0.01)
+        seconds = time.perf_counter() - begun
+        process.kill()
+        process.wait()
+    return seconds
+
+
 def library_row(folder: str) -> dict[str, float]:
-    """Start on a library as a training does, stream from it for 15 s, and wait until all of it is indexed."""
+    """Stream from a library as a training does for 15 s, and wait until all of it is indexed."""
     torch.set_num_threads(1)
     most, done = [0.0], threading.Event()
     threading.Thread(target=_watch_memory, args=(most, done), daemon=True).start()
-    begun = time.perf_counter()
     data = SongData(Distortion(), 255, folder, index=f"{folder}/index.sqlite", batches_per_epoch=10**9)
     data.setup()
     batches = data.train_dataloader().dataset
     batches[0]
-    start = time.perf_counter() - begun
     begun = time.perf_counter()
     count = next(n for n in itertools.count(1) if batches[n] and time.perf_counter() - begun > 15)
     if data.stream:
@@ -94,7 +112,7 @@ def library_row(folder: str) -> dict[str, float]:
     done.set()
     data.teardown("fit")
     hours = sum(entry.duration_s for entry in Index(f"{folder}/index.sqlite").below(folder)) / 3600
-    return {"hours": hours, "start": start, "supply": count / 15, "mb": most[0]}
+    return {"hours": hours, "supply": count / 15, "mb": most[0]}
 
 
 def _watch_memory(most: list[float], done: threading.Event) -> None:

@@ -1,0 +1,87 @@
+"""A sweep: a run that fails takes no other with it, and what an earlier start has left is used."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+# Why a run failed: the last line says it shortly.
+ERROR = "error.txt"
+
+
+class AnotherRunError(ValueError):
+    """A folder that holds a run with another config."""
+
+
+def in_sweep() -> bool:
+    """Whether this run is one of several (`-m`)."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def one_of_many(run: Callable[[], float], folder: Path, expected: tuple[type[Exception], ...]) -> float:
+    """`run()`, or infinity, the worst score, if it fails: the reason is printed and left in the folder.
+
+    Args:
+        run: trains in `folder` and returns a score.
+        expected: errors whose message says it all, so that no traceback is needed.
+    """
+    (folder / ERROR).unlink(missing_ok=True)
+    try:
+        return run()
+    except Exception as error:
+        known = isinstance(error, expected)
+        (folder / ERROR).write_text(f"{error}\n" if known else traceback.format_exc(), encoding="utf-8")
+        print(f"error: {folder}: {error if known else repr(error)}", file=sys.stderr)
+        return math.inf
+
+
+def finished_score(config: DictConfig, folder: Path) -> float | None:
+    """The score of a run with this config that is finished already; None if it has still to be made, or to go on.
+
+    Raises:
+        AnotherRunError: if the folder holds a run with another config.
+    """
+    metrics = folder / "metrics.json"
+    if not metrics.is_file() and not last_checkpoint(folder).is_file():
+        return None
+    if _settings(OmegaConf.load(folder / "config.yaml")) != _settings(config):
+        raise AnotherRunError(f"{folder} holds a run with another config: move it away, or choose another folder")
+    if not metrics.is_file():
+        return None
+    print(f"already finished: {folder}")
+    score = json.loads(metrics.read_text()).get("val_esr")
+    return math.inf if score is None else score
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """Where a run goes on from."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """All that decides what a run comes to."""
+    return {**OmegaConf.to_container(config, resolve=True), "resume": None}
+
+
+class ReportFailures(Callback):
+    """Ends a sweep in which runs failed with a list of them and exit status 1."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        failed = sorted(Path(config.hydra.sweep.dir).rglob(ERROR))
+        if not failed:
+            return
+        print(f"{len(failed)} run(s) failed; the same command tries these again, and no others:", file=sys.stderr)
+        for path in failed:
+            *_, reason = path.read_text(encoding="utf-8").strip().splitlines() or ["no reason given"]
+            print(f"  {path.parent}: {reason}", file=sys.stderr)
+        sys.exit(1)
