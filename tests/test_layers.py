@@ -22,11 +22,12 @@ LAYERS = [
     {"callbacks", "render", "export", "levels", "page", "live", "check_pair", "capture", "library_cli"},
     {"evaluate", "export_cli", "sweep"},
     {"train", "compare"},
+    {"prepare"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "sweep", "export_cli", "cli", "__main__"}
+TOP = {"train", "sweep", "prepare", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))
