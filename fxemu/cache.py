@@ -31,15 +31,15 @@ class WetCache:
     def __init__(self, folder: str | None = None, limit_gb: float = 10.0) -> None:
         check_range("cache_gb", limit_gb, 0.001, 10_000, "GB")
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self.folder = Path(folder) if folder else Path(home) / "fxemu"
+        self.folder = Path(folder).absolute() if folder else Path(home) / "fxemu"
         self.limit_bytes = int(limit_gb * 1e9)
         self.writable = True
 
-    def wet(self, effect: Effect, dry: Tensor, sample_rate: int) -> Tensor:
-        """`effect(dry, sample_rate)`, from disk if it is there; an effect without identity is always run."""
+    def wet(self, effect: Effect, dry: Tensor, sample_rate: int, start: int = 0) -> Tensor:
+        """`effect(dry, sample_rate, start)`, from disk if it is there; what is not `kept` is always run."""
+        if start or not kept(effect):
+            return effect(dry, sample_rate, start)
         identity = effect.identity()
-        if effect.memory_s is not None or identity is None:
-            return effect(dry, sample_rate)
         key = hashlib.sha256(f"1 {identity} {sample_rate} ".encode() + dry.numpy().tobytes()).hexdigest()
         path = self.folder / f"{key}.npy"
         wet = _load(path, dry.numel())
@@ -54,6 +54,10 @@ class WetCache:
                     "the cache %s cannot be written (%s): the effect will run again next time", self.folder, error
                 )
         return wet
+
+    def through(self, effect: Effect) -> Effect:
+        """The effect, by way of this cache."""
+        return _Cached(effect, self)
 
     def _store(self, path: Path, wet: Tensor) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +89,19 @@ class WetCache:
                 break
             path.unlink(missing_ok=True)
             total -= size
+
+
+def kept(effect: Effect) -> bool:
+    """Whether an effect's wet songs are kept: it needs the whole song, and says what they depend on."""
+    return effect.memory_s is None and effect.identity() is not None
+
+
+class _Cached(Effect):
+    def __init__(self, effect: Effect, cache: WetCache) -> None:
+        self.effect, self.cache, self.memory_s = effect, cache, effect.memory_s
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        return self.cache.wet(self.effect, dry, sample_rate, start)
 
 
 def _load(path: Path, samples: int) -> Tensor | None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "export": ("fxemu.export_cli", "a run as a file for another runtime: C, LV2, ONNX, NAM and others"),
     "check-pair": ("fxemu.check_pair", "say what is the matter with a dry and a wet recording"),
     "capture": ("fxemu.capture", "make the file to play through a box, play it, and take the recording back"),
+    "prepare": ("fxemu.prepare", "run an effect that needs whole songs ahead of training, on all cores or on Ray"),
     "library": ("fxemu.library_cli", "measure, list and check a music library; `fxemu library --help`"),
 }
 

@@ -185,10 +185,7 @@ class SongData(pl.LightningDataModule):
             parts = split_recordings(recordings, self.samples, *self.shares, self.split_seed)
             self.parts = {part: [Pair(r.name, r.dry, r.wet) for r in parts[part]] for part in PARTS}
             return
-        paths = list_audio_files(self.library)
-        if not paths:
-            raise LibraryError(f"{self.library}: no songs in it or below it (aac, flac, m4a, mp3, mp4, ogg, wav)")
-        paths = choose(matching(paths, self.library, self.glob), self.file_count, self.seed)
+        paths = self.paths()
         songs = {song_name(path, self.library): os.path.abspath(path) for path in paths}
         order = scan_order(songs, self.shares, self.split_seed)
         scan = BackgroundScan(Index(self.index), [songs[name] for name in order])
@@ -196,6 +193,13 @@ class SongData(pl.LightningDataModule):
             self._stream(scan, songs)
         else:
             self._read([path for path in paths if self._usable(path, scan)], len(paths))
+
+    def paths(self) -> list[str]:
+        """The files that are asked for; LibraryError if there is none."""
+        paths = list_audio_files(self.library)
+        if not paths:
+            raise LibraryError(f"{self.library}: no songs in it or below it (aac, flac, m4a, mp3, mp4, ogg, wav)")
+        return choose(matching(paths, self.library, self.glob), self.file_count, self.seed)
 
     def _usable(self, path: str, scan: BackgroundScan) -> bool:
         entry = scan.entries[os.path.abspath(path)]
@@ -223,7 +227,7 @@ class SongData(pl.LightningDataModule):
         for part, source in sources.items():
             self.parts[part] = [self._pair(song) for song in excerpts(source, self.excerpts, self.split_seed)]
         counts = self.samples, self.batch_size, self.batches_per_epoch, self.seed
-        self.stream = SongStream(sources["train"], self.effect, self.gain_db, *counts)
+        self.stream = SongStream(sources["train"], self.cache.through(self.effect), self.gain_db, *counts)
         self.named = len(self.skipped.reasons)
 
     def _pair(self, song: Song) -> Pair:

@@ -25,11 +25,12 @@ LAYERS = [
     {"evaluate", "export_cli", "sweep"},
     {"start"},
     {"train", "compare"},
+    {"prepare"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "start", "sweep", "export_cli", "cli", "__main__"}
+TOP = {"train", "start", "sweep", "prepare", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))

@@ -1,0 +1,91 @@
+"""Wet songs made ahead of training: once each, found by the training, and whole though a machine is lost."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from fxemu.cache import WetCache
+from fxemu.data import SongData
+from fxemu.prepare import render, songs
+from fxemu.train import CONF, ConfigError, build
+
+ROOT = Path(__file__).resolve().parent.parent
+# Halves a song, and notes when it began; waits while there is a file `wait`. These are not among its words, since the
+# cache looks at the files that those name.
+HALF = (
+    "import pathlib, sys, time; from scipy.io import wavfile\n"
+    "here = pathlib.Path(__file__); here.with_name('begun').open('a').write('begun\\n')\n"
+    "while here.with_name('wait').exists(): time.sleep(0.1)\n"
+    "rate, dry = wavfile.read(sys.argv[1]); wavfile.write(sys.argv[2], rate, dry / 2)"
+)
+
+
+def options(library: Path) -> list[str]:
+    """Of a training on a command that notes each song in `begun`, beside the library."""
+    place = library.parent
+    (place / "half.py").write_text(HALF)
+    words = f"[{sys.executable},{place / 'half.py'},'{{dry}}','{{wet}}']"
+    sizes = ["data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", f"data.cache={place / 'cache'}"]
+    return ["effect=command", f"effect.command={words}", f"data.library={library}", *sizes]
+
+
+def data_for(given: list[str]) -> SongData:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return build(compose("train", given))[1]
+
+
+def begun(library: Path) -> int:
+    return len((library.parent / "begun").read_text().splitlines())
+
+
+@pytest.mark.parametrize("memory_hours", [0.25, 0])
+def test_training_finds_every_song(library, memory_hours):
+    """Whether it keeps the songs in memory or streams them."""
+    given = [*options(library), f"data.memory_hours={memory_hours}", "data.excerpts=1"]
+    data = data_for(given)
+    todo = songs(data)
+    assert [render(data.effect, data.cache, data.sample_rate, *song) for song in todo] == [None] * 5
+    assert begun(library) == 5
+    again = data_for(given)
+    again.setup()
+    dry, wet = again._segments(0)[0]
+    again.teardown("fit")
+    assert torch.equal(wet, dry / 2) and bool(dry.any())
+    assert (again.stream is None) == (memory_hours > 0)
+    assert begun(library) == 5
+
+
+def test_a_song_that_cannot_be_used_is_named(library, tmp_path):
+    data = data_for(options(library))
+    problem = render(data.effect, WetCache(str(tmp_path)), 8000, str(tmp_path / "gone.wav"), None)
+    assert "gone.wav" in problem
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["effect=tanh"], "needs no whole songs"),
+        (["data.gain_db=[-6,0]"], "data.gain_db: got"),
+        (["data.cache_gb=0.001", "data.sample_rate=192000"], "data.cache_gb: got 0.001; 5 wet .* take 0.002 GB"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(library, more, message):
+    given = [f"data.library={library}"] if more == ["effect=tanh"] else options(library)
+    with pytest.raises(ConfigError, match=message):
+        songs(data_for([*given, *more]))
+
+
+def prepare(library: Path, *more: str, **arguments) -> subprocess.Popen:
+    given = [sys.executable, "-m", "fxemu", "prepare", *more]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(given, cwd=ROOT, **pipes, **arguments)
+
+
+def test_the_command_says_what_it_made(library):
+    output, errors = prepare(library, "--jobs", "1", *options(library)).communicate()
+    assert "5 of 5 songs" in output and f"5 wet song(s) in {library.parent / 'cache'}" in output, errors
+    assert len(list((library.parent / "cache").glob("*.npy"))) == begun(library) == 5
