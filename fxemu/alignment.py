@@ -259,16 +259,27 @@ def _jump(x: Array, y: Array, starts: NDArray[np.int64], delay: float) -> tuple[
     groups = [starts[k : k + JUMP_GROUP] for k in range(0, len(starts) - JUMP_GROUP + 1, JUMP_GROUP)]
     if len(groups) < 4:
         return 0.0, 0
-    tops = []
-    for group in groups:
-        curves = _correlations(_whitened(*_windows(x, y, group, np.full(len(group), delay))), JUMP_REACH)
-        tops.append((int(np.abs(curves.sum(0)).argmax()) - JUMP_REACH * FINER) / FINER)
-    d = np.array(tops) - np.median(np.diff(tops)) * np.arange(len(tops))
+    windows = (_windows(x, y, group, np.full(JUMP_GROUP, delay)) for group in groups)
+    curves = np.stack([np.abs(_correlations(_whitened(*pair), JUMP_REACH).sum(0)) for pair in windows])
+    tops = (curves.argmax(1) - JUMP_REACH * FINER) / FINER
+    drift = np.median(np.diff(tops)) * np.arange(len(tops))
+    d = tops - drift
     costs = [_deviation(d[:k]) + _deviation(d[k:]) for k in range(1, len(d))]
     best = int(np.argmin(costs)) + 1
-    step = float(np.median(d[best:]) - np.median(d[:best]))
-    found = min(costs) < 0.3 * _deviation(d) and min(costs) < 2 * len(d) < 0.5 * abs(step) * len(d)
-    return (step, best * JUMP_GROUP) if found else (0.0, 0)
+    before, after = np.median(d[:best]), np.median(d[best:])
+    found = min(costs) < 0.3 * _deviation(d) and min(costs) < 2 * len(d) < 0.5 * abs(after - before) * len(d)
+    elsewhere = drift + np.where(np.arange(len(d)) < best, after, before)
+    # A chord's period is as good a delay as its own: on both sides of a jump the other side's delay must be a bad one.
+    likeness = _likeness(curves, elsewhere) if found else np.ones(len(d))
+    clear = max(np.median(likeness[:best]), np.median(likeness[best:])) < 0.7
+    return (float(after - before), best * JUMP_GROUP) if clear else (0.0, 0)
+
+
+def _likeness(curves: Array, lags: Array) -> Array:
+    """(K,) how high the correlations (K, 2 * FINER * JUMP_REACH + 1) are near these lags (K,), of their peaks."""
+    places = np.round((lags + JUMP_REACH) * FINER).astype(int)[:, None] + np.arange(-FINER, FINER + 1)
+    there = np.take_along_axis(curves, places.clip(0, curves.shape[1] - 1), 1).max(1)
+    return there / curves.max(1)
 
 
 def _deviation(d: Array) -> float:
