@@ -11,7 +11,7 @@ Shapes: N samples, W samples of a window, F = W / 2 + 1 frequencies, K windows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ COARSE, COARSE_BLOCKS = 8, 9  # decimation and number of blocks of the first sea
 MOST_DRIFT_PPM, SMEARED_PPM = 2000, 50
 JUMP_REACH, JUMP_GROUP = 2048, 8  # samples within which a step of the delay is looked for, and windows at a time
 FINER = 8  # correlations are read at an eighth of a sample, and between by a parabola
-STACK_REACHES, PEAK_REACHES = (64, 16), (4, 2, 2)  # samples around the line that each pass of the search looks at
+STACK_REACHES, PEAK_REACH = (64, 16), 4  # samples around the line that each pass of the search looks at
+BINS, REFINEMENTS = 256, 3  # levels of a fuzz's curve; passes of the last search
 TAPS, KAISER_BETA, PHASES = 64, 9.0, 512  # of the interpolating sinc: 90 dB down, flat to 0.9 of Nyquist
 
 
@@ -86,11 +87,10 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
         # A filter's phase, once turned back, makes the peak sharper; a fuzz has no such phase, and it gets blunter.
         filtered = stacks[1][0] > stacks[0][0]
         delay, slope = delay + stacks[filtered][1], slope + stacks[filtered][2]
-    for reach in PEAK_REACHES:
-        line = delay + slope * centres
-        dries, wets = _windows(x, y, starts, line)
-        offsets, heights = _peaks(_correlations(_whitened(dries, wets) * _weights(dries, wets)[filtered], reach))
-        delay, slope = _robust_line(centres, line + offsets, np.abs(heights))
+    line = delay + slope * centres
+    dries, wets = _windows(x, y, starts, line)
+    offsets, heights = _peaks(_correlations(_whitened(dries, wets) * _weights(dries, wets)[filtered], PEAK_REACH))
+    delay, slope = _refined(x, y, starts, *_robust_line(centres, line + offsets, np.abs(heights)))
     jump, place = _jump(x, y, starts, coarse)
     strength, polarity = float(np.median(np.abs(heights))), 1 if heights.sum() >= 0 else -1
     coherence = _coherence_of_wet(dries, wets)
@@ -249,6 +249,46 @@ def _robust_line(t: Array, d: Array, weight: Array) -> tuple[float, float]:
         scale = max(1.5 * float(np.median(residual[weight > 0])) if weight.any() else 0.0, 1e-3)
         current = weight / (1 + (residual / (2 * scale)) ** 2) ** 2 + 1e-12
     return float(mean_d - slope * mean_t), float(slope)
+
+
+def _refined(x: Array, y: Array, starts: NDArray[np.int64], delay: float, slope: float) -> tuple[float, float]:
+    """The line to hundredths of a sample: it is read off all windows' cross-spectra together.
+
+    For the slope the phase that all windows share is taken out, be it a reverb's or a filter's: what is left is how
+    far each is off the line. The delay is where their sum peaks, of dry or of dry bent as a fuzz bends it.
+    """
+    centres = starts + WINDOW / 2
+    bent = _bent(x, _resample(y, delay, 1 + slope, x.size, _sinc_table()))
+    tops = [_stacked(signal, y, starts, delay + slope * centres)[1:] for signal in (x, bent)]
+    signal, filtered = max(product(range(2), range(2)), key=lambda choice: tops[choice[0]][choice[1]][1])
+    for _ in range(REFINEMENTS):
+        line = delay + slope * centres
+        cross, *tops = _stacked((x, bent)[signal], y, starts, line)
+        offsets, heights = _peaks(_correlations(cross * _phase(cross.sum(0)).conj(), PEAK_REACH))
+        delay, slope = _robust_line(centres, line + offsets + tops[filtered][0], np.abs(heights))
+    return delay, slope
+
+
+def _stacked(
+    x: Array, y: Array, starts: NDArray[np.int64], line: Array
+) -> tuple[Spectra, tuple[float, float], tuple[float, float]]:
+    """Weighted cross-spectra (K, F), and lag and height of their sum's peak: plain, and less the minimum phase."""
+    dries, wets = _windows(x, y, starts, line)
+    whitened = _whitened(dries, wets)
+    plain, filtered = _weights(dries, wets)
+    peaks = (_peaks(_correlations((whitened * w).sum(0)[None], PEAK_REACH)) for w in (plain, filtered))
+    return whitened * plain, *((float(lag[0]), abs(float(height[0]))) for lag, height in peaks)
+
+
+def _bent(x: Array, y: Array) -> Array:
+    """x (N,) with each value replaced by the mean of y (N,) where x is near it, between BINS levels by straight lines.
+
+    A fuzz without memory is undone by this, so that nothing but the noise is left between x and y.
+    """
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, BINS + 1)))
+    place = np.clip(np.searchsorted(edges, x, "right") - 1, 0, max(edges.size - 2, 0))
+    count = np.bincount(place).clip(min=1)
+    return np.interp(x, np.bincount(place, x) / count, np.bincount(place, y) / count)
 
 
 def _jump(x: Array, y: Array, starts: NDArray[np.int64], delay: float) -> tuple[float, int]:
