@@ -11,7 +11,7 @@ Shapes: N samples, W samples of a window, F = W / 2 + 1 frequencies, K windows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ COARSE, COARSE_BLOCKS = 8, 9  # decimation and number of blocks of the first sea
 MOST_DRIFT_PPM, SMEARED_PPM = 2000, 50
 JUMP_REACH, JUMP_GROUP = 2048, 8  # samples within which a step of the delay is looked for, and windows at a time
 FINER = 8  # correlations are read at an eighth of a sample, and between by a parabola
-STACK_REACHES, PEAK_REACHES = (64, 16), (4, 2, 2)  # samples around the line that each pass of the search looks at
+STACK_REACHES, PEAK_REACH = (64, 16), 4  # samples around the line that each pass of the search looks at
+BINS, REFINEMENTS = 256, 3  # levels of a fuzz's curve; passes of the last search
 TAPS, KAISER_BETA, PHASES = 64, 9.0, 512  # of the interpolating sinc: 90 dB down, flat to 0.9 of Nyquist
 
 
@@ -86,11 +87,10 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
         # A filter's phase, once turned back, makes the peak sharper; a fuzz has no such phase, and it gets blunter.
         filtered = stacks[1][0] > stacks[0][0]
         delay, slope = delay + stacks[filtered][1], slope + stacks[filtered][2]
-    for reach in PEAK_REACHES:
-        line = delay + slope * centres
-        dries, wets = _windows(x, y, starts, line)
-        offsets, heights = _peaks(_correlations(_whitened(dries, wets) * _weights(dries, wets)[filtered], reach))
-        delay, slope = _robust_line(centres, line + offsets, np.abs(heights))
+    line = delay + slope * centres
+    dries, wets = _windows(x, y, starts, line)
+    offsets, heights = _peaks(_correlations(_whitened(dries, wets) * _weights(dries, wets)[filtered], PEAK_REACH))
+    delay, slope = _refined(x, y, starts, *_robust_line(centres, line + offsets, np.abs(heights)))
     jump, place = _jump(x, y, starts, coarse)
     strength, polarity = float(np.median(np.abs(heights))), 1 if heights.sum() >= 0 else -1
     coherence = _coherence_of_wet(dries, wets)
@@ -251,6 +251,46 @@ def _robust_line(t: Array, d: Array, weight: Array) -> tuple[float, float]:
     return float(mean_d - slope * mean_t), float(slope)
 
 
+def _refined(x: Array, y: Array, starts: NDArray[np.int64], delay: float, slope: float) -> tuple[float, float]:
+    """The line to hundredths of a sample: it is read off all windows' cross-spectra together.
+
+    For the slope the phase that all windows share is taken out, be it a reverb's or a filter's: what is left is how
+    far each is off the line. The delay is where their sum peaks, of dry or of dry bent as a fuzz bends it.
+    """
+    centres = starts + WINDOW / 2
+    bent = _bent(x, _resample(y, delay, 1 + slope, x.size, _sinc_table()))
+    tops = [_stacked(signal, y, starts, delay + slope * centres)[1:] for signal in (x, bent)]
+    signal, filtered = max(product(range(2), range(2)), key=lambda choice: tops[choice[0]][choice[1]][1])
+    for _ in range(REFINEMENTS):
+        line = delay + slope * centres
+        cross, *tops = _stacked((x, bent)[signal], y, starts, line)
+        offsets, heights = _peaks(_correlations(cross * _phase(cross.sum(0)).conj(), PEAK_REACH))
+        delay, slope = _robust_line(centres, line + offsets + tops[filtered][0], np.abs(heights))
+    return delay, slope
+
+
+def _stacked(
+    x: Array, y: Array, starts: NDArray[np.int64], line: Array
+) -> tuple[Spectra, tuple[float, float], tuple[float, float]]:
+    """Weighted cross-spectra (K, F), and lag and height of their sum's peak: plain, and less the minimum phase."""
+    dries, wets = _windows(x, y, starts, line)
+    whitened = _whitened(dries, wets)
+    plain, filtered = _weights(dries, wets)
+    peaks = (_peaks(_correlations((whitened * w).sum(0)[None], PEAK_REACH)) for w in (plain, filtered))
+    return whitened * plain, *((float(lag[0]), abs(float(height[0]))) for lag, height in peaks)
+
+
+def _bent(x: Array, y: Array) -> Array:
+    """x (N,) with each value replaced by the mean of y (N,) where x is near it, between BINS levels by straight lines.
+
+    A fuzz without memory is undone by this, so that nothing but the noise is left between x and y.
+    """
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, BINS + 1)))
+    place = np.clip(np.searchsorted(edges, x, "right") - 1, 0, max(edges.size - 2, 0))
+    count = np.bincount(place).clip(min=1)
+    return np.interp(x, np.bincount(place, x) / count, np.bincount(place, y) / count)
+
+
 def _jump(x: Array, y: Array, starts: NDArray[np.int64], delay: float) -> tuple[float, int]:
     """By how much the delay steps, and before which window; 0 unless two delays explain the song far better than one.
 
@@ -259,16 +299,27 @@ def _jump(x: Array, y: Array, starts: NDArray[np.int64], delay: float) -> tuple[
     groups = [starts[k : k + JUMP_GROUP] for k in range(0, len(starts) - JUMP_GROUP + 1, JUMP_GROUP)]
     if len(groups) < 4:
         return 0.0, 0
-    tops = []
-    for group in groups:
-        curves = _correlations(_whitened(*_windows(x, y, group, np.full(len(group), delay))), JUMP_REACH)
-        tops.append((int(np.abs(curves.sum(0)).argmax()) - JUMP_REACH * FINER) / FINER)
-    d = np.array(tops) - np.median(np.diff(tops)) * np.arange(len(tops))
+    windows = (_windows(x, y, group, np.full(JUMP_GROUP, delay)) for group in groups)
+    curves = np.stack([np.abs(_correlations(_whitened(*pair), JUMP_REACH).sum(0)) for pair in windows])
+    tops = (curves.argmax(1) - JUMP_REACH * FINER) / FINER
+    drift = np.median(np.diff(tops)) * np.arange(len(tops))
+    d = tops - drift
     costs = [_deviation(d[:k]) + _deviation(d[k:]) for k in range(1, len(d))]
     best = int(np.argmin(costs)) + 1
-    step = float(np.median(d[best:]) - np.median(d[:best]))
-    found = min(costs) < 0.3 * _deviation(d) and min(costs) < 2 * len(d) < 0.5 * abs(step) * len(d)
-    return (step, best * JUMP_GROUP) if found else (0.0, 0)
+    before, after = np.median(d[:best]), np.median(d[best:])
+    found = min(costs) < 0.3 * _deviation(d) and min(costs) < 2 * len(d) < 0.5 * abs(after - before) * len(d)
+    elsewhere = drift + np.where(np.arange(len(d)) < best, after, before)
+    # A chord's period is as good a delay as its own: on both sides of a jump the other side's delay must be a bad one.
+    likeness = _likeness(curves, elsewhere) if found else np.ones(len(d))
+    clear = max(np.median(likeness[:best]), np.median(likeness[best:])) < 0.7
+    return (float(after - before), best * JUMP_GROUP) if clear else (0.0, 0)
+
+
+def _likeness(curves: Array, lags: Array) -> Array:
+    """(K,) how high the correlations (K, 2 * FINER * JUMP_REACH + 1) are near these lags (K,), of their peaks."""
+    places = np.round((lags + JUMP_REACH) * FINER).astype(int)[:, None] + np.arange(-FINER, FINER + 1)
+    there = np.take_along_axis(curves, places.clip(0, curves.shape[1] - 1), 1).max(1)
+    return there / curves.max(1)
 
 
 def _deviation(d: Array) -> float:

@@ -48,7 +48,7 @@ def compressor(dry: Tensor) -> Tensor:
 
 
 def interface(
-    wet: Tensor, delay: float = 217.4, ppm: float = 12.0, noise_db: float = -40.0, tail: int = 9000
+    wet: Tensor, delay: float = 217.4, ppm: float = 12.0, noise_db: float = -40.0, tail: int = 9000, seed: int = 2
 ) -> Tensor:
     """Wet as recorded: late by `delay` samples, by a clock `ppm` fast, with noise that far below its RMS.
 
@@ -63,6 +63,6 @@ def interface(
         distance = place - whole - k
         taper = torch.cos(distance / 32 * math.pi / 2).clamp(min=0) ** 2
         out += padded[(whole + k + 20_000).clamp(0, padded.numel() - 1)] * torch.sinc(distance) * taper
-    generator = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(out.numel(), generator=generator, dtype=torch.float64)
     return (out + noise * out.square().mean().sqrt() * 10 ** (noise_db / 20)).float()

@@ -127,3 +127,31 @@ def test_two_runs_at_once_and_a_killed_one_leave_only_whole_files(tmp_path):
     whole = {path.stat().st_size for path in tmp_path.glob("*.npy")}
     assert whole == {800_128}
     assert sum(path.stat().st_size for path in tmp_path.glob("*.npy")) <= 0.021e9
+
+
+KILLED = """
+import os, signal
+import numpy as np
+def half(file, array, **_):
+    file.write(array.tobytes()[: array.nbytes // 2])
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+np.save = half
+"""
+
+
+def test_a_run_killed_while_it_writes_leaves_nothing_that_is_read(tmp_path):
+    def write(before: str = "") -> int:
+        given = [sys.executable, "-c", before + WRITER, str(tmp_path), "1"]
+        return subprocess.run(given, cwd=Path(__file__).parent.parent, stdout=subprocess.DEVNULL).returncode
+
+    assert write(KILLED) == -signal.SIGKILL
+    (part,) = tmp_path.iterdir()
+    assert part.suffix == ".part" and part.stat().st_size == 400_000
+    assert write() == 0
+    assert part.exists(), "it may be another run's, which still writes"
+    (whole,) = tmp_path.glob("*.npy")
+    os.utime(part, (time.time() - 4000,) * 2)
+    whole.unlink()
+    assert write() == 0
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]

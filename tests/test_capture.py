@@ -1,14 +1,17 @@
 """The whole way through a simulated box: make, play, record, read, and pairs to train on."""
 
 import json
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from boxes import RATE, fuzz, interface, music
 
 from fxemu import capture
 from fxemu.audio import decode, write_wav
-from fxemu.audio_device import DeviceError
 from fxemu.metrics import esr
 
 BOX = {"delay": 217.4, "ppm": 12.0, "noise_db": -60.0}
@@ -77,38 +80,73 @@ def test_a_recording_that_was_cut_off_is_refused(made, capsys):
     assert not (folder / "no").exists()
 
 
-def test_live_play_checks_the_level_first(made, monkeypatch, capsys):
+def play(made, monkeypatch, input_gain: float) -> list[np.ndarray]:
+    """`fxemu capture play` through a fake sounddevice that records the box, and the trial at a gain; what it played."""
     folder, signal, wet = made
     played = []
 
-    def loopback(samples, sample_rate, device):
-        played.append(samples.numel())
-        return wet if samples.numel() == signal.numel() else samples * 0.3
+    def playrec(samples, rate, channels, device, blocking):
+        assert (samples.dtype, rate, channels, device, blocking) == (np.float32, RATE, 1, 3, True)
+        played.append(samples[:, 0])
+        return wet[: len(samples), None].numpy() if len(samples) > signal.numel() else input_gain * samples
 
-    monkeypatch.setattr(capture, "play_and_record", loopback)
-    given = ["play", "--file", str(folder / "capture.wav"), "--out", str(folder / "live")]
-    capture.main(given)
-    assert played == [2 * RATE, signal.numel()] and "level check" in capsys.readouterr().out
-    assert (folder / "live" / "wet" / "song0.wav").is_file()
-    monkeypatch.setattr(capture, "play_and_record", lambda samples, *_: samples * 10)
+    fake = SimpleNamespace(query_devices=lambda: ["an interface"], PortAudioError=OSError, playrec=playrec)
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    with suppress(SystemExit):
+        capture.main(["play", "--device", "3", "--file", str(folder / "capture.wav"), "--out", str(folder / "live")])
+    return played
+
+
+def test_live_play_goes_from_the_level_check_to_pairs(made, monkeypatch, capsys):
+    folder, signal, _ = made
+    trial, music = play(made, monkeypatch, input_gain=0.5)
+    said = capsys.readouterr().out
+    assert "level check: the loudest 2 s come back at -6.1 dBFS" in said and "3 pairs in" in said
+    # Both end with half a second of silence, in which what is late still comes in.
+    assert (trial.size, music.size) == (2 * RATE + RATE // 2, signal.numel() + RATE // 2)
+    assert np.array_equal(music[: signal.numel()], signal.numpy()) and not music[signal.numel() :].any()
+    assert (folder / "live" / "wet" / "song0.wav").is_file() and (folder / "live" / "recording.wav").is_file()
+
+
+@pytest.mark.parametrize(
+    ("input_gain", "message"),
+    [
+        (10, "error: level: 20.0 dBFS; must be from -40 to -0.5 dBFS: lower the interface's input gain\n"),
+        (1e-3, "error: level: -60.0 dBFS; must be from -40 to -0.5 dBFS: raise it, and look at the cables\n"),
+    ],
+)
+def test_nothing_more_is_played_at_a_wrong_level(made, monkeypatch, capsys, input_gain, message):
+    assert len(play(made, monkeypatch, input_gain)) == 1
+    assert capsys.readouterr().err == message
+
+
+def broken(error: Exception) -> SimpleNamespace:
+    """A sounddevice whose interface refuses with `error`."""
+
+    def playrec(*_, **__):
+        raise error
+
+    return SimpleNamespace(query_devices=lambda: ["an interface"], PortAudioError=OSError, playrec=playrec)
+
+
+@pytest.mark.parametrize(
+    ("sounddevice", "message"),
+    [
+        (None, 'capture play needs sounddevice: pip install "fxemu[live]"'),
+        (
+            SimpleNamespace(query_devices=lambda: [], PortAudioError=OSError),
+            "no audio device on this machine: play the file elsewhere, then fxemu capture read",
+        ),
+        (broken(OSError("rate not supported")), "audio device default: rate not supported; see python -m sounddevice"),
+        (broken(ValueError("no such device")), "audio device default: no such device; see python -m sounddevice"),
+    ],
+)
+def test_without_an_audio_device_it_says_so(made, monkeypatch, capsys, sounddevice, message):
+    monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
     with pytest.raises(SystemExit):
-        capture.main(given)
-    assert "lower the interface's input gain" in capsys.readouterr().err
-
-
-def test_without_an_audio_device_it_says_so(monkeypatch):
-    import sys
-    from types import SimpleNamespace
-
-    from fxemu.audio_device import play_and_record
-
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(DeviceError, match=r'pip install "fxemu\[live\]"'):
-        play_and_record(torch.zeros(10), RATE)
-    bare = SimpleNamespace(query_devices=lambda: [], PortAudioError=OSError)
-    monkeypatch.setitem(sys.modules, "sounddevice", bare)
-    with pytest.raises(DeviceError, match="no audio device on this machine"):
-        play_and_record(torch.zeros(10), RATE)
+        capture.main(["play", "--file", str(made[0] / "capture.wav")])
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {message}") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_no_shell_sees_the_words(tmp_path):
     ("body", "message"),
     [
         ("sys.exit('no such knob')", "failed with exit code 1; its last words: no such knob"),
+        ("sys.exit('no\\n\\x1b[31m\\nknob')", r"last words: no / \\x1b\[31m / knob$"),
         ("os.abort()", "crashed \\(SIGABRT\\)"),
         ("pass", "wrote no file to {wet}"),
         ("open(w, 'w').write('hello')", "is no audio"),

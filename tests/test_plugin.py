@@ -1,15 +1,20 @@
-"""`effect=plugin` against a stand-in for pedalboard, and against pedalboard itself where it is installed."""
+"""`effect=plugin` against a stand-in for pedalboard, and with pedalboard and a real VST3 where they can be had."""
 
 import importlib.util
 import os
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from fxemu.effects import EffectError, Plugin
 from fxemu.plugin_host import processed
+from fxemu.train import CONF
 
 STAND_IN = '''
 """A gain with pedalboard's face: mono only in files named mono, crashing in files named crash."""
@@ -38,6 +43,8 @@ def load_plugin(path, plugin_name):
     return Gain(path)
 '''
 DRY = torch.linspace(-1, 1, 100)
+DPF = Path("/usr/share/dpf/distrho")
+needs_pedalboard = pytest.mark.skipif(importlib.util.find_spec("pedalboard") is None, reason="needs fxemu[plugin]")
 
 
 @pytest.fixture
@@ -92,6 +99,14 @@ def test_a_32_bit_plugin_is_refused(vst, header):
         Plugin(vst("old.vst3", header + bytes(100)))
 
 
+def test_a_32_bit_bundle_is_refused(vst, tmp_path):
+    program = tmp_path / "old.vst3" / "Contents" / "i386-linux" / "old.so"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(ELF + b"\x01" + bytes(100))
+    with pytest.raises(ValueError, match=r"is a 32-bit plugin"):
+        Plugin(str(tmp_path / "old.vst3"))
+
+
 def test_a_64_bit_plugin_is_not(vst):
     assert Plugin(vst("new.vst3", ELF + b"\x02" + bytes(100))).identity()
 
@@ -102,6 +117,12 @@ def test_a_missing_plugin_is_refused(path):
         Plugin(path)
 
 
+def test_parameters_are_set_on_the_command_line():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", ["effect=plugin", "effect.parameters={gain_db: 20, mode: very cold}"])
+    assert config.effect.parameters == {"gain_db": 20, "mode": "very cold"}
+
+
 def test_identity_follows_parameters_and_file(vst):
     path = vst("a.vst3")
     before = Plugin(path, {"gain_db": 1}).identity()
@@ -110,7 +131,7 @@ def test_identity_follows_parameters_and_file(vst):
     assert Plugin(path, {"gain_db": 1}).identity() != before
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pedalboard") is None, reason='pip install "fxemu[plugin]"')
+@needs_pedalboard
 def test_pedalboard_is_reset_between_songs():
     from pedalboard import Delay
 
@@ -122,8 +143,48 @@ def test_pedalboard_is_reset_between_songs():
     assert np.array_equal(processed(delay, dry, 8000), first)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pedalboard") is None, reason='pip install "fxemu[plugin]"')
+@needs_pedalboard
 def test_pedalboard_refuses_what_is_no_plugin(tmp_path):
     (tmp_path / "fake.vst3").write_text("no plugin")
     with pytest.raises(EffectError, match=r"plugin fake.vst3: failed"):
         Plugin(str(tmp_path / "fake.vst3"))
+
+
+@pytest.fixture(scope="module")
+def late_gain(tmp_path_factory) -> str:
+    """A real VST3, compiled from tests/vst3."""
+    if not shutil.which("g++") or not DPF.is_dir():
+        pytest.skip("a VST3 cannot be built (Debian: apt-get install g++ dpf-source)")
+    source, bundle = Path(__file__).parent / "vst3", tmp_path_factory.mktemp("vst3") / "late.vst3"
+    program = bundle / "Contents" / f"{os.uname().machine}-linux" / "late.so"
+    program.parent.mkdir(parents=True)
+    flags = ["-std=c++17", "-shared", "-fPIC", "-DDISTRHO_PLUGIN_TARGET_VST3", f"-I{source}", f"-I{DPF}"]
+    subprocess.run(["g++", *flags, source / "plugin.cpp", DPF / "DistrhoPluginMain.cpp", "-o", program], check=True)
+    return str(bundle)
+
+
+@needs_pedalboard
+@pytest.mark.parametrize("sample_rate", [8000, 44_100])
+def test_a_vst3_obeys_its_parameters_without_latency_or_memory_of_the_last_song(late_gain, sample_rate):
+    dry = torch.zeros(20_000)
+    dry[[5, 19_950]] = 0.5
+    effect = Plugin(late_gain, {"gain_db": -20, "mode": "cold"})
+    wet = effect(dry, sample_rate)
+    # Each click raises the plugin's offset by 1e-4 of it, 100 samples before the click comes out.
+    assert torch.allclose(wet[[0, 5, 6, 19_950]], torch.tensor([5e-5, 5e-5 - 0.05, 5e-5, 1e-4 - 0.05]), atol=1e-7)
+    assert torch.equal(effect(dry, sample_rate), wet)
+
+
+@needs_pedalboard
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"drive": 1}, "the plugin has none named 'drive'; it has: crash, gain_db, .*mode$"),
+        ({"gain_db": 21}, "gain_db: got 21; must be from -20 to 20$"),
+        ({"mode": "hot"}, "mode: got 'hot'; choose one of warm, cold$"),
+        ({"crash": 1}, "plugin late.vst3: crashed .SIGABRT"),
+    ],
+)
+def test_a_vst3_that_is_set_wrong_or_crashes_is_an_error(late_gain, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        Plugin(late_gain, parameters)(DRY, 8000)

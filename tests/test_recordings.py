@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from boxes import RATE, compressor, interface, music
+from torchaudio import functional as AF
 
 from fxemu import check_pair
-from fxemu.audio import write_wav
+from fxemu.audio import decode, write_wav
 from fxemu.data import SongData
 from fxemu.effects import EffectError, Recorded
 from fxemu.library import LibraryError
-from fxemu.recordings import Recording, longest_clean, match_files, read_recordings, split_recordings
+from fxemu.recordings import Recording, examine, longest_clean, match_files, read_recordings, split_recordings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,11 +41,31 @@ def test_a_pair_is_aligned_and_split_in_time(pair):
         assert error[10_000:].square().mean() < 1e-4 * part.wet.square().mean()
 
 
-def test_the_other_way_round_is_refused_with_the_finding_and_may_be_forced(pair):
-    dry, wet = map(str, pair)
-    with pytest.raises(LibraryError, match=r"they are swapped.* To go on all the same: force=true"):
-        read_recordings(Recorded(wet, dry), RATE)
-    assert read_recordings(Recorded(wet, dry, force=True), RATE)[0].dry.numel() > 100_000
+@pytest.mark.parametrize(
+    ("spoil", "finding"),
+    [
+        (lambda dry, wet: (wet, dry), "they are swapped"),
+        (lambda dry, wet: (dry, 0.5 * compressor(music(6, seed=9))), "wet does not follow dry .* another take"),
+        (lambda dry, wet: (dry, wet[: dry.numel() // 2]), "dry lasts 6.0 s and wet 3.0 s, .* or one is cut off"),
+    ],
+    ids=["swapped", "another take", "half the length"],
+)
+def test_what_does_not_match_is_refused_with_the_finding_and_may_be_forced(pair, tmp_path, spoil, finding):
+    names = [str(tmp_path / name) for name in ("dry.wav", "wet.wav")]
+    for name, samples in zip(names, spoil(*(decode(path)[0] for path in pair)), strict=True):
+        write_wav(name, samples, RATE)
+    with pytest.raises(LibraryError, match=f"{finding}.* To go on all the same: force=true"):
+        read_recordings(Recorded(*names), RATE)
+    (forced,) = read_recordings(Recorded(*names, force=True), RATE)
+    assert forced.dry.shape == forced.wet.shape and forced.dry.numel() > 2.9 * RATE
+
+
+def test_other_rates_and_stereo_are_noted(tmp_path):
+    dry = music(2)
+    write_wav(tmp_path / "dry.wav", AF.resample(dry, RATE, 48_000), 48_000)
+    write_wav(tmp_path / "wet.wav", dry, RATE)
+    *_, report = examine(tmp_path / "dry.wav", tmp_path / "wet.wav", RATE)
+    assert "dry is at 48000 Hz: resampled to 44100 Hz" in str(report) and not report.refused
 
 
 def test_folders_are_matched_by_name(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fxemu.audio import AudioError, decode, layout, write_wav
+from fxemu.decoding import printable
 from fxemu.effects.base import Effect, EffectError, check_range
 
 
@@ -110,9 +111,9 @@ def run_program(arguments: Sequence[str], timeout_s: float, name: str) -> None:
             process.wait()
         if code:
             words.seek(max(0, words.seek(0, os.SEEK_END) - 1000))
-            said = words.read().decode(errors="replace").strip()[-500:] or "nothing"
+            said = " / ".join(words.read().decode(errors="replace").split("\n")).strip(" /")[-500:] or "nothing"
             how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed with exit code {code}"
-            raise EffectError(f"{name}: {how}; its last words: {said}")
+            raise EffectError(f"{name}: {how}; its last words: {printable(said)}")
 
 
 def file_state(path: str) -> tuple[str, int, int] | None:
