@@ -1,6 +1,7 @@
 """The training step's own arithmetic: whose history the next chunk hears, and which batches teach nothing."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 import pytorch_lightning as pl
@@ -17,6 +18,7 @@ from fxemu.schedule import Schedule, Stage
 @pytest.mark.parametrize("own", [0.0, 0.5, 1.0])
 def test_a_share_of_the_segments_goes_on_with_its_own_history(make_loop: Callable[..., ClosedLoop], own: float) -> None:
     emulator = Emulator(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     heard, prediction = torch.zeros(1000, 1, 6), torch.full((1000, 1, 4), 2.0)
     truth = torch.ones(1000, 1, 10)
     stage = Stage(share=1, length=4, free=True, chunks=2, own=own)
@@ -43,6 +45,8 @@ class Cliff(nn.Module):
 
 class Noise(pl.LightningDataModule):
     """Batches of noise, as dry and as wet."""
+
+    parts: ClassVar[dict] = {"train": []}
 
     def wet_peak(self) -> float:
         return 1.0

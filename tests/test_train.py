@@ -80,7 +80,8 @@ def test_metrics_keep_the_contract(finished):
     test = scores["test"]
     assert set(test) == {
         "esr", "esr_median", "esr_worst", "nmae", "esr_preemphasis", "dc", "mrstft", "teacher_forced_esr",
-        "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs", "stability",
+        "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs", "stability", "primed",
+        "gain_error_db",
     }  # fmt: skip
     assert set(test["baselines"]) == {"copy_last", "gain", "fir"}
     assert {"train_seconds", "parameters", "effect", "repr", "model"} <= set(scores)

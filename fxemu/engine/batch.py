@@ -111,8 +111,10 @@ def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
     spectra = torch.fft.rfft(padded.unfold(-1, size, hop))
     response = torch.fft.rfft(weight.flip(-1), size)
     # Source after source: an einsum of complex tensors is many times slower.
-    parts = (spectra[:, None, w] * response[:, w, None] for w in range(x.shape[1]))
-    y = torch.fft.irfft(reduce(torch.add, parts), size)[..., taps - 1 :]
+    total = spectra[:, None, 0] * response[:, 0, None]
+    for w in range(1, x.shape[1]):
+        total = torch.addcmul(total, spectra[:, None, w], response[:, w, None])
+    y = torch.fft.irfft(total, size)[..., taps - 1 :]
     return y.flatten(-2)[..., :samples]
 
 
