@@ -60,3 +60,8 @@ class Predictor(nn.Module, ABC):
     @abstractmethod
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         """Append one step to `plan`, reading the features at values `dry` and `wet`; return the params' value."""
+
+
+def before(window: nn.Conv1d, batch: int, channels: int) -> Tensor:
+    """What a window over samples (B, C, taps) sees before the first of them: all but its last one, silent."""
+    return window.weight.new_zeros(batch, channels, window.kernel_size[0] - 1)

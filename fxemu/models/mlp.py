@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.activations import activate, hidden_activation
-from fxemu.models.base import Predictor
+from fxemu.models.base import Predictor, before
 from fxemu.plan import Plan, Term
 
 
@@ -81,11 +81,8 @@ class MLP(Predictor):
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor | None]:
         """The dry samples before this one (B, C, m - 1) and the wet ones before the last (B, C, n - 1)."""
-
-        def silence(conv: nn.Conv1d) -> Tensor:
-            return conv.weight.new_zeros(batch, self.channels, conv.kernel_size[0] - 1)
-
-        return silence(self.dry), None if self.wet is None else silence(self.wet)
+        heard = None if self.wet is None else before(self.wet, batch, self.channels)
+        return before(self.dry, batch, self.channels), heard
 
     def step(
         self, dry: Tensor, wet: Tensor, state: tuple[Tensor, Tensor | None]
