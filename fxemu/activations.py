@@ -77,6 +77,8 @@ def _chosen(classes: Tensor, x: Tensor, others: int) -> Tensor:
 def _bits(x: Tensor, slope: float) -> Tensor:
     """1 where the whole number below x is odd, else -1; unit u counts as a line of slope `slope` 4^-u backwards."""
     hard = 2 * torch.remainder(x.detach().floor(), 2) - 1
+    if not x.requires_grad:
+        return hard
     slopes = slope * 4.0 ** -torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
     return hard + slopes[:, None] * (x - x.detach())
 

@@ -95,6 +95,8 @@ def _ending_together(signals: list[Tensor]) -> list[Tensor]:
 
 def _windowed(term: Term, x: Tensor) -> Tensor:
     weight = term.weight.to(x.device)
+    if weight.shape[-1] == 1:
+        return weight[..., 0] @ x
     if weight.shape[-1] >= FFT_TAPS and x.shape[-1] >= FFT_SAMPLES and term.dilation == 1:
         return _fft_convolution(weight, x)
     return F.conv1d(x, weight, dilation=term.dilation)
@@ -113,7 +115,7 @@ def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
     # Source after source: an einsum of complex tensors is many times slower.
     total = spectra[:, None, 0] * response[:, 0, None]
     for w in range(1, x.shape[1]):
-        total = torch.addcmul(total, spectra[:, None, w], response[:, w, None])
+        total.addcmul_(spectra[:, None, w], response[:, w, None])
     y = torch.fft.irfft(total, size)[..., taps - 1 :]
     return y.flatten(-2)[..., :samples]
 

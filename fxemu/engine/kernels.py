@@ -182,14 +182,14 @@ def _activate(memory, z, units, lanes, kind, p):
             memory[i] = _tanh(memory[i])
     elif kind == BITS:
         for i in range(z, z + units * lanes):
-            half = np.float32(0.5) * np.float32(math.floor(memory[i]))
-            memory[i] = np.float32(4) * (half - np.float32(math.floor(half))) - np.float32(1)
+            half = np.float32(0.5) * np.floor(memory[i])
+            memory[i] = np.float32(4) * (half - np.floor(half)) - np.float32(1)
     elif kind == STEP:
         for i in range(z, z + units * lanes):
             memory[i] = np.float32(1) if memory[i] >= np.float32(0) else np.float32(0)
     elif kind == MODULO:
         for i in range(z, z + units * lanes):
-            memory[i] -= p * np.float32(math.floor(memory[i] / p))
+            memory[i] -= p * np.floor(memory[i] / p)
 
 
 @njit(**OPTIONS, inline="always")

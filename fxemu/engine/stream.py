@@ -23,7 +23,7 @@ from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 
-BLOCK = 8192
+BLOCK = 16_384
 # Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
 KEPT = 4
 
