@@ -10,7 +10,7 @@ import torch
 
 from fxemu.engine.stream import Stream, render_many
 from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
-from fxemu.representations import Raw
+from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 from tables.c_loops import build
 from tables.common import SAMPLE_RATE, fastest, one_thread
@@ -53,7 +53,20 @@ def run(options: argparse.Namespace) -> None:
         ours, theirs = fastest(lambda loop=loop: Stream(loop).process(dry), lambda run=run: run(dry))
         error = float((run(dry) - Stream(loop).process(dry)).abs().max())
         print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {theirs / ours:.2f} | {error:.0e} |")
+    _representations(dry)
     _many_streams(dry)
+
+
+def _representations(dry: torch.Tensor) -> None:
+    """The default MLP between each representation, with the embedding that `conf/repr/` gives it."""
+    seconds = dry.numel() / SAMPLE_RATE
+    for kind, embedding in ((Raw, 0), (MuLaw, 4), (Binary, 4), (OneHot, 0), (OneHotResidual, 0)):
+        encoder, decoder = kind(), kind()
+        model = MLP(encoder.channels, decoder.params, feedback_window=32, embedding=embedding)
+        loop = ClosedLoop(model, encoder, decoder)
+        Stream(loop).process(dry[:20_000])
+        (ours,) = fastest(lambda loop=loop: Stream(loop).process(dry))
+        print(f"{kind.__name__}: {seconds / ours:.0f}x real time")
 
 
 def _many_streams(dry: torch.Tensor) -> None:
