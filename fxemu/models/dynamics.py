@@ -90,7 +90,7 @@ class Dynamics(Predictor):
         first = self.unit.in_features - self.states
         for i in range(self.states):
             if i < followers:
-                self.rate.weight[i, self.unit.in_features + i] = 100.0
+                self.rate.weight[i, self.unit.in_features + i] = 1000.0
                 self.target.weight[i, 0] = 1.0
             else:
                 self.target.weight[i, first + i - followers] = 1.0
