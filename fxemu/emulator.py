@@ -54,7 +54,7 @@ class Emulator(pl.LightningModule):
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
         if self.loop.plain_samples:
-            self.loop.predictor.prepare([(song.dry, song.wet) for song in data.parts["train"]])
+            self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
 
     def progress(self) -> float:
         """How much of training is done, 0 to 1: by steps or by time, whichever is further."""

@@ -36,7 +36,7 @@ def primed(loop: ClosedLoop, song: Pair, effect: Effect, sample_rate: int) -> li
         stream.process(song.dry[before], song.wet[before])
         prediction = stream.process(song.dry[part])
         score = {"primed_s": seconds, "esr": metrics.esr(prediction, song.wet[part])}
-        if hasattr(effect, "rate_hz"):
+        if effect.rate_hz is not None:
             score |= _phase(prediction, song.dry[part], effect, sample_rate, middle)
         scores.append(score)
     return scores

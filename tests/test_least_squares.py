@@ -45,5 +45,5 @@ def test_a_delay_without_a_gradient_step() -> None:
     train, test = coloured(40_000, 2), coloured(20_000, 3)
     loop = ClosedLoop(Linear(1, 1, 2500, feedback=False), Raw(), Raw())
     loop.limit.fill_(100)
-    loop.predictor.prepare([(train, effect(train, 8000, 0))])
+    loop.predictor.fit([(train, effect(train, 8000, 0))])
     assert esr(render(loop, test), effect(test, 8000, 0)) < 1e-5

@@ -33,10 +33,10 @@ def music(seconds: float, seed: int = 0) -> Tensor:
     return 0.8 * noise * loudness
 
 
-def prepared(effect: Callable, harmonics: int, feedback: bool = True) -> ClosedLoop:
+def fitted(effect: Callable, harmonics: int, feedback: bool = True) -> ClosedLoop:
     loop = ClosedLoop(Oscillator(harmonics=harmonics, memory_samples=100, feedback=feedback), Raw(), Raw())
     dry = music(8)
-    loop.predictor.prepare([(dry[:100], dry[:100]), (dry, effect(dry, RATE, 0))])
+    loop.predictor.fit([(dry[:100], dry[:100]), (dry, effect(dry, RATE, 0))])
     return loop
 
 
@@ -45,7 +45,7 @@ def prepared(effect: Callable, harmonics: int, feedback: bool = True) -> ClosedL
 def test_from_the_start_of_a_song_it_is_in_phase(effect, harmonics, primed_s, most, feedback) -> None:
     effect = effect()
     dry = music(10, seed=1)
-    assert esr(render(prepared(effect, harmonics, feedback), dry), effect(dry, RATE, 0)) < most
+    assert esr(render(fitted(effect, harmonics, feedback), dry), effect(dry, RATE, 0)) < most
 
 
 @each_case
@@ -55,7 +55,7 @@ def test_primed_within_a_song_it_finds_the_phase_and_keeps_it(effect, harmonics,
     wet, primed = effect(dry, RATE, start), round(primed_s * RATE)
     errors = {}
     for feedback in (True, False):
-        stream = Stream(prepared(effect, harmonics, feedback))
+        stream = Stream(fitted(effect, harmonics, feedback))
         stream.process(dry[:primed], wet[:primed])
         errors[feedback] = esr(stream.process(dry[primed:]), wet[primed:])
     assert errors[True] < 2 * most
@@ -79,7 +79,7 @@ def test_the_waveform_is_found() -> None:
 
 
 def test_a_history_that_is_no_modulation_does_not_throw_it_far() -> None:
-    stream = Stream(prepared(Tremolo(5.0, 1.0), 4))
+    stream = Stream(fitted(Tremolo(5.0, 1.0), 4))
     stream.process(1e-3 * music(1), music(1, seed=2))
     later = stream.process(music(10))[RATE:]
     assert torch.isfinite(later).all()

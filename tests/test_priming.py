@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fxemu.data import Pair
-from fxemu.effects import Tanh, Tremolo
+from fxemu.effects import Bitcrusher, Effect, Tanh, Tremolo
 from fxemu.metrics import gain_error_db
 from fxemu.models import Oscillator
 from fxemu.priming import PRIMED_S, primed
@@ -23,7 +23,7 @@ def loop_at(rate_hz: float) -> ClosedLoop:
     """A tremolo's oscillator, running at another rate than it should if that is not 3.7 Hz."""
     loop = ClosedLoop(Oscillator(harmonics=1, memory_samples=10), Raw(), Raw())
     true = song(Tremolo(3.7))
-    loop.predictor.prepare([(true.dry, true.wet)])
+    loop.predictor.fit([(true.dry, true.wet)])
     loop.predictor.rate.data.mul_(rate_hz / 3.7)
     return loop
 
@@ -46,8 +46,9 @@ def test_at_the_right_rate_it_stays_locked() -> None:
     assert abs(longest["drift_hz"]) < 0.01
 
 
-def test_an_effect_without_an_oscillator_has_no_phase() -> None:
-    scores = primed(loop_at(3.7), song(Tanh()), Tanh(), RATE)
+@pytest.mark.parametrize("effect", [Tanh(), Bitcrusher()])
+def test_an_effect_without_an_oscillator_has_no_phase(effect: Effect) -> None:
+    scores = primed(loop_at(3.7), song(effect), effect, RATE)
     assert all(score.keys() == {"primed_s", "esr"} for score in scores)
 
 

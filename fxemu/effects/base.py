@@ -18,10 +18,11 @@ class Effect(ABC):
     """`effect(dry, sample_rate, start) -> wet`, all float32 mono (samples,).
 
     `memory_s`: seconds of audio before a slice that must be fed in for the slice to come out as in the whole
-    song (to -80 dB); None where only the whole song will do.
+    song (to -80 dB); None where only the whole song will do. `rate_hz`: of its oscillator; None if it has none.
     """
 
     memory_s: float | None = 0.0
+    rate_hz: float | None = None
 
     def __call__(self, dry: Tensor, sample_rate: int = 44_100, start: int = 0) -> Tensor:
         """The wet signal for `dry`, whose first sample is number `start` of its song.

@@ -43,7 +43,7 @@ class Predictor(nn.Module, ABC):
             params.append(given)
         return torch.stack(params[self.receptive_field - 1 :], dim=-1)
 
-    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Start from what can be had in closed form from the training songs, (dry, wet) of (samples,) each.
 
         Called before training where the samples are plain (`repr=raw`); most predictors have nothing to do.

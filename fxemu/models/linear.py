@@ -15,8 +15,8 @@ from fxemu.plan import Plan, Term
 class Linear(Predictor):
     """bias + FIR over x[t-m+1..t] + taps over y[t-n..t-1]: a recursive (IIR) filter, or an FIR without feedback.
 
-    Without feedback it starts from the least squares fit to the training songs (`prepare`), for which tens of thousands
-    of taps are not too many: delays and reverbs; `training=prepared` leaves it at that.
+    Without feedback it starts from the least squares fit to the training songs (`fit`), for which tens of thousands
+    of taps are not too many: delays and reverbs; `training=closed_form` leaves it at that.
 
     With raw samples it is what a linear effect is made of; on any other effect it is the baseline of a linear fit.
 
@@ -50,7 +50,7 @@ class Linear(Predictor):
             self.wet.weight.data.mul_(0.3)
 
     @torch.no_grad()
-    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Without feedback: the taps with the least squared error over the songs, plain samples."""
         if self.feedback:
             return

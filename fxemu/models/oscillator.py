@@ -33,8 +33,8 @@ class Oscillator(Predictor):
 
     While it hears the truth (priming), the error is linear in the phasors, so they find the phase from any start; when
     it hears itself the error is zero, and they coast. The rate, the waveform and the phase at the start of a song are
-    fitted in closed form to the longest training song (`prepare`); there is nothing for gradient descent to improve on,
-    so use it with `training=prepared`. Takes and makes plain samples: `repr=raw` only.
+    fitted in closed form to the longest training song (`fit`); there is nothing for gradient descent to improve on,
+    so use it with `training=closed_form`. Takes and makes plain samples: `repr=raw` only.
 
     Args:
         channels, params: 1 each.
@@ -69,7 +69,7 @@ class Oscillator(Predictor):
         self.register_buffer("phase", torch.zeros(harmonics))
 
     @torch.no_grad()
-    def prepare(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Fit rate, waveform and phase at the start to the longest of the songs, (dry, wet) of (samples,) each."""
         dry, wet = (x.double() for x in max(songs, key=lambda song: song[0].numel()))
         rate = find_rate(dry, wet)

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tables.common import train
 
 DYNAMICS = ["experiment=dynamics"]
-OSCILLATOR = ["model=oscillator", "training=prepared"]
-FILTER = ["model=linear", "training=prepared"]
+OSCILLATOR = ["model=oscillator", "training=closed_form"]
+FILTER = ["model=linear", "training=closed_form"]
 BOTH, CONTROL = (True, False), (False,)
 # A name, the effect, the predictor, with or without feedback, seconds of priming (None: from silence), most ESR asked.
 ROWS = (
