@@ -64,7 +64,7 @@ def fit(emulator: Emulator, steps: int) -> None:
     trainer.fit(emulator, datamodule=Noise())
 
 
-def test_a_batch_without_a_finite_gradient_changes_nothing(make_loop: Callable[..., ClosedLoop]) -> None:
+def test_a_batch_without_a_finite_gradient_does_no_harm(make_loop: Callable[..., ClosedLoop]) -> None:
     emulator = Emulator(make_loop(), Cliff(3), Schedule([{"share": 1, "length": 4, "free": True}]))
     before = [p.clone() for p in emulator.loop.parameters()]
     fit(emulator, 20)
@@ -73,7 +73,11 @@ def test_a_batch_without_a_finite_gradient_changes_nothing(make_loop: Callable[.
     assert any(not torch.equal(p, q) for p, q in zip(before, emulator.loop.parameters(), strict=True))
 
 
-def test_training_ends_when_no_gradient_is_finite(make_loop: Callable[..., ClosedLoop]) -> None:
+def test_training_ends_when_no_gradient_is_finite_and_has_changed_nothing(
+    make_loop: Callable[..., ClosedLoop],
+) -> None:
     emulator = Emulator(make_loop(), Cliff(1), Schedule([{"share": 1, "length": 4, "free": True}]))
+    before = [p.clone() for p in emulator.loop.parameters()]
     with pytest.raises(TrainingDivergedError, match="gradient has not been finite for 100 steps at step 0"):
         fit(emulator, 20)
+    assert all(torch.equal(p, q) for p, q in zip(before, emulator.loop.parameters(), strict=True))
