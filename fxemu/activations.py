@@ -54,13 +54,14 @@ def look_up(table: Tensor, place: Tensor, nearest: bool) -> Tensor:
     rows = table.shape[0]
     position = (place[:, 0].clamp(-1, 1) + 1) * ((rows - 1) / 2)
     low = position.detach().floor().clamp(0, rows - 2).long()
-    below, above = table[low], table[low + 1]
     share = (position - low)[..., None]
-    between = below + share * (above - below)
     if nearest:
-        # The nearest row's value, with the gradient to the place of the interpolation.
-        through = (share - share.detach()) * (above - below).detach()
-        between = torch.where(share > 0.5, above, below) + through
+        between = F.embedding(low + (share[..., 0] > 0.5), table)
+        if place.requires_grad:
+            # The nearest row's value, with the gradient to the place of the interpolation.
+            between = between + (share - share.detach()) * (table[low + 1] - table[low]).detach()
+    else:
+        between = table[low] + share * (table[low + 1] - table[low])
     return between.transpose(1, 2)
 
 

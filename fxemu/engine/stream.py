@@ -21,11 +21,17 @@ from fxemu.engine import kernels
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
+from fxemu.engine.shorten import shortened
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 
 BLOCK = 16_384
 # Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
 KEPT = 4
+
+
+# A large block of memory, once given back, teaches glibc to keep what is freed after it for the next block of samples:
+# getting it anew from the system each time costs as much as the arithmetic.
+torch.empty(1 << 23)
 
 
 class Playable(Protocol):
@@ -52,7 +58,7 @@ class Stream:
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
         if min(dry.numel(), wet.numel()) < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        self._plan = on_cpu(loop.plan())
+        self._plan = shortened(on_cpu(loop.plan()))
         self._reach = self._plan.reach()
         self._boundary = boundary(self._plan)
         self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor, list[int]]] = OrderedDict()

@@ -21,10 +21,10 @@ class Binary(Representation):
     """`bits` bits of a level, the most significant first, over linear or companded amplitude.
 
     The level of a sample v is round(M v), M = 2^(bits - 1) - 1, so that 0 and +-1 are exact. The offset code is the
-    binary number round(M v) + 2^(bits - 1); the sign-magnitude code is a sign bit (1 above 0, else -1) and the binary
-    number round(M |v|). Decoding is soft: a bit is tanh of its parameter, and the level is the sum of what the bits
-    are worth. Going in, a bit is a jump; for the gradient it counts as a straight line that is the flatter, the less
-    the bit is worth (a straight-through estimate).
+    binary number round(M v) + 2^(bits - 1); the sign-magnitude code is a sign bit (1 for levels above 0, else -1) and
+    the binary number round(M |v|). Decoding is soft: a bit is tanh of its parameter, and the level is the sum of what
+    the bits are worth. Going in, a bit is a jump; for the gradient it counts as a straight line that is the flatter,
+    the less the bit is worth (a straight-through estimate).
 
     Args:
         bits: 8 to 16.
@@ -51,7 +51,7 @@ class Binary(Representation):
         v = activate(activate(samples, self.compress), CLAMP)
         if not self.signed:
             return activate((self.top * v + self.top + 1.5) / self.worth[:, None], CODE)
-        sign = activate(-0.5 * v, SIGN)
+        sign = activate(0.25 / self.top - 0.5 * v, SIGN)
         magnitude = (self.top * v * sign + 0.5) / self.worth[:, None]
         # The sign comes last, where the gradient's line is flattest; half-way numbers survive the rounding down.
         return activate(torch.cat((magnitude, 1 + 0.5 * sign), dim=1), CODE)
@@ -77,9 +77,9 @@ class Binary(Representation):
         scale = self.top / self.worth
         if not self.signed:
             return plan.add(Term(v, _column(scale)), bias=(self.top + 1.5) / self.worth, activation=CODE)
-        sign = plan.add(Term(v, torch.full((1, 1, 1), -0.5, device=scale.device)), activation=SIGN)
-        magnitude = plan.mix(Product((v, sign)))
         nothing, one = scale.new_zeros(1), scale.new_ones(1)
+        sign = plan.add(Term(v, _column(-0.5 * one)), bias=0.25 / self.top * one, activation=SIGN)
+        magnitude = plan.mix(Product((v, sign)))
         return plan.add(
             Term(magnitude, _column(torch.cat((scale, nothing)))),
             Term(sign, _column(torch.cat((torch.zeros_like(scale), 0.5 * one)))),
@@ -94,9 +94,9 @@ class Binary(Representation):
             bias = (half - (self.top + 1) / self.top)[None]
             return plan.add(Term(soft, weights[None, :, None]), bias=bias, activation=self.expand)
         nothing, one = weights.new_zeros(1), weights.new_ones(1)
-        number = plan.add(Term(soft, torch.cat((weights, nothing))[None, :, None]), bias=half[None])
-        sign = plan.add(Term(soft, torch.cat((torch.zeros_like(weights), one))[None, :, None]))
-        return plan.mix(Product((number, sign)), activation=self.expand)
+        rows = torch.stack((torch.cat((weights, nothing)), torch.cat((torch.zeros_like(weights), one))))
+        both = plan.add(Term(soft, rows[..., None]), bias=torch.stack((half, nothing[0])))
+        return plan.mix(Product((plan.part(both, 0, 1), plan.part(both, 1, 1))), activation=self.expand)
 
 
 def _column(values: Tensor) -> Tensor:
