@@ -1,4 +1,4 @@
-"""The compiled loops of training: a plan's sequential steps, sample after sample, forward and backward, over flat arrays.
+"""The compiled loops of training: a plan's sequential steps, sample by sample, forward and backward, on flat arrays.
 
 All signals lie in one `memory` and all weights in another array, and two tables of integers say which step reads and
 writes what (`layout.py` makes them). With LANES streams side by side every number is a contiguous row of that many; one

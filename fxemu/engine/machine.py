@@ -18,9 +18,25 @@ from numpy.typing import NDArray
 
 from fxemu.engine import kernels
 from fxemu.engine.kernels import (
-    A, A_STRIDE, B, B_STRIDE, COUNT, DRIVE, DRIVE_STRIDE, FIRST_ITEM, KIND, KINDS, LAST_ITEM, LAYER, MIX, OP, OUT,
-    OUT_STRIDE, UNITS, WEIGHT,
-)  # fmt: skip
+    A_STRIDE,
+    B_STRIDE,
+    COUNT,
+    DRIVE,
+    DRIVE_STRIDE,
+    FIRST_ITEM,
+    KIND,
+    KINDS,
+    LAST_ITEM,
+    LAYER,
+    MIX,
+    OP,
+    OUT,
+    OUT_STRIDE,
+    UNITS,
+    WEIGHT,
+    A,
+    B,
+)
 from fxemu.engine.layout import Layout
 from fxemu.engine.vectors import INDEX, Code, Number
 
@@ -120,7 +136,7 @@ class _Program:
         """A pointer to what row i of a table says, at the present sample."""
         row = (self.ops, self.items)[table][i]
         first = self.code.load_index(self.addresses[table], i * len(row) + start)
-        return self.code.at(self.memory, self.code.times(self.t, row[stride], first))
+        return self.code.at(self.code.at(self.memory, first), self.t, row[stride])
 
     def _put(self, z: ir.Value, first: int, x: Number) -> None:
         """Units of a step's row, activated."""
@@ -130,8 +146,10 @@ class _Program:
 
     def _layer(self, z: ir.Value, units: int, given: ir.Value, items: range) -> None:
         """z = the activation of what is given + sum of x[i] * weights[i * units + u]."""
-        reads = [self._row(1, j, A, A_STRIDE) for j in items]
-        sources = [(x, self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j][COUNT]) for x, j in zip(reads, items, strict=True)]
+        sources = [
+            (self._row(1, j, A, A_STRIDE), self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j][COUNT])
+            for j in items
+        ]
         if units == 1:
             parts = [self._dot(*source) for source in sources]
             self._put(z, 0, reduce(add, parts, self.code.load(given)))
@@ -140,7 +158,7 @@ class _Program:
         for block in (pieces[i : i + SUMS] for i in range(0, len(pieces), SUMS)):
             sums = [self.code.load(self.code.at(given, first), size) for first, size in block]
             at_once = min(AT_ONCE, SUMS // len(block), max((count for *_, count in sources), default=1))
-            sums += [x * 0.0 for _ in range(at_once - 1) for x in sums]
+            sums += [x.zero() for x in sums * (at_once - 1)]
             for source in sources:
                 sums = self._products(sums, block, units, *source)
             for i, (first, _) in enumerate(block):
@@ -154,11 +172,12 @@ class _Program:
 
         def add_inputs(index: ir.Value, *sums: Number, inputs: int = at_once) -> list[Number]:
             added = list(sums)
+            values, rows = self.code.at(x, index, at_once), self.code.at(weights, index, at_once * units)
             for n in range(inputs):
-                value = self.code.load(self.code.at(x, self.code.times(index, at_once, n)))
-                row = self.code.at(weights, self.code.times(index, at_once * units, n * units))
+                value = self.code.load(self.code.at(values, n))
+                spread = {size: value.spread(size) for _, size in block}
                 for i, (first, size) in enumerate(block, start=n * len(block)):
-                    added[i] += self.code.load(self.code.at(row, first), size) * value
+                    added[i] += self.code.load(self.code.at(rows, n * units + first), size) * spread[size]
             return added
 
         groups, left = divmod(count, at_once)

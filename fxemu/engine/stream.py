@@ -109,7 +109,7 @@ class Stream:
         return memory[heard.row(0) : heard.end].clone()
 
     def _room(self, samples: int, fed: bool) -> Room:
-        """The layout of a block, its memory, the layers that are driven anew in each, and the loop; kept for the next."""
+        """The layout of a block, its memory, the layers driven anew in each, and the loop; kept for the next."""
         size = samples, fed
         if size not in self._rooms:
             layout = Layout(self._plan, samples, keep=fed)

@@ -26,15 +26,22 @@ class Number:
     def size(self) -> int:
         return getattr(self.value.type, "count", 1)
 
+    def spread(self, size: int) -> Number:
+        """One float, `size` times side by side."""
+        if size == 1:
+            return self
+        vector = self.builder.insert_element(_vector(size)(ir.Undefined), self.value, ir.IntType(32)(0))
+        first = ir.Constant(ir.VectorType(ir.IntType(32), size), None)
+        return Number(self.builder, self.builder.shuffle_vector(vector, vector, first))
+
     def like(self, x: Number | float) -> ir.Value:
         """x as often as this has numbers side by side."""
-        kind, size = self.value.type, self.size
-        if not isinstance(x, Number):
-            return ir.Constant(kind, x if size == 1 else [FLOAT(x)] * size)
-        if x.size == size:
-            return x.value
-        vector = self.builder.insert_element(ir.Constant(kind, ir.Undefined), x.value, ir.IntType(32)(0))
-        return self.builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), size), None))
+        if isinstance(x, Number):
+            return x.value if x.size == self.size else x.spread(self.size).value
+        return ir.Constant(self.value.type, x if self.size == 1 else [FLOAT(x)] * self.size)
+
+    def zero(self) -> Number:
+        return Number(self.builder, self.like(0.0))
 
     def __add__(self, x: Number | float) -> Number:
         return Number(self.builder, self.builder.fadd(self.value, self.like(x), flags=FAST))
@@ -52,7 +59,8 @@ class Number:
         return self._kept_where("<", self.like(x))
 
     def _kept_where(self, comparison: str, other: ir.Value) -> Number:
-        kept = self.builder.fcmp_ordered(comparison, self.value, other)
+        # Unordered: what is not a number stays so.
+        kept = self.builder.fcmp_unordered(comparison, self.value, other)
         return Number(self.builder, self.builder.select(kept, self.value, other))
 
     def sum(self) -> Number:
@@ -75,13 +83,13 @@ class Code:
             table.add_attribute("noalias")
         self._builder = ir.IRBuilder(function.append_basic_block())
 
-    def at(self, pointer: ir.Value, index: ir.Value | int) -> ir.Value:
-        """A pointer to the float `index` places on."""
-        return self._builder.gep(pointer, [INDEX(index) if isinstance(index, int) else index], source_etype=FLOAT)
+    def at(self, pointer: ir.Value, index: ir.Value | int, stride: int = 1) -> ir.Value:
+        """A pointer to the float `index` * `stride` places on."""
+        place = INDEX(index * stride) if isinstance(index, int) else self._builder.mul(index, INDEX(stride))
+        return self._builder.gep(pointer, [place], source_etype=FLOAT)
 
     def load(self, pointer: ir.Value, size: int = 1) -> Number:
-        kind = FLOAT if size == 1 else ir.VectorType(FLOAT, size)
-        return Number(self._builder, self._builder.load(pointer, typ=kind, align=4))
+        return Number(self._builder, self._builder.load(pointer, typ=_vector(size), align=4))
 
     def load_index(self, pointer: ir.Value, place: int) -> ir.Value:
         """The address in a table of addresses."""
@@ -90,33 +98,29 @@ class Code:
     def store(self, x: Number, pointer: ir.Value) -> None:
         self._builder.store(x.value, pointer, align=4)
 
-    def times(self, index: ir.Value, stride: int, plus: ir.Value | int = 0) -> ir.Value:
-        """index * stride + plus."""
-        return self._builder.add(self._builder.mul(index, INDEX(stride)), INDEX(plus) if isinstance(plus, int) else plus)
-
     def repeat(
         self, count: ir.Value | int, body: Callable[..., list[Number]], numbers: Sequence[Number] = ()
     ) -> list[Number]:
-        """What becomes of `numbers` when `body` (index, *numbers) has made new ones of them `count` (1 or more) times."""
+        """What becomes of `numbers` when `body` (index, *numbers) has renewed them `count` (at least 1) times."""
         build, before = self._builder, self._builder.block
-        build.branch(build.append_basic_block())
-        build.position_at_end(build.function.blocks[-1])
-        start = build.block
+        start = build.append_basic_block()
+        build.branch(start)
+        build.position_at_end(start)
         phis = [build.phi(kind) for kind in (INDEX, *(x.value.type for x in numbers))]
         made = body(phis[0], *(Number(build, phi) for phi in phis[1:]))
         following = build.add(phis[0], INDEX(1))
         end, after = build.block, build.append_basic_block()
-        more = build.icmp_unsigned("<", following, INDEX(count) if isinstance(count, int) else count)
-        build.cbranch(more, start, after)
-        for phi, first, later in zip(phis, (INDEX(0), *(x.value for x in numbers)), (following, *(x.value for x in made)), strict=True):
+        build.cbranch(build.icmp_unsigned("<", following, _index(count)), start, after)
+        firsts, laters = [INDEX(0), *(x.value for x in numbers)], [following, *(x.value for x in made)]
+        for phi, first, later in zip(phis, firsts, laters, strict=True):
             phi.add_incoming(first, before)
             phi.add_incoming(later, end)
         build.position_at_end(after)
         return made
 
     def call(self, name: str, *arguments: Number | ir.Value | int) -> None:
-        """A function of this process that is known to LLVM by name, without a result."""
-        values = [INDEX(x) if isinstance(x, int) else x.value if isinstance(x, Number) else x for x in arguments]
+        """A function of this process that LLVM knows by name, without a result."""
+        values = [x.value if isinstance(x, Number) else _index(x) for x in arguments]
         kind = ir.FunctionType(ir.VoidType(), [x.type for x in values])
         self._builder.call(_function(self.module, name, kind), values)
 
@@ -124,6 +128,14 @@ class Code:
         """The finished text."""
         self._builder.ret_void()
         return str(self.module)
+
+
+def _index(x: ir.Value | int) -> ir.Value:
+    return INDEX(x) if isinstance(x, int) else x
+
+
+def _vector(size: int) -> ir.Type:
+    return FLOAT if size == 1 else ir.VectorType(FLOAT, size)
 
 
 def _function(module: ir.Module, name: str, kind: ir.FunctionType) -> ir.Function:
