@@ -3,14 +3,13 @@
 import inspect
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import fxemu.representations
 from fxemu.activations import mulaw_compress, mulaw_expand
-from fxemu.engine import kernels
+from fxemu.engine import machine
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.layout import Layout
 from fxemu.plan import DRY, Plan, Term
@@ -228,8 +227,7 @@ def unrolled_values(plan: Plan, steps: int) -> Tensor:
         memory[place.row(0) : place.row(0) + x.numel()] = x[0].T.flatten()
     for value in layout.outside:
         memory[layout.signals[value].start : layout.signals[value].end] = signals[value][0].T.flatten()
-    tables = layout.weights, layout.ops, layout.parameters, layout.items
-    kernels.forward(np.uint64(steps), kernels.ONE, memory.numpy(), *tables)
+    machine.loop(layout, layout.ops)(memory.numpy(), steps)
     signal = layout.signals[plan.last]
     return memory[signal.row(0) : signal.end]
 

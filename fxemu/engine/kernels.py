@@ -1,8 +1,8 @@
-"""The compiled loops: a plan's sequential steps, sample after sample, forward and backward, over flat arrays.
+"""The compiled loops of training: a plan's sequential steps, sample by sample, forward and backward, on flat arrays.
 
 All signals lie in one `memory` and all weights in another array, and two tables of integers say which step reads and
-writes what (`layout.py` makes them). With `lanes` streams side by side every number is a contiguous row of that many;
-one stream alone is a row of one. Weights are laid out (input, unit).
+writes what (`layout.py` makes them). With LANES streams side by side every number is a contiguous row of that many; one
+stream alone (a row of one) has its loop in `machine.py`. Weights are laid out (input, unit).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from numba import carray, cfunc, njit, types
 
 from fxemu.activations import EXPAND_LIMIT
 
@@ -43,7 +43,7 @@ KINDS = (
 # Streams side by side in training: a few vectors wide, few enough that a step's rows stay in the first-level cache.
 LANES = 32
 # Addresses are unsigned: a signed one may be negative, which to Python means "from the end", and numba would check.
-ONE, TWO, THREE, FOUR, EIGHT = (np.uint64(n) for n in (1, 2, 3, 4, 8))
+ONE, TWO, THREE, FOUR = (np.uint64(n) for n in (1, 2, 3, 4))
 LANES_1, LANES_2, LANES_3, LANES_4 = (np.uint64(n * LANES) for n in (1, 2, 3, 4))
 OPTIONS = {"fastmath": True, "error_model": "numpy"}
 
@@ -243,35 +243,6 @@ def _pull_back(memory, grads, z, units, lanes, kind, p):
             grads[i] = np.float32(0)
 
 
-@njit(**OPTIONS, inline="always")
-def _add_product(memory, z, units, x, count, weights, w):
-    """One stream: memory[z + u] += sum over i < count of memory[x + i] * weights[w + i * units + u]."""
-    if units == ONE:
-        total = np.float32(0)
-        for i in range(count):
-            total += memory[x + i] * weights[w + i]
-        memory[z] += total
-        return
-    # Eight inputs at a time: each output is loaded and stored an eighth as often, and the loop over units is so large
-    # that the compiler takes one or two vectors of them at a time, and few are left over to go one by one.
-    w1, w2, w3, w4 = units, TWO * units, THREE * units, FOUR * units
-    w5, w6, w7 = w4 + w1, w4 + w2, w4 + w3
-    for _ in range(count // EIGHT):
-        a, b, c, d = memory[x], memory[x + ONE], memory[x + TWO], memory[x + THREE]
-        y = x + FOUR
-        e, f, g, h = memory[y], memory[y + ONE], memory[y + TWO], memory[y + THREE]
-        for v in range(w, w + units):
-            early = a * weights[v] + b * weights[v + w1] + c * weights[v + w2] + d * weights[v + w3]
-            late = e * weights[v + w4] + f * weights[v + w5] + g * weights[v + w6] + h * weights[v + w7]
-            memory[z + v - w] += early + late
-        x, w = x + EIGHT, w + EIGHT * units
-    for _ in range(count % EIGHT):
-        a = memory[x]
-        for u in range(units):
-            memory[z + u] += a * weights[w + u]
-        x, w = x + ONE, w + units
-
-
 @njit(**OPTIONS)
 def _add_products(memory, z, outputs, x, inputs, weights, w, output_step, input_step):
     """LANES streams: row z + o += sum over i of row x + i times weights[w + o * output_step + i * input_step].
@@ -319,21 +290,6 @@ def _add_products(memory, z, outputs, x, inputs, weights, w, output_step, input_
 
 @njit(**OPTIONS, inline="always")
 def _mix(memory, z, units, first, last, items, t, weights):
-    """One stream: row z = the sum of a mix's products."""
-    for u in range(units):
-        memory[z + u] = np.float32(0)
-    for j in range(first, last):
-        a, b, w = items[j, A] + t * items[j, A_STRIDE], items[j, B] + t * items[j, B_STRIDE], items[j, WEIGHT]
-        if items[j, COUNT] == TWO:
-            for u in range(units):
-                memory[z + u] += weights[w + u] * memory[a + u] * memory[b + u]
-        else:
-            for u in range(units):
-                memory[z + u] += weights[w + u] * memory[a + u]
-
-
-@njit(**OPTIONS, inline="always")
-def _mix_lanes(memory, z, units, first, last, items, t, weights):
     """LANES streams: row z = the sum of a mix's products."""
     for i in range(z, z + units * LANES_1):
         memory[i] = np.float32(0)
@@ -350,29 +306,30 @@ def _mix_lanes(memory, z, units, first, last, items, t, weights):
 
 
 @njit(**OPTIONS, inline="always")
-def _place(x, rows):
-    """Which row of a table x in [-1, 1] points to: the one below, and how far to the next."""
+def _place(x, rows, nearest):
+    """Which row of a table x in [-1, 1] points to: the one below, and how far to the next (or the nearest: 0 or 1)."""
     position = (min(max(x, np.float32(-1)), np.float32(1)) + np.float32(1)) * np.float32(0.5) * np.float32(rows - ONE)
     low = min(np.uint64(position), rows - TWO)
-    return low, position - np.float32(low)
+    share = position - np.float32(low)
+    if nearest:
+        share = np.float32(1) if share > np.float32(0.5) else np.float32(0)
+    return low, share
 
 
 @njit(**OPTIONS, inline="always")
-def _look_up(memory, z, units, lanes, x, rows, nearest, weights, w):
-    """Row z = rows of a table at the places in row x."""
-    for lane in range(lanes):
-        low, share = _place(memory[x + lane], rows)
-        if nearest:
-            share = np.float32(1) if share > np.float32(0.5) else np.float32(0)
+def _look_up(memory, z, units, x, rows, nearest, weights, w):
+    """LANES streams: row z = rows of a table at the places in row x."""
+    for lane in range(LANES_1):
+        low, share = _place(memory[x + lane], rows, nearest)
         row = w + low * units
         for u in range(units):
             below = weights[row + u]
-            memory[z + u * lanes + lane] = below + share * (weights[row + units + u] - below)
+            memory[z + u * LANES_1 + lane] = below + share * (weights[row + units + u] - below)
 
 
 @njit(**OPTIONS, cache=True, nogil=True)
-def forward(samples, lanes, memory, weights, ops, parameters, items):
-    """Run all steps for each of `samples` samples."""
+def forward(samples, memory, weights, ops, parameters, items):
+    """LANES streams: run all steps for each of `samples` samples."""
     for t in range(samples):
         for i in range(ops.shape[0]):
             z, units = ops[i, OUT] + t * ops[i, OUT_STRIDE], ops[i, UNITS]
@@ -380,25 +337,17 @@ def forward(samples, lanes, memory, weights, ops, parameters, items):
             if ops[i, OP] == LAYER:
                 given = ops[i, DRIVE] + t * ops[i, DRIVE_STRIDE]
                 if given != z:
-                    for u in range(units * lanes):
+                    for u in range(units * LANES_1):
                         memory[z + u] = memory[given + u]
                 for j in range(first, last):
                     x, count, w = items[j, A] + t * items[j, A_STRIDE], items[j, COUNT], items[j, WEIGHT]
-                    if lanes == ONE:
-                        _add_product(memory, z, units, x, count, weights, w)
-                    else:
-                        _add_products(memory, z, units, x, count, weights, w, ONE, units)
+                    _add_products(memory, z, units, x, count, weights, w, ONE, units)
             elif ops[i, OP] == MIX:
-                if lanes == ONE:
-                    _mix(memory, z, units, first, last, items, t, weights)
-                else:
-                    _mix_lanes(memory, z, units, first, last, items, t, weights)
+                _mix(memory, z, units, first, last, items, t, weights)
             else:
                 x = items[first, A] + t * items[first, A_STRIDE]
-                _look_up(
-                    memory, z, units, lanes, x, items[first, COUNT], items[first, B], weights, items[first, WEIGHT]
-                )
-            _activate(memory, z, units, lanes, ops[i, KIND], parameters[i])
+                _look_up(memory, z, units, x, items[first, COUNT], items[first, B], weights, items[first, WEIGHT])
+            _activate(memory, z, units, LANES_1, ops[i, KIND], parameters[i])
 
 
 @njit(**OPTIONS, cache=True, nogil=True)
@@ -445,9 +394,27 @@ def _mix_back(memory, grads, z, units, a, b, factors, weights, w):
 def _look_up_back(memory, grads, z, units, x, rows, weights, w):
     for lane in range(LANES_1):
         inside = abs(memory[x + lane]) <= np.float32(1)
-        row = w + _place(memory[x + lane], rows)[0] * units
+        row = w + _place(memory[x + lane], rows, 0)[0] * units
         slope = np.float32(0)
         for u in range(units):
             slope += grads[z + u * LANES_1 + lane] * (weights[row + units + u] - weights[row + u])
         if inside:
             grads[x + lane] += slope * np.float32(0.5) * np.float32(rows - ONE)
+
+
+ROW, INDEX = types.CPointer(types.float32), types.uint64
+
+
+@cfunc(types.void(ROW, INDEX, INDEX, types.float32), cache=True, **OPTIONS)
+def activate_row(row, units, kind, p):
+    """One stream: the activation of a row, in place."""
+    _activate(carray(row, units), np.uint64(0), units, ONE, kind, p)
+
+
+@cfunc(types.void(ROW, INDEX, ROW, INDEX, INDEX, ROW), cache=True, **OPTIONS)
+def look_up_row(z, units, x, rows, nearest, table):
+    """One stream: row z = rows of a table at the place in x."""
+    low, share = _place(x[0], rows, nearest)
+    for u in range(units):
+        below = table[low * units + u]
+        z[u] = below + share * (table[(low + ONE) * units + u] - below)

@@ -43,9 +43,9 @@ def take(place: Tensor, batch: int) -> Tensor:
 def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
     """Run the loop in place; `forced` leaves out the last step, so that what is heard stays as it was put in."""
     ops = layout.ops[:-1] if forced else layout.ops
-    steps, lanes = np.uint64(layout.samples), np.uint64(LANES)
+    steps = np.uint64(layout.samples)
     rest = layout.weights, ops, layout.parameters, layout.items
-    _for_each_group(lambda g: kernels.forward(steps, lanes, memory[g].numpy(), *rest), memory.shape[0])
+    _for_each_group(lambda g: kernels.forward(steps, memory[g].numpy(), *rest), memory.shape[0])
 
 
 def run_backward(layout: Layout, memory: Tensor, grads: Tensor) -> None:

@@ -1,7 +1,7 @@
 """The compiled renderer: a free run of one stream, block after block, in real time many times over.
 
 From the plan, with the same numbers as `fxemu.rollout.free_run`. What does not hear the feedback is convolved a
-block at a time by PyTorch; the rest runs sample by sample in the compiled loop of `kernels.py`.
+block at a time by PyTorch; the rest runs sample by sample in the loop of `machine.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from fxemu.engine import kernels
+from fxemu.engine import machine
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
@@ -27,6 +26,8 @@ from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 BLOCK = 16_384
 # Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
 KEPT = 4
+
+Room = tuple[Layout, Tensor, list[int], machine.Loop]
 
 
 # A large block of memory, once given back, teaches glibc to keep what is freed after it for the next block of samples:
@@ -61,7 +62,7 @@ class Stream:
         self._plan = shortened(on_cpu(loop.plan()))
         self._reach = self._plan.reach()
         self._boundary = boundary(self._plan)
-        self._rooms: OrderedDict[tuple[int, bool], tuple[Layout, Tensor, list[int]]] = OrderedDict()
+        self._rooms: OrderedDict[tuple[int, bool], Room] = OrderedDict()
         self._dry = dry[dry.numel() - self._reach :]
         with torch.inference_mode():
             self._pasts = past_values(self._plan, dry[None, None], wet[None, None])
@@ -101,30 +102,30 @@ class Stream:
         signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        layout, memory, driven = self._room(dry.numel(), fed is not None)
+        layout, memory, driven, loop = self._room(dry.numel(), fed is not None)
         self._fill(layout, memory, signals)
         self._drive(layout, memory, signals, driven)
         heard = layout.signals[self._plan.last]
         if fed is not None:
             memory[heard.row(0) : heard.end] = fed
-        # Without the last step, what is heard stays as it was put in.
-        ops = layout.ops if fed is None else layout.ops[:-1]
-        steps, tables = np.uint64(dry.numel()), (ops, layout.parameters, layout.items)
-        kernels.forward(steps, kernels.ONE, memory.numpy(), layout.weights, *tables)
+        loop(memory.numpy(), dry.numel())
         self._pasts = {v: self._tail(memory, layout.signals[v]) for v in layout.tapped()}
         if fed is not None:
             return self._predicted(layout, memory)
         return memory[heard.row(0) : heard.end].clone()
 
-    def _room(self, samples: int, keep: bool) -> tuple[Layout, Tensor, list[int]]:
-        """The layout of a block, its memory, and the layers that are driven anew in each; kept for the next block."""
-        size = samples, keep
+    def _room(self, samples: int, fed: bool) -> Room:
+        """The layout of a block, its memory, the layers driven anew in each, and the loop; kept for the next."""
+        size = samples, fed
         if size not in self._rooms:
-            layout = Layout(self._plan, samples, keep=keep)
+            layout = Layout(self._plan, samples, keep=fed)
             memory = torch.empty(layout.size)
             # What is driven by its bias alone is the same in every block.
             self._drive(layout, memory, {DRY: memory}, [v for v in layout.drives if not layout.driven(v)])
-            self._rooms[size] = layout, memory, [v for v in layout.drives if layout.driven(v)]
+            driven = [v for v in layout.drives if layout.driven(v)]
+            # Without the last step, what is heard stays as it was put in.
+            loop = machine.loop(layout, layout.ops[:-1] if fed else layout.ops)
+            self._rooms[size] = layout, memory, driven, loop
         self._rooms.move_to_end(size)
         while len(self._rooms) > KEPT:
             self._rooms.popitem(last=False)
