@@ -7,7 +7,7 @@ from importlib import import_module
 
 # A subcommand, its module and what it is for. Modules are imported only when called: each start stays quick.
 COMMANDS = {
-    "train": ("fxemu.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
+    "train": ("fxemu.door", "train an emulation and report on it; `fxemu train --help` lists every option"),
     "render": ("fxemu.render", "play songs through a trained emulation: files, folders or pipes"),
     "live": ("fxemu.live", "play through a trained emulation with an audio interface"),
     "compare": ("fxemu.compare", "put finished runs side by side: a table, CSV and a page with plots and players"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,24 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 from fxemu.audio import printable
 from fxemu.cache import WetCache
 from fxemu.effects import Effect, Recorded
+from fxemu.first_look import FirstLook, first_look
 from fxemu.gains import DrawnGains, check_gains
-from fxemu.index import BackgroundScan, Index, Range, Selection
-from fxemu.library import (
-    PARTS,
-    LibraryError,
-    Skipped,
-    Song,
-    choose,
-    list_audio_files,
-    matching,
-    read_songs,
-    song_name,
-    split_songs,
-)
+from fxemu.index import BackgroundScan, Range, Selection
+from fxemu.library import PARTS, LibraryError, Skipped, Song, read_songs, split_songs
 from fxemu.recordings import read_recordings, split_recordings
 from fxemu.shard import Shard
 from fxemu.slices import gather, segment_samples, segment_starts
-from fxemu.song_stream import SongStream, Source, excerpts, scan_order
+from fxemu.song_stream import SongStream, Source, excerpts
 
 
 @dataclass(frozen=True)
@@ -77,6 +67,31 @@ class RandomSegments(Dataset):
         places = places[self.shard.rows(self.batch_size)]
         starts = places + self.shifts[torch.searchsorted(self.ends, places, right=True)]
         return gather(self.dry, starts, self.samples)[:, None], gather(self.wet, starts, self.samples)[:, None]
+
+
+class HeldOut(dict[str, list[Pair]]):
+    """The songs of each part; of a streamed library, a part is read when it is first asked for."""
+
+    def __init__(self, read: Callable[[str], list[Pair]]) -> None:
+        super().__init__()
+        self.read = read
+
+    def __missing__(self, part: str) -> list[Pair]:
+        self[part] = self.read(part)
+        return self[part]
+
+
+class ValidationSongs(Dataset):
+    """One item: songs to be rendered side by side, made when they are first needed."""
+
+    def __init__(self, songs: Callable[[], list[Pair]]) -> None:
+        self.songs = songs
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> list[Pair]:
+        return self.songs()
 
 
 class SongData(pl.LightningDataModule):
@@ -166,6 +181,8 @@ class SongData(pl.LightningDataModule):
         self.train_seconds, self.val_seconds = train_seconds, val_seconds
         self.cache = WetCache(cache, cache_gb)
         self.skipped = Skipped()
+        # What was seen of the library before this was made, if anything.
+        self.begun: FirstLook | None = None
         self.parts: dict[str, list[Pair]] = {}
         self.stream: SongStream | None = None
 
@@ -185,21 +202,16 @@ class SongData(pl.LightningDataModule):
             parts = split_recordings(recordings, self.samples, *self.shares, self.split_seed)
             self.parts = {part: [Pair(r.name, r.dry, r.wet) for r in parts[part]] for part in PARTS}
             return
-        paths = self.paths()
-        songs = {song_name(path, self.library): os.path.abspath(path) for path in paths}
-        order = scan_order(songs, self.shares, self.split_seed)
-        scan = BackgroundScan(Index(self.index), [songs[name] for name in order])
-        if scan.hours_exceed(self.memory_hours):
-            self._stream(scan, songs)
+        look = self.begun or self.look()
+        if look.scan.hours_exceed(self.memory_hours):
+            self._stream(look.scan, look.songs)
         else:
-            self._read([path for path in paths if self._usable(path, scan)], len(paths))
+            self._read([path for path in look.files if self._usable(path, look.scan)], len(look.files))
 
-    def paths(self) -> list[str]:
-        """The files that are asked for; LibraryError if there is none."""
-        paths = list_audio_files(self.library)
-        if not paths:
-            raise LibraryError(f"{self.library}: no songs in it or below it (aac, flac, m4a, mp3, mp4, ogg, wav)")
-        return choose(matching(paths, self.library, self.glob), self.file_count, self.seed)
+    def look(self) -> FirstLook:
+        """See which files there are, and begin to measure them; LibraryError if there is none."""
+        where = self.library, self.glob, self.file_count, self.index
+        return first_look(*where, self.excerpts, self.shares, self.split_seed, self.seed)
 
     def _usable(self, path: str, scan: BackgroundScan) -> bool:
         entry = scan.entries[os.path.abspath(path)]
@@ -219,28 +231,29 @@ class SongData(pl.LightningDataModule):
         self.parts["train"] = self._shortened(self.parts["train"])
 
     def _stream(self, scan: BackgroundScan, songs: dict[str, str]) -> None:
-        # What is needed to begin is measured by now, or nearly: from here on training goes first.
-        scan.background.set()
         parts = split_songs(songs, *self.shares, self.split_seed)
         common = scan, self.selection, self.sample_rate, self.samples, self.skipped
         sources = {part: Source({name: songs[name] for name in parts[part]}, *common) for part in PARTS}
-        for part, source in sources.items():
-            self.parts[part] = [self._pair(song) for song in excerpts(source, self.excerpts, self.split_seed)]
         counts = self.samples, self.batch_size, self.batches_per_epoch, self.seed
         self.stream = SongStream(sources["train"], self.cache.through(self.effect), self.gain_db, *counts)
+        # In the stream's thread: an effect may not like to be called from two.
+        self.parts = HeldOut(lambda part: self.stream.thread.submit(self._excerpts, sources[part]).result())
+        self.parts["train"] = self._excerpts(sources["train"])
         self.named = len(self.skipped.reasons)
+
+    def _excerpts(self, source: Source) -> list[Pair]:
+        return [self._pair(song) for song in excerpts(source, self.stream.worker, self.excerpts, self.split_seed)]
 
     def _pair(self, song: Song) -> Pair:
         return Pair(song.name, song.dry, self.cache.wet(self.effect, song.dry, self.sample_rate))
 
     def summary(self) -> str:
         """What there is to train and to report on, in a line."""
-        counts = ", ".join(f"{len(pairs)} {part}" for part, pairs in self.parts.items())
         if self.stream is None:
-            return f"{counts} songs"
+            return ", ".join(f"{len(pairs)} {part}" for part, pairs in self.parts.items()) + " songs"
         source = self.stream.source
         known = f"{len(source.scan.entries)} of {len(source.scan.paths)} measured so far"
-        return f"streaming {len(source.paths)} training songs ({known}); excerpts to report on: {counts}"
+        return f"streaming {len(source.paths)} training songs ({known}); reporting on excerpts of {self.excerpts} songs"
 
     def _shortened(self, pairs: list[Pair]) -> list[Pair]:
         """`train_seconds` of the training songs: an equal part from the middle of each."""
@@ -274,16 +287,21 @@ class SongData(pl.LightningDataModule):
     def teardown(self, stage: str) -> None:
         """End what a stream has running, and name the songs that it had to leave out on the way."""
         if self.stream is not None:
+            # What the report needs is read while the scan still goes on.
+            self.parts = {part: self.parts[part] for part in PARTS}
             self.stream.close()
             if len(self.skipped.reasons) > self.named:
                 logging.getLogger(__name__).warning("%s", self.skipped)
 
     def val_dataloader(self) -> DataLoader:
-        """One item: the middle of all validation songs, to be rendered side by side."""
+        """One item: the middle of all validation songs."""
+        return DataLoader(ValidationSongs(self._validation_songs), batch_size=None, collate_fn=lambda songs: songs)
+
+    def _validation_songs(self) -> list[Pair]:
         songs = self.parts["val"]
-        if self.val_seconds is not None:
-            songs = [song.middle(round(self.val_seconds * self.sample_rate)) for song in songs]
-        return DataLoader([songs], batch_size=None, collate_fn=lambda songs: songs)
+        if self.val_seconds is None:
+            return songs
+        return [song.middle(round(self.val_seconds * self.sample_rate)) for song in songs]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Segments go to the device; songs to be rendered stay, since the compiled renderer is the CPU's."""

@@ -13,6 +13,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from fxemu.errors import UserError
 from fxemu.resampling import Resampler
 
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
@@ -31,7 +32,7 @@ BLOCK = 16_384
 Array = NDArray[np.float32]
 
 
-class AudioError(ValueError):
+class AudioError(UserError):
     """A file that cannot be used as a song; the message names it and says why."""
 
 

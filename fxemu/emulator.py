@@ -17,6 +17,7 @@ from fxemu.data import Pair
 from fxemu.engine.batch import evaluate
 from fxemu.engine.rollout import rollout
 from fxemu.engine.stream import Stream, render_many
+from fxemu.errors import TrainingDivergedError
 from fxemu.losses import evaluate_loss
 from fxemu.plan import DRY, WET
 from fxemu.rollout import ClosedLoop, feedback_gain
@@ -25,10 +26,6 @@ from fxemu.shard import Shard
 
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
-
-
-class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a number; the message says what to try."""
 
 
 class Emulator(pl.LightningModule):

@@ -199,7 +199,7 @@ class Index:
         paths: Iterable[str],
         processes: int | None = None,
         afresh: bool = False,
-        background: Event | None = None,
+        background: bool = False,
     ) -> Iterator[Entry]:
         """An entry for each path, as soon as it is known: at once, or when one of the processes has measured it.
 
@@ -209,7 +209,7 @@ class Index:
             paths: absolute paths.
             processes: decoding at once; None for as many as there are cores.
             afresh: measure also what is known, and leave the index as it is.
-            background: once it is set, other processes go first.
+            background: let other processes go first.
         """
         todo: SimpleQueue[str] = SimpleQueue()
         for path in paths:
@@ -217,7 +217,7 @@ class Index:
         done: SimpleQueue[Entry | Exception | None] = SimpleQueue()
         workers = [Worker() for _ in range(processes or os.cpu_count() or 1)]
         stop = Event()
-        common = todo, done, stop, afresh, background or Event()
+        common = todo, done, stop, afresh, background
         threads = [Thread(target=self._measure, args=(worker, *common), daemon=True) for worker in workers]
         for thread in threads:
             thread.start()
@@ -233,7 +233,7 @@ class Index:
                 worker.interrupt()
 
     def _measure(
-        self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool, background: Event
+        self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool, background: bool
     ) -> None:
         """What one thread does: take paths until there are none, and put entries, then None."""
         try:
@@ -247,14 +247,14 @@ class Index:
             worker.close()
             done.put(None)
 
-    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool, background: Event) -> Entry:
+    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool, background: bool) -> Entry:
         try:
             if not afresh and (entry := self.known(path)):
                 return entry
             size, mtime_ns = stamp(path)
         except OSError as error:
             return Entry(path=path, error=error.strerror)
-        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background.is_set())))
+        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background)))
         # A worker that was interrupted has found an error that is none.
         if not (afresh or stop.is_set()):
             self.put(entry)
@@ -275,7 +275,7 @@ def _entry(row: tuple[object, ...]) -> Entry:
 
 
 class BackgroundScan(Thread):
-    """Scans while its `entries`, by path, are used; with less priority from when `background` is set."""
+    """Scans while its `entries`, by path, are used, and lets other processes go first."""
 
     def __init__(self, index: Index, paths: list[str], processes: int | None = None) -> None:
         super().__init__(daemon=True, name="scan")
@@ -283,13 +283,12 @@ class BackgroundScan(Thread):
         self.entries: dict[str, Entry] = {}
         self.finished = self.stopped = False
         self.failure: Exception | None = None
-        self.background = Event()
         self.changed = Condition()
         self.start()
 
     def run(self) -> None:
         try:
-            for entry in self.index.scan(self.paths, self.processes, background=self.background):
+            for entry in self.index.scan(self.paths, self.processes, background=True):
                 with self.changed:
                     self.entries[entry.path] = entry
                     self.changed.notify_all()

@@ -7,18 +7,23 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fxemu.audio import SUFFIXES, AudioError, decode, peak_normalize, printable
+from fxemu.decoding import SUFFIXES, AudioError, printable
+from fxemu.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS = ("train", "val", "test")
 
 
-class LibraryError(ValueError):
+class LibraryError(UserError):
     """A library that cannot be used; the message says what was found and what is needed."""
 
 
@@ -72,6 +77,9 @@ def read_audio_normalized(file_path: str | os.PathLike[str], sample_rate: int | 
 
 
 def _read(path: str | os.PathLike[str], sample_rate: int | None) -> Tensor:
+    # Imported here, so that a scan can begin before PyTorch is there.
+    from fxemu.audio import decode, peak_normalize
+
     samples, _ = decode(path, sample_rate)
     try:
         return peak_normalize(samples)
@@ -179,6 +187,15 @@ def split_songs(
 def hash_order(names: Iterable[str], seed: int = 0) -> list[str]:
     """Names in an order that each name and the seed decide: test songs first, then validation, then training."""
     return sorted(names, key=lambda name: _place(name, seed))
+
+
+def scan_order(names: Iterable[str], first: int, shares: tuple[float, float], seed: int) -> list[str]:
+    """The order to measure songs in: `first` training songs, without which no run begins, then some of each part."""
+    names = list(names)
+    parts = split_songs(names, *shares, seed) if len(names) >= len(PARTS) else {"train": names}
+    turns = zip_longest(*(hash_order(part, seed) for part in parts.values()))
+    order = [name for turn in turns for name in turn if name is not None]
+    return list(dict.fromkeys([*hash_order(parts["train"], seed)[:first], *order]))
 
 
 def _place(name: str, seed: int) -> float:

@@ -25,12 +25,14 @@ from hydra.errors import HydraException
 from fxemu.cache import WetCache, kept
 from fxemu.data import SongData
 from fxemu.decoding import AudioError, printable, read
+from fxemu.door import arguments as overrides
 from fxemu.effects import Effect
-from fxemu.index import BackgroundScan, Entry, Index
+from fxemu.errors import ConfigError, UserError
+from fxemu.index import Entry
 from fxemu.library import read_audio_normalized
 from fxemu.song_stream import WHOLE_S
-from fxemu.train import CONF, USER_ERRORS, ConfigError, build
-from fxemu.train import arguments as overrides
+from fxemu.start import CONF
+from fxemu.train import build
 
 # How often a song is begun again when the machine that had it is lost.
 RETRIES = 10
@@ -68,7 +70,7 @@ def songs(data: SongData) -> list[tuple[str, float | None]]:
         raise ConfigError("effect: it needs no whole songs, or they cannot be kept; training runs it on the way")
     if data.gain_db != (0.0, 0.0):
         raise ConfigError(f"data.gain_db: got {list(data.gain_db)}; must be [0,0]: the effect comes after that gain")
-    scan = BackgroundScan(Index(data.index), [os.path.abspath(path) for path in data.paths()])
+    scan = data.look().scan
     streamed = scan.hours_exceed(data.memory_hours)
     scan.wait(lambda entries: False)
     chosen = [entry for entry in scan.known().values() if not entry.error and data.selection.takes(entry)]
@@ -145,7 +147,7 @@ def main(arguments: list[str]) -> None:
         todo = songs(data)
         with cluster() if given.ray else processes(given.jobs) as submit:
             problems = prepare(data, submit, todo)
-    except (*USER_ERRORS, HydraException, OSError, BrokenProcessPool) as error:
+    except (UserError, HydraException, OSError, BrokenProcessPool) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

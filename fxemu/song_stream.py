@@ -13,10 +13,10 @@ import os
 import random
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate, zip_longest
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from fxemu.decoding import AudioError, printable
 from fxemu.effects import Effect
 from fxemu.gains import amplify
 from fxemu.index import BackgroundScan, Entry, Selection, stamp
-from fxemu.library import PARTS, LibraryError, Skipped, Song, hash_order, split_songs
+from fxemu.library import LibraryError, Skipped, Song, hash_order
 from fxemu.shard import Shard
 from fxemu.slices import segment_starts
 from fxemu.worker import Worker
@@ -45,14 +45,6 @@ WHOLE_S, SHARED = 300, 8
 EXCERPT_S = 20
 
 Stretch = tuple[Tensor, Tensor]
-
-
-def scan_order(names: Iterable[str], shares: tuple[float, float], seed: int) -> list[str]:
-    """The order to measure songs in: some of each part in turn, since a run needs a few of each to begin."""
-    names = list(names)
-    parts = split_songs(names, *shares, seed).values() if len(names) >= len(PARTS) else [names]
-    turns = zip_longest(*(hash_order(part, seed) for part in parts))
-    return [name for turn in turns for name in turn if name is not None]
 
 
 @dataclass(frozen=True)
@@ -98,29 +90,26 @@ class Source:
         return torch.from_numpy(decoded.samples / entry.peak)
 
 
-def excerpts(source: Source, count: int, seed: int) -> list[Song]:
+def excerpts(source: Source, worker: Worker, count: int, seed: int) -> list[Song]:
     """The middle of the first `count` usable songs by hash; waits until these are measured.
 
     Raises:
         LibraryError: if there is none.
     """
-    worker, songs = Worker(), []
-    try:
-        for name in hash_order(source.paths, seed):
-            path = source.paths[name]
-            if len(songs) == count:
-                break
-            source.scan.wait(lambda entries, path=path: path in entries)
-            entry = source.songs().get(name)
-            if entry is None:
-                continue
-            start_s = max(0, int(entry.duration_s) - EXCERPT_S) // 2
-            try:
-                songs.append(Song(name, source.read(worker, entry, start_s, EXCERPT_S)))
-            except AudioError as error:
-                source.skipped.add(name, str(error))
-    finally:
-        worker.close()
+    songs = []
+    for name in hash_order(source.paths, seed):
+        path = source.paths[name]
+        if len(songs) == count:
+            break
+        source.scan.wait(lambda entries, path=path: path in entries)
+        entry = source.songs().get(name)
+        if entry is None:
+            continue
+        start_s = max(0, int(entry.duration_s) - EXCERPT_S) // 2
+        try:
+            songs.append(Song(name, source.read(worker, entry, start_s, EXCERPT_S)))
+        except AudioError as error:
+            source.skipped.add(name, str(error))
     if not songs:
         raise LibraryError(f"a part of the split has no usable song among {len(source.paths)}\n{source.skipped}")
     return songs

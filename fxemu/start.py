@@ -11,17 +11,17 @@ from zipfile import is_zipfile
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
 from yaml import YAMLError
 
+from fxemu.errors import ConfigError
 from fxemu.sweep import in_sweep, last_checkpoint
 
+HERE = Path(__file__).resolve().parent
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 # How many processes torchrun and SLURM say that they started.
 COUNTS = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message says what is wrong with which option."""
+# Which of them this is: the first of these that is set.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def claimed(folder: Path) -> Iterator[None]:
             f"{count} processes were started, and each would name its folder after its own clock: "
             "name it for them with hydra.run.dir=outputs/NAME"
         )
-    if rank_zero_only.rank:
+    if int(next((os.environ[name] for name in RANKS if name in os.environ), 0)):
         yield
         return
     try:

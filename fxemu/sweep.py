@@ -15,11 +15,13 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from fxemu.errors import UserError
+
 # Why a run failed: the last line says it shortly.
 ERROR = "error.txt"
 
 
-class AnotherRunError(ValueError):
+class AnotherRunError(UserError):
     """A folder that holds a run with another config."""
 
 
@@ -28,18 +30,17 @@ def in_sweep() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def one_of_many(run: Callable[[], float], folder: Path, expected: tuple[type[Exception], ...]) -> float:
+def one_of_many(run: Callable[[], float], folder: Path) -> float:
     """`run()`, or infinity, the worst score, if it fails: the reason is printed and left in the folder.
 
     Args:
         run: trains in `folder` and returns a score.
-        expected: errors whose message says it all, so that no traceback is needed.
     """
     (folder / ERROR).unlink(missing_ok=True)
     try:
         return run()
     except Exception as error:
-        known = isinstance(error, expected)
+        known = isinstance(error, UserError | OSError)
         (folder / ERROR).write_text(f"{error}\n" if known else traceback.format_exc(), encoding="utf-8")
         print(f"error: {folder}: {error if known else repr(error)}", file=sys.stderr)
         return math.inf

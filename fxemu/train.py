@@ -10,40 +10,33 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, InstantiationException
-from hydra.utils import get_original_cwd, instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from fxemu.audio import AudioError
 from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, WholeCheckpoints
 from fxemu.data import SongData
-from fxemu.effects import EffectError
-from fxemu.emulator import Emulator, TrainingDivergedError
+from fxemu.emulator import Emulator
+from fxemu.errors import ConfigError
 from fxemu.evaluate import evaluate, table, write_json
 from fxemu.files import write_whole
-from fxemu.library import LibraryError
+from fxemu.first_look import FirstLook
 from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
 from fxemu.shard import Shard
-from fxemu.start import ConfigError, checkpoint, claimed, explained, saved_config
-from fxemu.sweep import AnotherRunError, finished_score, in_sweep, one_of_many
+from fxemu.sweep import in_sweep
 from fxemu.weights import save
 
 PACKAGES = (
@@ -58,11 +51,6 @@ PACKAGES = (
     "pytorch-optimizer",
     "hydra-core",
 )
-HERE = Path(__file__).resolve().parent
-CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
-
-
-USER_ERRORS = (AnotherRunError, AudioError, ConfigError, EffectError, LibraryError, OSError, TrainingDivergedError)
 
 
 def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
@@ -121,11 +109,11 @@ def _only_ours(node: Any) -> None:
         _only_ours(child)
 
 
-def run(config: DictConfig, folder: Path, resume: Path | None = None) -> float:
+def run(config: DictConfig, folder: Path, resume: Path | None, look: FirstLook | None) -> float:
     """Train, evaluate and report in `folder`; return the least free-run ESR on the validation songs, to select by.
 
-    It goes on from the checkpoint `resume`. Of several processes that train together the first alone writes
-    and reports; the others return NaN.
+    It goes on from the checkpoint `resume`, and with what a first `look` has seen of the library. Of several processes
+    that train together the first alone writes and reports; the others return NaN.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # Of a dimension of size 1, whose stride means nothing.
@@ -141,6 +129,7 @@ def run(config: DictConfig, folder: Path, resume: Path | None = None) -> float:
     _, data, emulator = build(config)
     curve = KeepCurve()
     trainer = _trainer(config, folder, emulator, curve)
+    data.begun = look
     data.setup()
     if trainer.is_global_zero:
         if data.skipped:
@@ -272,63 +261,9 @@ def environment(config: DictConfig) -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     """What git says of the code's own folder; None where it is not a checkout."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
-def _main(config: DictConfig) -> float:
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    # Here too, lest Hydra adds a line of its own.
-    with _errors_in_a_line(), claimed(folder):
-        if in_sweep():
-            return one_of_many(partial(_start, config, folder), folder, USER_ERRORS)
-        return _start(config, folder)
-
-
-@contextmanager
-def _errors_in_a_line() -> Iterator[None]:
-    """What a user can mend ends the program with a message and without a traceback."""
-    try:
-        yield
-    except (*USER_ERRORS, CompactHydraException, OmegaConfBaseException) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        sys.exit(1)
-
-
-def _start(config: DictConfig, folder: Path) -> float:
-    """Begin a run, or go on with what an earlier start has left in its folder."""
-    if config.resume:
-        return run(saved_config(folder), folder, checkpoint(folder))
-    config.data.library = str(Path(get_original_cwd()) / config.data.library)
-    score = finished_score(config, folder)
-    return run(config, folder, checkpoint(folder)) if score is None else score
-
-
-def arguments(given: list[str]) -> list[str]:
-    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder,
-    and `dry=`, `wet=` and `force=` belong to `effect=recorded`."""
-    result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
-    result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
-    for word in given:
-        if word.startswith("resume=") and word != "resume=null":
-            result.append(f"hydra.run.dir={Path(word.removeprefix('resume=')).resolve()}")
-    return result
-
-
-def main(given: list[str] | None = None) -> None:
-    """Run training with Hydra overrides (default: those on the command line)."""
-    if given is not None:
-        # What Lightning starts further processes of a run with.
-        sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
-    sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
-    # Hydra's errors come to us, to be said in a line.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    with _errors_in_a_line():
-        _main()
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,8 @@ import fxemu.losses
 import fxemu.models
 import fxemu.representations
 from fxemu.engine.rollout import rollout
-from fxemu.train import CONF, ConfigError, build
+from fxemu.start import CONF, ConfigError
+from fxemu.train import build
 
 GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
 

@@ -18,7 +18,7 @@ from fxemu.engine.stream import render
 from fxemu.models import MLP
 from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop
-from fxemu.train import CONF
+from fxemu.start import CONF
 
 # Effects that run something of the user's: their own tests say what they must do.
 OUTSIDE = {"command", "nam", "plugin", "python", "recorded"}

@@ -15,7 +15,8 @@ from fxemu.emulation import load
 from fxemu.engine.stream import render
 from fxemu.export import FORMATS
 from fxemu.export_cli import main
-from fxemu.train import CONF, build
+from fxemu.start import CONF
+from fxemu.train import build
 
 
 @pytest.fixture

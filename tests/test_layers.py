@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
-    {"plan", "resampling", "files"},
+    {"plan", "resampling", "files", "errors"},
     {"decoding", "sound", "cells"},
     {"writing", "measure", "activations", "plugin_host", "audio_device", "foreign", "packed"},
     {"audio", "worker"},
@@ -17,7 +17,7 @@ LAYERS = [
     {"library", "rollout", "plots", "schedule", "runs", "alignment", "shard"},
     {"weights", "engine", "index", "baselines", "findings"},
     {"effects"},
-    {"gains", "cache", "slices"},
+    {"gains", "cache", "slices", "first_look"},
     {"song_stream", "recordings", "channel"},
     {"data", "stability", "emulation"},
     {"emulator", "__init__"},
@@ -25,12 +25,13 @@ LAYERS = [
     {"evaluate", "export_cli", "sweep"},
     {"start"},
     {"train", "compare"},
+    {"door"},
     {"prepare"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "start", "sweep", "prepare", "export_cli", "cli", "__main__"}
+TOP = {"train", "door", "start", "sweep", "prepare", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from fxemu.effects import EffectError, Plugin
 from fxemu.plugin_host import processed
-from fxemu.train import CONF
+from fxemu.start import CONF
 
 STAND_IN = '''
 """A gain with pedalboard's face: mono only in files named mono, crashing in files named crash."""

@@ -11,7 +11,8 @@ from hydra import compose, initialize_config_dir
 from fxemu.cache import WetCache
 from fxemu.data import SongData
 from fxemu.prepare import render, songs
-from fxemu.train import CONF, ConfigError, build
+from fxemu.start import CONF, ConfigError
+from fxemu.train import build
 
 ROOT = Path(__file__).resolve().parent.parent
 # Halves a song, and notes when it began; waits while there is a file `wait`. These are not among its words, since the

@@ -45,7 +45,8 @@ def commands() -> list[str]:
 def test_its_overrides_compose():
     from hydra import compose, initialize_config_dir
 
-    from fxemu.train import CONF, arguments
+    from fxemu.door import arguments
+    from fxemu.start import CONF
 
     checked = 0
     for line in commands():

@@ -1,5 +1,6 @@
 """Streamed segments: parts of the whole songs, the same for the same seed, whatever happens to the files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from fxemu.audio import write_wav
 from fxemu.data import SongData
 from fxemu.effects import Effect, Lowpass, RingModulator, Tanh
 from fxemu.index import BackgroundScan, Entry, Index, Selection
-from fxemu.library import LibraryError, Skipped, list_audio_files, song_name
+from fxemu.library import LibraryError, Skipped, list_audio_files, scan_order, song_name, split_songs
 from fxemu.shard import Shard
-from fxemu.song_stream import AHEAD, DRAWS, POOL, SHARED, SongStream, Source, excerpts, scan_order
+from fxemu.song_stream import AHEAD, DRAWS, POOL, SHARED, SongStream, Source, excerpts
+from fxemu.worker import Worker
 
 RATE, SAMPLES, BATCH = 8000, 50, 64
 LENGTHS_S = (30, 12, 21, 9.5, 40)
@@ -161,24 +163,29 @@ def test_songs_are_used_as_they_become_known(stream, source):
     assert {song for song, _ in located(batches[900][0])} > {1}
 
 
-def test_excerpts_are_the_middle_of_the_first_usable_songs(source, songs):
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
+def test_excerpts_are_the_middle_of_the_first_usable_songs(source, worker, songs):
     Path(songs[1]).write_bytes(b"")
-    found = excerpts(source, 9, seed=0)
+    found = excerpts(source, worker, 9, seed=0)
     assert sorted(song.name for song in found) == ["0.wav", "2.wav", "3.wav", "4.wav"]
     (longest,) = (song.dry for song in found if song.name == "4.wav")
     assert longest.numel() == 20 * RATE
     torch.testing.assert_close(longest * peak(4), value(4, 10 * RATE + torch.arange(20 * RATE)), rtol=1e-6, atol=0)
-    assert [song.name for song in excerpts(source, 2, seed=0)] == [song.name for song in found[:2]]
+    assert [song.name for song in excerpts(source, worker, 2, seed=0)] == [song.name for song in found[:2]]
 
 
 def test_some_of_each_part_are_measured_first():
     names = [f"song {i}" for i in range(100)]
-    order = scan_order(names, (0.15, 0.2), 0)
+    order, parts = scan_order(names, 3, (0.15, 0.2), 0), split_songs(names, 0.15, 0.2, 0)
     assert sorted(order) == sorted(names)
-    from fxemu.library import split_songs
-
-    first = set(order[:9])
-    assert all(len(first & set(part)) == 3 for part in split_songs(names, 0.15, 0.2, 0).values())
+    assert set(order[:3]) <= set(parts["train"])
+    assert all(len(set(order[:9]) & set(part)) == 3 for part in parts.values())
 
 
 def test_too_short_and_unselected_songs_are_not_in_a_source(source):

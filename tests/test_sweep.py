@@ -5,11 +5,13 @@ import math
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from fxemu.errors import ConfigError
 from fxemu.sweep import AnotherRunError, ReportFailures, finished_score, one_of_many
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,15 +30,15 @@ def scores(folder: Path) -> dict[str, float]:
 
 
 def test_a_failing_run_scores_worst_and_leaves_its_reason(tmp_path, capsys):
-    def fail():
-        raise ValueError("width: got 0")
+    def fail(error: Exception) -> float:
+        raise error
 
-    assert one_of_many(fail, tmp_path, (ValueError,)) == math.inf
+    assert one_of_many(partial(fail, ConfigError("width: got 0")), tmp_path) == math.inf
     assert (tmp_path / "error.txt").read_text() == "width: got 0\n"
     assert capsys.readouterr().err == f"error: {tmp_path}: width: got 0\n"
-    assert one_of_many(fail, tmp_path, ()) == math.inf
+    assert one_of_many(partial(fail, ValueError("width: got 0")), tmp_path) == math.inf
     assert "Traceback" in (tmp_path / "error.txt").read_text()
-    assert one_of_many(lambda: 0.5, tmp_path, ()) == 0.5
+    assert one_of_many(lambda: 0.5, tmp_path) == 0.5
     assert not (tmp_path / "error.txt").exists()
 
 

@@ -9,9 +9,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-
-class EffectError(ValueError):
-    """An effect cannot run as asked, or returned something that is not a wet signal; the message names it."""
+from fxemu.errors import EffectError
 
 
 class Effect(ABC):

@@ -1,0 +1,104 @@
+"""The user's door to training: the config first, then a look at the library, then the imports that take seconds."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from fxemu.errors import UserError
+from fxemu.first_look import FirstLook, first_look
+from fxemu.start import CONF, checkpoint, claimed, explained, saved_config
+from fxemu.sweep import finished_score, in_sweep, one_of_many
+
+
+def _look(config: DictConfig) -> FirstLook | None:
+    """What there is to train on; None for recordings, and if anything is wrong: who checks the config will say what."""
+    if config.effect.get("_target_") == "fxemu.effects.Recorded":
+        return None
+    data = config.data
+    try:
+        where = data.library, data.glob, data.file_count, data.index
+        shares = data.val_share, data.test_share
+        return first_look(*where, data.excerpts, shares, data.split_seed, config.seed)
+    except (UserError, OmegaConfBaseException, OSError, TypeError, ValueError):
+        return None
+
+
+def _run(config: DictConfig, folder: Path, resume: Path | None) -> float:
+    """`fxemu.train.run`, whose imports take longer than it takes to measure the songs that it needs to begin."""
+    look = _look(config)
+    # Nothing that is imported is garbage: to look for some would take a tenth of the time.
+    gc.disable()
+    from fxemu.train import run
+
+    gc.enable()
+    return run(config, folder, resume, look)
+
+
+def _start(config: DictConfig, folder: Path) -> float:
+    """Begin a run, or go on with what an earlier start has left in its folder."""
+    if config.resume:
+        return _run(saved_config(folder), folder, checkpoint(folder))
+    config.data.library = str(Path(get_original_cwd()) / config.data.library)
+    score = finished_score(config, folder)
+    return _run(config, folder, checkpoint(folder)) if score is None else score
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+def _main(config: DictConfig) -> float:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    # Here too, lest Hydra adds a line of its own.
+    with _errors_in_a_line(), claimed(folder):
+        if in_sweep():
+            return one_of_many(partial(_start, config, folder), folder)
+        return _start(config, folder)
+
+
+@contextmanager
+def _errors_in_a_line() -> Iterator[None]:
+    """What a user can mend ends the program with a message and without a traceback."""
+    try:
+        yield
+    except (UserError, OSError, CompactHydraException, OmegaConfBaseException) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def arguments(given: list[str]) -> list[str]:
+    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder,
+    and `dry=`, `wet=` and `force=` belong to `effect=recorded`."""
+    result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
+    result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
+    for word in given:
+        if word.startswith("resume=") and word != "resume=null":
+            result.append(f"hydra.run.dir={Path(word.removeprefix('resume=')).resolve()}")
+    return result
+
+
+def main(given: list[str] | None = None) -> None:
+    """Run training with Hydra overrides (default: those on the command line)."""
+    if given is not None:
+        # What Lightning starts further processes of a run with.
+        sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
+    sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
+    # Hydra's errors come to us, to be said in a line.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with _errors_in_a_line():
+        _main()
+
+
+if __name__ == "__main__":
+    main()
