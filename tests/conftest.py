@@ -30,7 +30,7 @@ MODELS = {
     "gru": (GRU, {"width": 5, "memory_samples": 40}),
     "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
     "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
-    "dynamics": (Dynamics, {"states": 3, "width": 7, "averages": 2, "memory_samples": 40}),
+    "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
     "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
     "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
 }
@@ -146,7 +146,7 @@ def hearing_weights(predictor: Predictor) -> torch.Tensor:
     if isinstance(predictor, WaveNet):
         return predictor.arrays[0].rechannel.weight.data[:, 1:]
     if isinstance(predictor, Dynamics):
-        return predictor.unit.weight.data[:, 1 + predictor.averages : 2 * (1 + predictor.averages)]
+        return predictor.bend.data
     if isinstance(predictor, Oscillator):
         return predictor.amplitude.data
     return predictor.recurrent.weight_ih_l0.data[:, 1:]

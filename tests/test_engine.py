@@ -38,7 +38,7 @@ CASES = {
     "wavenet, gated, mulaw": {"model": "wavenet", "gated": True, "inputs": "mulaw", "outputs": "mulaw"},
     "convnet": {"model": "convnet"},
     "dynamics": {"model": "dynamics"},
-    "dynamics, no averages, no feedback": {"model": "dynamics", "averages": 0, "feedback": False},
+    "dynamics, no feedback": {"model": "dynamics", "feedback": False},
     "oscillator": {"model": "oscillator", "loop_gain": 1.0},
     "oscillator, no feedback": {"model": "oscillator", "feedback": False},
     "linear": {"model": "linear"},

@@ -37,7 +37,7 @@ FAMILIES = {
 Loud, LoudResidual = partial(OneHot, temperature=0.2), partial(OneHotResidual, temperature=0.2)
 REPRESENTATIONS = {"raw": Raw, "mulaw": MuLaw, "binary": Binary, "onehot": Loud, "onehot_residual": LoudResidual}
 VARIANTS = {
-    "dynamics": lambda c, p, f: Dynamics(c, p, states=3, width=7, averages=2, memory_samples=50, feedback=f),
+    "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
     "relu": lambda c, p, f: MLP(c, p, **MLP_SMALL, activation="relu", embedding=3, feedback=f),
     "softsign": lambda c, p, f: MLP(c, p, **MLP_SMALL, activation="softsign", dry_skip=0, feedback=f),

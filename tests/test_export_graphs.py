@@ -21,7 +21,7 @@ FAMILIES = {
     "gru": lambda c, p, f: GRU(c, p, width=5, memory_samples=50, feedback=f),
     "convnet": lambda c, p, f: ConvNet(c, p, 4, dilations=[1, 2, 5], feedback=f),
     "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
-    "dynamics": lambda c, p, f: Dynamics(c, p, states=3, width=7, averages=2, memory_samples=50, feedback=f),
+    "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
     "wavenet": lambda c, p, f: WaveNet(c, p, 4, dilations=[1, 2, 5], gated=True, feedback=f),
 }

@@ -1,45 +1,50 @@
-"""A predictor for dynamics: a gain on dry, from states that follow the levels at rates of their own choosing."""
+"""A predictor for dynamics: a gain on dry, in decibels, from followers that rise and fall at rates of their own."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from fxemu.activations import activate
+from fxemu.models import ballistics
+from fxemu.models.ballistics import LEVEL, UNIT_DB
 from fxemu.models.base import Predictor
 from fxemu.plan import Activation, Plan, Product, Term
 
-# Energies on a scale from -80 dB (0) to full scale (1): a compander is a logarithm with a floor.
-LEVEL = Activation("mulaw_compress", 1e8)
-# Levels lie between 0 and 1, so what follows them has no business far beyond.
+# Levels and gains lie within +-1, so what follows them has no business far beyond.
 BOUND = Activation("clamp", 2.0)
 DECAY, RELU = Activation("decay"), Activation("relu")
+NEPERS = UNIT_DB / 20 * math.log(10)
+# Of the error of the last gain that is corrected in a sample, while true samples are heard.
+CORRECTION = 0.1
 State = tuple[Tensor, ...]
 
 
 class Dynamics(Predictor):
-    """wet = dry * gain, the gain being a function of states that move towards targets, fast or slowly.
+    """wet = dry * 10^(gain_db / 20), the gain being a static curve between followers (units: 80 dB):
 
-    From the levels l (of the present sample and of running averages, on a scale of 80 dB) and the states h before,
+        follow(h, x) = h + up relu(x - h) - down relu(h - x)         two rates, learned, each follower its own
+        level'       = follow(level, level of dry)                   detector
+        wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j)
+        held'        = follow(held, wanted)                          attack at once and release, or both
+        reduction'   = follow(reduction, held')                      smoothing
+        gain         = makeup - reduction'
 
-        u    = relu(A [l; h])                                    what is going on
-        h'   = h + exp(min(0, B [l; h; u])) (C [l; h; u] - h)    attack, hold and release are rates
-        gain = max_gain * exp(min(0, D [h'; relu(E h')]))        the static curve
-
-    (biases left out; C [..] is held within +-2),
-    which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design", with its
-    detector, curve and ballistics learned. Takes and makes plain samples: `repr=raw` only.
+    which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design": detectors that
+    branch or are decoupled, feed-forward or (loop = -1) feedback. With feedback it is an observer: while it hears true
+    samples it corrects its reduction by how far its last gain was off; when it hears itself there is nothing to
+    correct. All of it is fitted to the training songs (`fit`), so use it with `training=closed_form`; rollouts can
+    start from there. Takes and makes plain samples: `repr=raw` only.
 
     Args:
         channels, params: 1 each.
-        states: S, at least 1.
-        width: units of u, at least 1.
-        averages: running averages of the energy as further levels, over 64, 128, 256, ... samples; 0 to 12.
+        knees: of the static curve, J, at least 1.
         max_gain_db: the highest gain, 0 to 60 dB.
         memory_samples: true samples heard before a prediction counts in training, at least 1.
-        feedback: False for the control that hears no levels of its own output.
+        feedback: False for the control that does not hear its own output.
     """
 
     plain_samples = True
@@ -48,98 +53,82 @@ class Dynamics(Predictor):
         self,
         channels: int = 1,
         params: int = 1,
-        states: int = 4,
-        width: int = 16,
-        averages: int = 0,
+        knees: int = 8,
         max_gain_db: float = 24.0,
-        memory_samples: int = 8192,
+        memory_samples: int = 4096,
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if min(states, width - states, memory_samples) < 1 or not 0 <= averages <= 12 or not 0 <= max_gain_db <= 60:
+        if min(knees, memory_samples) < 1 or not 0 <= max_gain_db <= 60:
             raise ValueError(
-                f"Dynamics: got states {states}, width {width}, memory_samples {memory_samples}, averages {averages}, "
-                f"max_gain_db {max_gain_db}; allowed are states and memory_samples from 1, width above states, "
-                "averages 0 to 12, and max_gain_db 0 to 60"
+                f"Dynamics: got knees {knees}, memory_samples {memory_samples}, max_gain_db {max_gain_db}; "
+                "allowed are knees and memory_samples from 1, and max_gain_db 0 to 60"
             )
-        self.feedback, self.states, self.averages = feedback, states, averages
-        self.receptive_field = memory_samples + 1
+        self.feedback, self.receptive_field = feedback, memory_samples + 1
         self.max_gain = 10 ** (max_gain_db / 20)
-        seen = (1 + averages) * (2 if feedback else 1) + states
-        self.unit = nn.Linear(seen, width)
-        self.rate, self.target = nn.Linear(seen + width, states), nn.Linear(seen + width, states)
-        self.curve, self.gain = nn.Linear(states, width), nn.Linear(states + width, 1)
-        # Shares of the present energy in averages over 64, 128, ... samples.
-        self.register_buffer("share", 2.0 ** -torch.arange(6.0, 6 + averages), persistent=False)
-        self._follow_peaks()
+        # In the order of `ballistics`.
+        self.rates = nn.Parameter(torch.empty(3, 2))
+        self.loop = nn.Parameter(torch.empty(1))
+        self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
+        self.makeup = nn.Parameter(torch.empty(1))
+        self._set(ballistics.start(knees, up=0.2, down=4000.0, smoothing=30.0, loop=0.0))
+
+    def _set(self, theta: Sequence[float]) -> None:
+        nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.parameters())
 
     @torch.no_grad()
-    def _follow_peaks(self) -> None:
-        """Start as followers of the peaks of dry, released in 20 ms to 0.5 s, and averages of these; a gain of 1."""
-        followers = (self.states + 1) // 2
-        for i in range(followers):
-            # A unit that is the level above the state makes it rise at once.
-            self.unit.weight[i], self.unit.bias[i] = 0.0, 0.0
-            self.unit.weight[i, 0], self.unit.weight[i, i - self.states] = 1.0, -1.0
-        for layer in (self.rate, self.target):
-            layer.weight.mul_(0.05)
-            layer.bias.zero_()
-        releases = torch.logspace(3, 4.3, followers).log()
-        averages = torch.logspace(1.5, 3, self.states - followers).log()
-        self.rate.bias.copy_(-torch.cat((releases, averages)))
-        first = self.unit.in_features - self.states
-        for i in range(self.states):
-            if i < followers:
-                self.rate.weight[i, self.unit.in_features + i] = 1000.0
-                self.target.weight[i, 0] = 1.0
-            else:
-                self.target.weight[i, first + i - followers] = 1.0
-        self.gain.weight.mul_(0.1)
-        self.gain.bias.fill_(-math.log(self.max_gain))
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Fit all parameters to the gain of the songs, (dry, wet) of (samples,) each, in a minute or two."""
+        self._set(ballistics.fit(songs, self.knee.numel()))
 
     def initial_state(self, batch: int) -> State:
-        """Averages of dry and, with feedback, wet energy (B, averages), and the states (B, S): all 0."""
-        averages = [self.share.new_zeros(batch, self.averages)] * (2 if self.feedback else 1)
-        return *averages, self.gain.weight.new_zeros(batch, self.states)
+        """Detector, hold, reduction and the prediction before, (B, 1) each: all 0."""
+        return (self.makeup.new_zeros(batch, 1),) * 4
 
     def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
-        *averages, own = state
-        heard = (dry, wet) if self.feedback else (dry,)
-        followed = [a + self.share * (x.square() - a) for a, x in zip(averages, heard, strict=True)]
-        energies = [torch.cat((x.square(), a), dim=1) for x, a in zip(heard, followed, strict=True)]
-        seen = torch.cat((activate(torch.cat(energies, dim=1), LEVEL), own), dim=1)
-        seen = torch.cat((seen, activate(self.unit(seen), RELU)), dim=1)
-        own = own + activate(self.rate(seen), DECAY) * (activate(self.target(seen), BOUND) - own)
-        gain = self.gain(torch.cat((own, activate(self.curve(own), RELU)), dim=1))
-        return dry * self.max_gain * activate(gain, DECAY), (*followed, own)
+        level, held, reduction, said = state
+        if self.feedback:
+            louder = activate(wet.square(), LEVEL) - activate(said.square(), LEVEL)
+            held, reduction = (activate(x - CORRECTION * louder, BOUND) for x in (held, reduction))
+        level = self._follow(0, level, activate(dry.square(), LEVEL))
+        over = activate(level + self.loop * reduction - self.knee, RELU)
+        wanted = activate((over * self.bend).sum(1, keepdim=True), BOUND)
+        held = self._follow(1, held, wanted)
+        reduction = self._follow(2, reduction, held)
+        gain = activate(NEPERS * (self.makeup - reduction) - math.log(self.max_gain), DECAY)
+        said = dry * self.max_gain * gain
+        return said, (level, held, reduction, said)
+
+    def _follow(self, i: int, h: Tensor, x: Tensor) -> Tensor:
+        up, down = self.rates[i].sigmoid()
+        return h + down * (x - h) + (up - down) * activate(x - h, RELU)
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
-        levels = [v for x in ([dry, wet] if self.feedback else [dry]) for v in self._plan_levels(plan, x)]
-        own = plan.state(self.states)
-        seen = [*levels, own]
-        u = plan.add(*_terms(plan, self.unit, seen), bias=self.unit.bias, activation=RELU)
-        rate = plan.add(*_terms(plan, self.rate, [*seen, u]), bias=self.rate.bias, activation=DECAY)
-        target = plan.add(*_terms(plan, self.target, [*seen, u]), bias=self.target.bias, activation=BOUND)
-        following = plan.mix(Product((own,)), Product((rate, own), -1.0), Product((rate, target)))
-        plan.close(own, following)
-        curve = plan.add(*_terms(plan, self.curve, [following]), bias=self.curve.bias, activation=RELU)
-        gain = plan.add(*_terms(plan, self.gain, [following, curve]), bias=self.gain.bias, activation=DECAY)
-        return plan.mix(Product((dry, gain), self.max_gain))
+        level, held, reduction, said = (plan.state(1) for _ in range(4))
+        before = held, reduction
+        if self.feedback:
+            heard, own = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, said))
+            off = Product((own,), CORRECTION), Product((heard,), -CORRECTION)
+            before = tuple(plan.mix(Product((x,)), *off, activation=BOUND) for x in before)
+        detected = self._plan_follow(plan, 0, level, plan.mix(Product((dry, dry)), activation=LEVEL))
+        terms = Term(detected, torch.ones_like(self.knee)[:, None, None]), Term(before[1], self._looped())
+        over = plan.add(*terms, bias=-self.knee, activation=RELU)
+        wanted = plan.add(Term(over, self.bend[None, :, None]), activation=BOUND)
+        holding = self._plan_follow(plan, 1, before[0], wanted)
+        reducing = self._plan_follow(plan, 2, before[1], holding)
+        bias = NEPERS * self.makeup - math.log(self.max_gain)
+        gain = plan.add(Term(reducing, self.makeup.new_full((1, 1, 1), -NEPERS)), bias=bias, activation=DECAY)
+        prediction = plan.mix(Product((dry, gain), self.max_gain))
+        for state, value in ((level, detected), (held, holding), (reduction, reducing), (said, prediction)):
+            plan.close(state, value)
+        return prediction
 
-    def _plan_levels(self, plan: Plan, x: int) -> list[int]:
-        """The level of a signal, and those of its averages."""
-        energy = plan.mix(Product((x, x)))
-        level = plan.mix(Product((energy,)), activation=LEVEL)
-        if not self.averages:
-            return [level]
-        average = plan.state(self.averages)
-        given = plan.add(Term(energy, self.share[:, None, None]))
-        following = plan.mix(Product((average,), 1 - self.share), Product((given,)))
-        plan.close(average, following)
-        return [level, plan.mix(Product((following,)), activation=LEVEL)]
+    def _looped(self) -> Tensor:
+        """What each knee hears of the reduction: (J, 1, 1)."""
+        return self.loop.expand(self.knee.numel())[:, None, None]
 
-
-def _terms(plan: Plan, layer: nn.Linear, values: list[int]) -> list[Term]:
-    """The terms of a linear layer over several values, one after another."""
-    parts = layer.weight.split([plan.width(value) for value in values], dim=1)
-    return [Term(value, part[..., None]) for value, part in zip(values, parts, strict=True)]
+    def _plan_follow(self, plan: Plan, i: int, h: int, x: int) -> int:
+        up, down = self.rates[i].sigmoid()
+        way = plan.mix(Product((x,)), Product((h,), -1.0))
+        rise = plan.mix(Product((way,)), activation=RELU)
+        return plan.mix(Product((h,)), Product((way,), down[None]), Product((rise,), (up - down)[None]))

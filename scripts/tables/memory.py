@@ -1,4 +1,4 @@
-"""Effects with memory, each by the predictor made for it, with and without feedback (80 minutes; --rows NAME picks)."""
+"""Effects with memory, each by the predictor made for it, with and without feedback (30 minutes; --rows NAME picks)."""
 
 from __future__ import annotations
 
