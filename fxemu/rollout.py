@@ -5,6 +5,8 @@ Shapes: B batch, T samples, H samples of history (the warm-up), K samples of fre
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -32,7 +34,7 @@ class ClosedLoop(nn.Module):
         super().__init__()
         self.plain_samples = isinstance(input_repr, Raw) and isinstance(output_repr, Raw)
         if predictor.plain_samples and not self.plain_samples:
-            name = type(predictor).__name__.lower()
+            name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(predictor).__name__).lower()
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.register_buffer("limit", torch.tensor(1.2))

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from fxemu.audio import write_wav
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, Predictor, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, Predictor, WaveNet
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -32,6 +32,7 @@ MODELS = {
     "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
     "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
     "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
+    "periodic_filter": (PeriodicFilter, {"context_window": 6, "rank": 3, "harmonics": 4, "memory_samples": 40}),
     "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
 }
 
@@ -149,4 +150,6 @@ def hearing_weights(predictor: Predictor) -> torch.Tensor:
         return predictor.bend.data
     if isinstance(predictor, Oscillator):
         return predictor.amplitude.data
+    if isinstance(predictor, PeriodicFilter):
+        return predictor.mixing.data
     return predictor.recurrent.weight_ih_l0.data[:, 1:]

@@ -40,6 +40,8 @@ CASES = {
     "dynamics": {"model": "dynamics"},
     "dynamics, no feedback": {"model": "dynamics", "feedback": False},
     "oscillator": {"model": "oscillator", "loop_gain": 1.0},
+    "periodic filter": {"model": "periodic_filter", "loop_gain": 1.0},
+    "periodic filter, no feedback": {"model": "periodic_filter", "feedback": False},
     "oscillator, no feedback": {"model": "oscillator", "feedback": False},
     "linear": {"model": "linear"},
     "wavenet, no feedback": {"model": "wavenet", "feedback": False},

@@ -14,7 +14,7 @@ from fxemu.engine.stream import render
 from fxemu.export import ExportError, Model, export
 from fxemu.export.base import TOLERANCE
 from fxemu.export.c import C
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -39,6 +39,7 @@ REPRESENTATIONS = {"raw": Raw, "mulaw": MuLaw, "binary": Binary, "onehot": Loud,
 VARIANTS = {
     "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
+    "periodic_filter": lambda c, p, f: PeriodicFilter(c, p, 6, rank=3, harmonics=4, memory_samples=50, feedback=f),
     "relu": lambda c, p, f: MLP(c, p, **MLP_SMALL, activation="relu", embedding=3, feedback=f),
     "softsign": lambda c, p, f: MLP(c, p, **MLP_SMALL, activation="softsign", dry_skip=0, feedback=f),
     "gated": lambda c, p, f: WaveNet(c, p, 3, 1, kernel=2, dilations=[1, 3], gated=True, feedback=f),

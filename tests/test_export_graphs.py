@@ -11,7 +11,7 @@ import torch
 from fxemu.export import ExportError, Model, export
 from fxemu.export.step import PlanStep, WholeSong
 from fxemu.export.torchscript import TorchScript
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, WaveNet
+from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -23,6 +23,7 @@ FAMILIES = {
     "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
     "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
+    "periodic_filter": lambda c, p, f: PeriodicFilter(c, p, 6, rank=3, harmonics=4, memory_samples=50, feedback=f),
     "wavenet": lambda c, p, f: WaveNet(c, p, 4, dilations=[1, 2, 5], gated=True, feedback=f),
 }
 CASES = [(family, Raw, feedback) for family in FAMILIES for feedback in (True, False)]

@@ -6,7 +6,19 @@ from fxemu.models.dynamics import Dynamics
 from fxemu.models.linear import Linear
 from fxemu.models.mlp import MLP
 from fxemu.models.oscillator import Oscillator
+from fxemu.models.periodic_filter import PeriodicFilter
 from fxemu.models.recurrent import GRU, LSTM
 from fxemu.models.wavenet import WaveNet
 
-__all__ = ["GRU", "LSTM", "MLP", "ConvNet", "Dynamics", "Linear", "Oscillator", "Predictor", "WaveNet"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MLP",
+    "ConvNet",
+    "Dynamics",
+    "Linear",
+    "Oscillator",
+    "PeriodicFilter",
+    "Predictor",
+    "WaveNet",
+]

@@ -11,15 +11,12 @@ from torch import Tensor, nn
 from fxemu.activations import activate
 from fxemu.models.base import Predictor
 from fxemu.models.periodic import find_rate, fit_waveform
+from fxemu.models.phasors import held, plan_held, plan_turned, turned, turns
 from fxemu.plan import Activation, Plan, Product, Term
 
 INVERSE = Activation("inverse", 1e-8)
-# Phasors have length 1; a history that is no tremolo at all must not throw them far.
-BOUND = Activation("clamp", 2.0)
 # Harmonics below this share of the strongest are corrected more slowly: they have little to show of themselves.
 FAINT = 0.01
-# Of the way to its true length that a phasor goes in a sample; it keeps rounding from piling up.
-HOLD = 1e-3
 State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -87,10 +84,6 @@ class Oscillator(Predictor):
         phasor, sample = (self.rate.new_zeros(batch, n) for n in (self.amplitude.numel(), 1))
         return phasor, phasor, sample, sample, sample
 
-    def _turn(self) -> tuple[Tensor, Tensor]:
-        angles = self.rate.double() * torch.arange(1, self.amplitude.numel() + 1, device=self.rate.device)
-        return angles.cos().float(), angles.sin().float()
-
     def _push(self) -> Tensor:
         """What the phasors gain of an error of 1: (K,). Each is moved alike, down to `FAINT` of the strongest."""
         square = self.amplitude.square()
@@ -99,13 +92,10 @@ class Oscillator(Predictor):
 
     def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
         re, im, said, before, runs = state
-        cos, sin = self._turn()
         re, im = re + (1 - runs) * self.phase.cos(), im + (1 - runs) * self.phase.sin()
         if self.feedback:
             re = re + (wet - said) * activate(before, INVERSE) * self._push()
-        re, im = activate(re * cos - im * sin, BOUND), activate(im * cos + re * sin, BOUND)
-        longer = 1 + HOLD - HOLD * (re.square() + im.square())
-        re, im = re * longer, im * longer
+        re, im = held(*turned(re, im, *turns(self.rate, self.amplitude.numel())))
         said = dry * (self.mean + (re * self.amplitude).sum(1, keepdim=True))
         return said, (re, im, said, dry, torch.ones_like(runs))
 
@@ -121,11 +111,8 @@ class Oscillator(Predictor):
             pushes.append(Term(error, self._push()[:, None, None]))
         re_before = plan.mix(Product((re,)), Product((plan.add(*pushes),)))
         im_before = plan.mix(Product((im,)), Product((plan.add(Term(first, self.phase.sin()[:, None, None])),)))
-        cos, sin = self._turn()
-        re_now = plan.mix(Product((re_before,), cos), Product((im_before,), -sin), activation=BOUND)
-        im_now = plan.mix(Product((im_before,), cos), Product((re_before,), sin), activation=BOUND)
-        square = plan.mix(Product((re_now, re_now)), Product((im_now, im_now)))
-        re_held, im_held = (plan.mix(Product((x,), 1 + HOLD), Product((x, square), -HOLD)) for x in (re_now, im_now))
+        turning = turns(self.rate, units)
+        re_held, im_held = plan_held(plan, *plan_turned(plan, re_before, im_before, *turning))
         gain = plan.add(Term(re_held, self.amplitude[None, :, None]), bias=self.mean[None])
         prediction = plan.mix(Product((dry, gain)))
         for state, value in ((re, re_held), (im, im_held), (said, prediction), (runs, one)):

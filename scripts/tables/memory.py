@@ -9,6 +9,7 @@ from tables.common import train
 
 DYNAMICS = ["experiment=dynamics"]
 OSCILLATOR = ["model=oscillator", "training=closed_form"]
+PERIODIC = ["model=periodic_filter", "training=closed_form"]
 FILTER = ["model=linear", "training=closed_form"]
 BOTH, CONTROL = (True, False), (False,)
 # A name, the effect, the predictor, with or without feedback, seconds of priming (None: from silence), most ESR asked.
@@ -20,6 +21,13 @@ ROWS = (
     ("tremolo, sine", "tremolo", OSCILLATOR, BOTH, 0.5, 1e-3),
     ("tremolo, triangle", "tremolo effect.waveform=triangle", OSCILLATOR, BOTH, 0.5, 5e-3),
     ("tremolo, square", "tremolo effect.waveform=square", [*OSCILLATOR, "model.harmonics=64"], BOTH, 0.5, 2e-2),
+    ("phaser 0.5 Hz", "phaser", PERIODIC, BOTH, 2.0, 2e-2),
+    ("flanger 0.5 Hz", "flanger", PERIODIC, BOTH, 2.0, 2e-2),
+    ("chorus", "chorus", PERIODIC, BOTH, 2.0, 1e-1),
+    ("vibrato 5 Hz", "vibrato", PERIODIC, BOTH, 2.0, 1e-1),
+    ("phaser 0.5 Hz, a fixed filter", "phaser", [*FILTER, "model.context_window=800"], CONTROL, 2.0, 2e-2),
+    ("flanger 0.5 Hz, a fixed filter", "flanger", [*FILTER, "model.context_window=800"], CONTROL, 2.0, 2e-2),
+    ("chorus, a fixed filter", "chorus", [*FILTER, "model.context_window=800"], CONTROL, 2.0, 1e-1),
     ("delay 300 ms", "delay", [*FILTER, "model.context_window=66150"], CONTROL, None, 1e-2),
     ("reverb 1.5 s", "room_reverb", [*FILTER, "model.context_window=88200"], CONTROL, None, 5e-2),
 )

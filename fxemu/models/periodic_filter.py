@@ -1,0 +1,179 @@
+"""A predictor for phasers, flangers and choruses: a filter that repeats, whose phase the fed-back samples tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxemu.activations import activate
+from fxemu.models.base import Predictor
+from fxemu.models.phase_table import fit_periodic_taps
+from fxemu.models.phasors import held, plan_held, plan_turned, turned, turns
+from fxemu.plan import Activation, Plan, Product, Term
+
+# 1 / power where dry is loud enough to tell the phase: from 20 dB below the training songs on.
+INVERSE = Activation("inverse", 1e-4)
+# Of the way to the product of the first phasor and the one before it that a phasor goes in a sample.
+CHAIN = 1e-3
+# Of the way to its true length: slower than where phasors stand alone, since each follows the first one as well.
+HOLD = 1e-4
+# re, im, prediction, whether it runs yet, dry samples before.
+State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+class PeriodicFilter(Predictor):
+    """wet[t] = w_0[t] + sum over k of re(z_k[t] w_k[t]), where w = mixing (basis * dry): taps that repeat with time.
+
+    The basis is `rank` FIR filters, the mixing turns them into harmonics of the taps' movement, and the phasors z_k
+    turn at k times one learned rate. With feedback they are an observer (Luenberger 1964), as in `Oscillator`:
+
+        error   = wet[t-1] - predicted[t-1]
+        z_k[t]  = e^(i k rate) (z_k[t-1] + correction error conj(w_k) / sum |w|^2)       normalised LMS
+        then a little closer to z_(k-1) z_1, and to length 1
+
+    The error is linear in the phasors, so while it hears the truth (priming) they find the phase from any start; all
+    are powers of the first one, and are drawn to that. When it hears itself the error is zero, and they coast. Rate,
+    basis and mixing are fitted in closed form (`fit`), to songs that begin at the same phase: use it with
+    `training=closed_form`. Takes and makes plain samples: `repr=raw` only.
+
+    Args:
+        channels, params: 1 each.
+        context_window: dry samples seen, the present one included, at least 2.
+        rank: basis filters, at least 1.
+        harmonics: K, at least 2.
+        correction: share of the error that is corrected in a sample, above 0, at most 1.
+        memory_samples: true samples heard before a prediction counts in training, at least context_window.
+        feedback: False for the control, whose phase counts from the start of the song.
+    """
+
+    plain_samples = True
+
+    def __init__(
+        self,
+        channels: int = 1,
+        params: int = 1,
+        context_window: int = 800,
+        rank: int = 16,
+        harmonics: int = 32,
+        correction: float = 0.03,
+        memory_samples: int = 4096,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if context_window < 2 or rank < 1 or harmonics < 2 or not 0 < correction <= 1:
+            raise ValueError(
+                f"PeriodicFilter: got context_window {context_window}, rank {rank}, harmonics {harmonics}, "
+                f"correction {correction}; allowed are at least 2, 1 and 2, and above 0 up to 1"
+            )
+        if memory_samples < context_window or rank > context_window:
+            raise ValueError(
+                f"PeriodicFilter: got memory_samples {memory_samples} and rank {rank}; must be at least and at most "
+                f"the context_window of {context_window}"
+            )
+        self.feedback, self.correction, self.receptive_field = feedback, correction, memory_samples + 1
+        self.harmonics = harmonics
+        self.rate = nn.Parameter(torch.tensor(1e-3))
+        self.basis = nn.Conv1d(1, rank, context_window, bias=False)
+        # Rows: w_0, the real parts of w_1 .. w_K, the imaginary ones.
+        self.mixing = nn.Parameter(torch.randn(2 * harmonics + 1, rank) / (2 * harmonics + 1) ** 0.5)
+        # The mean of sum |w|^2 over the training songs.
+        self.register_buffer("power", torch.tensor(1.0))
+
+    @torch.no_grad()
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Rate and taps by phase from all of the songs, (dry, wet) of (samples,) each; every one begins at phase 0."""
+        window, rank = self.basis.kernel_size[0], self.basis.out_channels
+        rate, taps = fit_periodic_taps(songs, window, rank, self.harmonics)
+        self.rate.copy_(torch.as_tensor(rate))
+        self.basis.weight.copy_(taps.basis[:, None])
+        self.mixing.copy_(torch.cat((taps.mixing.real, taps.mixing.imag[1:])))
+        # The basis filters are uncorrelated and of unit power.
+        self.power.copy_(self.mixing[1:].square().sum())
+
+    def initial_state(self, batch: int) -> State:
+        """re, im (B, K), prediction (B, 1), whether it runs yet (B, 1), dry samples before (B, 1, m): all 0."""
+        phasor, sample = (self.rate.new_zeros(batch, width) for width in (self.harmonics, 1))
+        return phasor, phasor, sample, sample, self.rate.new_zeros(batch, 1, self.basis.kernel_size[0])
+
+    def _start(self) -> tuple[Tensor, Tensor]:
+        """The phasors before the first sample: the song begins, at phase 0, `receptive_field` turns later."""
+        return turns(-self.receptive_field * self.rate.double(), self.harmonics)
+
+    def _mixed(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """w_0 (B, 1), and real and imaginary parts of w_1 .. w_K (B, K), for dry (B, 1, m)."""
+        mixed = self.basis(window)[..., 0] @ self.mixing.mT
+        return mixed[:, :1], mixed[:, 1 : 1 + self.harmonics], mixed[:, 1 + self.harmonics :]
+
+    def _chained(self, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
+        """Each phasor a little nearer to the product of the first and of the one before it, which for that is 1."""
+        re_before, im_before = F.pad(re[:, :-1], (1, 0), value=1.0), F.pad(im[:, :-1], (1, 0))
+        re_1, im_1 = re[:, :1], im[:, :1]
+        re_there, im_there = re_before * re_1 - im_before * im_1, re_before * im_1 + im_before * re_1
+        return torch.lerp(re, re_there, CHAIN), torch.lerp(im, im_there, CHAIN)
+
+    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
+        re, im, said, runs, past = state
+        window = torch.cat((past, dry[..., None]), dim=-1)
+        cos, sin = self._start()
+        re, im = re + (1 - runs) * cos, im + (1 - runs) * sin
+        if self.feedback:
+            _, w_re, w_im = self._mixed(window[..., :-1])
+            power = (w_re.square() + w_im.square()).sum(1, keepdim=True) / self.power
+            push = self.correction / self.power * activate(power, INVERSE) * (wet - said)
+            re, im = re + push * w_re, im - push * w_im
+        re, im = turned(re, im, *turns(self.rate, self.harmonics))
+        re, im = held(*self._chained(re, im), HOLD)
+        w_0, w_re, w_im = self._mixed(window[..., 1:])
+        said = w_0 + (re * w_re - im * w_im).sum(1, keepdim=True)
+        return said, (re, im, said, torch.ones_like(runs), window[..., 1:])
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        states = re, im, said, runs = [plan.state(width) for width in (self.harmonics, self.harmonics, 1, 1)]
+        one = plan.add(Term(runs, self.rate.new_zeros(1, 1, 1)), bias=self.rate.new_ones(1))
+        first = plan.add(Term(runs, -self.rate.new_ones(1, 1, 1)), bias=self.rate.new_ones(1))
+        basis = plan.add(Term(dry, self.basis.weight))
+        starts = [Product((plan.add(Term(first, x[:, None, None])),)) for x in self._start()]
+        pushes = self._plan_pushes(plan, basis, wet, said) if self.feedback else ((), ())
+        re = plan.mix(Product((re,)), starts[0], *pushes[0])
+        im = plan.mix(Product((im,)), starts[1], *pushes[1])
+        re, im = plan_turned(plan, re, im, *turns(self.rate, self.harmonics))
+        re, im = plan_held(plan, *self._plan_chained(plan, re, im), HOLD)
+        fixed = plan.add(Term(basis, self.mixing[:1, :, None]))
+        w_re, w_im = (plan.add(Term(basis, rows[..., None])) for rows in self._rows())
+        moving = plan.mix(Product((re, w_re)), Product((im, w_im), -1.0))
+        prediction = plan.add(Term(moving, self._ones(1, self.harmonics)), Term(fixed, self._ones(1, 1)))
+        for state, value in zip(states, (re, im, prediction, one), strict=True):
+            plan.close(state, value)
+        return prediction
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """The mixing of the real and of the imaginary parts of w_1 .. w_K: (K, R) each."""
+        return self.mixing[1:].chunk(2)
+
+    def _ones(self, units: int, width: int) -> Tensor:
+        return self.rate.new_ones(units, width, 1)
+
+    def _plan_pushes(self, plan: Plan, basis: int, wet: int, said: int) -> tuple[tuple[Product], tuple[Product]]:
+        """What the error of the sample before adds to the real and to the imaginary parts."""
+        w_re, w_im = (plan.add(Term(basis, F.pad(rows[..., None], (0, 1)))) for rows in self._rows())
+        square = plan.mix(Product((w_re, w_re)), Product((w_im, w_im)))
+        inverse = plan.add(Term(square, self._ones(1, self.harmonics) / self.power), activation=INVERSE)
+        error = plan.mix(Product((wet, inverse)), Product((said, inverse), -1.0))
+        push = plan.add(Term(error, self._ones(self.harmonics, 1) * self.correction / self.power))
+        return (Product((push, w_re)),), (Product((push, w_im), -1.0),)
+
+    def _plan_chained(self, plan: Plan, re: int, im: int) -> tuple[int, int]:
+        """`_chained` for two values of a plan."""
+        units = self.harmonics
+        shift = torch.eye(units, device=self.rate.device).roll(1, 0).tril()[..., None]
+        re_before = plan.add(Term(re, shift), bias=F.one_hot(torch.tensor(0), units).to(shift))
+        im_before = plan.add(Term(im, shift))
+        re_1, im_1 = (plan.add(Term(plan.part(x, 0, 1), self._ones(units, 1))) for x in (re, im))
+        there = (
+            (Product((re_before, re_1), CHAIN), Product((im_before, im_1), -CHAIN)),
+            (Product((re_before, im_1), CHAIN), Product((im_before, re_1), CHAIN)),
+        )
+        return tuple(plan.mix(Product((x,), 1 - CHAIN), *y) for x, y in zip((re, im), there, strict=True))
