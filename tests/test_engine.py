@@ -149,7 +149,9 @@ def test_rollout_needs_its_history(make_loop: MakeLoop) -> None:
 @torch.no_grad()
 def test_render_is_a_free_run(make_loop: MakeLoop, case: dict[str, object]) -> None:
     loop, dry = make_loop(**case), noise(700)
-    assert torch.allclose(render(loop, dry), free_run(loop, dry[None, None])[0, 0], atol=1e-5)
+    # A phasor that turns slowly gathers the rounding of every sample, and compilers round differently.
+    atol = 3e-5 if case.get("model") == "periodic_filter" else 1e-5
+    assert torch.allclose(render(loop, dry), free_run(loop, dry[None, None])[0, 0], atol=atol)
 
 
 @torch.no_grad()
