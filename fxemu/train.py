@@ -115,7 +115,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, look: FirstLook |
     It goes on from the checkpoint `resume`, and with what a first `look` has seen of the library. Of several processes
     that train together the first alone writes and reports; the others return NaN.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     # Of a dimension of size 1, whose stride means nothing.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     torch.set_flush_denormal(True)
