@@ -29,7 +29,6 @@ KEPT = 4
 
 Room = tuple[Layout, Tensor, list[int], machine.Loop]
 
-
 # A large block of memory, once given back, teaches glibc to keep what is freed after it for the next block of samples:
 # getting it anew from the system each time costs as much as the arithmetic.
 torch.empty(1 << 23)

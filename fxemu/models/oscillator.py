@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fxemu.activations import activate
 from fxemu.models.base import Predictor
 from fxemu.models.periodic import find_rate, fit_waveform
-from fxemu.models.phasors import held, plan_held, plan_turned, turned, turns
+from fxemu.models.phasors import held, plan_held, plan_start, plan_turned, turned, turns
 from fxemu.plan import Activation, Plan, Product, Term
 
 INVERSE = Activation("inverse", 1e-8)
@@ -102,8 +102,7 @@ class Oscillator(Predictor):
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         units = self.amplitude.numel()
         re, im, said, runs = plan.state(units), plan.state(units), plan.state(1), plan.state(1)
-        one = plan.add(Term(runs, self.rate.new_zeros(1, 1, 1)), bias=self.rate.new_ones(1))
-        first = plan.add(Term(runs, -self.rate.new_ones(1, 1, 1)), bias=self.rate.new_ones(1))
+        one, first = plan_start(plan, runs, self.rate)
         pushes = [Term(first, self.phase.cos()[:, None, None])]
         if self.feedback:
             inverse = plan.add(Term(dry, self.rate.new_tensor([[[1.0, 0.0]]])), activation=INVERSE)

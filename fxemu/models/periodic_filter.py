@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fxemu.activations import activate
 from fxemu.models.base import Predictor
 from fxemu.models.phase_table import fit_periodic_taps
-from fxemu.models.phasors import held, plan_held, plan_turned, turned, turns
+from fxemu.models.phasors import held, plan_held, plan_start, plan_turned, turned, turns
 from fxemu.plan import Activation, Plan, Product, Term
 
 # 1 / power where dry is loud enough to tell the phase: from 20 dB below the training songs on.
@@ -132,8 +132,7 @@ class PeriodicFilter(Predictor):
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         states = re, im, said, runs = [plan.state(width) for width in (self.harmonics, self.harmonics, 1, 1)]
-        one = plan.add(Term(runs, self.rate.new_zeros(1, 1, 1)), bias=self.rate.new_ones(1))
-        first = plan.add(Term(runs, -self.rate.new_ones(1, 1, 1)), bias=self.rate.new_ones(1))
+        one, first = plan_start(plan, runs, self.rate)
         basis = plan.add(Term(dry, self.basis.weight))
         starts = [Product((plan.add(Term(first, x[:, None, None])),)) for x in self._start()]
         pushes = self._plan_pushes(plan, basis, wet, said) if self.feedback else ((), ())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fxemu.activations import activate
-from fxemu.plan import Activation, Plan, Product
+from fxemu.plan import Activation, Plan, Product, Term
 
 # Phasors have length 1; a history that is no modulation at all must not throw them far.
 BOUND = Activation("clamp", 2.0)
@@ -46,3 +46,13 @@ def plan_held(plan: Plan, re: int, im: int, hold: float = HOLD) -> tuple[int, in
     """`held` for two values of a plan."""
     square = plan.mix(Product((re, re)), Product((im, im)))
     return tuple(plan.mix(Product((x,), 1 + hold), Product((x, square), -hold)) for x in (re, im))
+
+
+def plan_start(plan: Plan, runs: int, like: Tensor) -> tuple[int, int]:
+    """Two values of one unit: 1 always, for the state `runs` to remember, and 1 at the first sample alone.
+
+    Weights are on the device of `like`.
+    """
+    one = like.new_ones(1)
+    always = plan.add(Term(runs, like.new_zeros(1, 1, 1)), bias=one)
+    return always, plan.add(Term(runs, -like.new_ones(1, 1, 1)), bias=one)
