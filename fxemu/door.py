@@ -1,4 +1,4 @@
-"""The user's door to training: the config first, then a look at the library, then the imports that take seconds."""
+"""The user's door to training: the config first, then a look at the library, each before what can wait is imported."""
 
 from __future__ import annotations
 
@@ -38,14 +38,24 @@ def _look(config: DictConfig) -> FirstLook | None:
 
 
 def _run(config: DictConfig, folder: Path, resume: Path | None) -> float:
-    """`fxemu.train.run`, whose imports take longer than it takes to measure the songs that it needs to begin."""
-    look = _look(config)
-    # Nothing that is imported is garbage: to look for some would take a tenth of the time.
-    gc.disable()
-    from fxemu.train import run
+    """`fxemu.train.run`; the songs that it needs to begin are measured while what it needs is imported."""
+    with _importing():
+        from fxemu.task import task
 
-    gc.enable()
-    return run(config, folder, resume, look)
+        made = task(config)
+        look = _look(config)
+        from fxemu.train import run
+    return run(config, folder, resume, made, look)
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Nothing that is imported is garbage: to look for some would take a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _start(config: DictConfig, folder: Path) -> float:

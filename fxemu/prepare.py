@@ -32,6 +32,7 @@ from fxemu.index import Entry
 from fxemu.library import read_audio_normalized
 from fxemu.song_stream import WHOLE_S
 from fxemu.start import CONF
+from fxemu.task import task
 from fxemu.train import build
 
 # How often a song is begun again when the machine that had it is lost.
@@ -143,7 +144,8 @@ def main(arguments: list[str]) -> None:
         if not 1 <= given.jobs <= 256:
             raise ConfigError(f"--jobs: got {given.jobs}; must be from 1 to 256")
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            _, data, _ = build(compose("train", overrides(given.options)))
+            config = compose("train", overrides(given.options))
+        data, _ = build(config, task(config))
         todo = songs(data)
         with cluster() if given.ray else processes(given.jobs) as submit:
             problems = prepare(data, submit, todo)

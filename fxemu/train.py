@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import subprocess
 import sys
 import time
@@ -31,12 +30,10 @@ from fxemu.errors import ConfigError
 from fxemu.evaluate import evaluate, table, write_json
 from fxemu.files import write_whole
 from fxemu.first_look import FirstLook
-from fxemu.losses import evaluate_loss
 from fxemu.plots import training_curve
-from fxemu.rollout import ClosedLoop
-from fxemu.schedule import Schedule
 from fxemu.shard import Shard
 from fxemu.sweep import in_sweep
+from fxemu.task import Task
 from fxemu.weights import save
 
 PACKAGES = (
@@ -53,63 +50,20 @@ PACKAGES = (
 )
 
 
-def build(config: DictConfig) -> tuple[ClosedLoop, SongData, Emulator]:
-    """Everything a run is made of, checked against each other before any audio is read.
+def build(config: DictConfig, task: Task) -> tuple[SongData, Emulator]:
+    """The two halves of a training, for a task that this config gave.
 
     Raises:
-        ConfigError: for an argument out of range, a class that is not fxemu's, or parts that do not fit.
+        ConfigError: for an argument of `data` that is out of range.
     """
-    _only_ours(config)
     try:
-        encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
-        predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
-        loop = ClosedLoop(predictor, encoder, decoder)
-        schedule: Schedule = instantiate(config.training)
-        data = instantiate(config.data, effect=instantiate(config.effect), context=loop.warm_up, seed=config.seed)
-        emulator = Emulator(loop, instantiate(config.loss), schedule, seed=config.seed)
+        data = instantiate(config.data, effect=task.effect, context=task.loop.warm_up, seed=config.seed)
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error)) from error
-    if schedule.longest() > config.data.segment:
-        raise ConfigError(
-            f"training asks for segments of {schedule.longest()} predictions, data.segment is {config.data.segment}: "
-            "raise data.segment or shorten the stages"
-        )
-    _check_loss(emulator, schedule)
-    return loop, data, emulator
+    return data, Emulator(task.loop, task.loss, task.schedule, seed=config.seed)
 
 
-def _check_loss(emulator: Emulator, schedule: Schedule) -> None:
-    """ConfigError if the loss cannot take a segment of some stage's length, or gives some parameter no gradient."""
-    decoder, generator = emulator.loop.output_repr, torch.Generator().manual_seed(0)
-    for stage in schedule.stages:
-        params = torch.randn(1, decoder.params, stage.length, generator=generator).requires_grad_()
-        target = torch.rand(1, 1, stage.length, generator=generator) - 0.5
-        try:
-            likelihood = decoder.native_loss(params, target)
-            loss = evaluate_loss(emulator.loss, decoder.decode(params), target, likelihood)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        (gradient,) = torch.autograd.grad(loss, params, allow_unused=True) if loss.requires_grad else (None,)
-        if gradient is None or not gradient.any(-1).all():
-            raise ConfigError(
-                "loss: it gives no gradient to some of the representation's parameters, so they would never be "
-                "learned. Use loss=likelihood, alone or in loss=combined, or repr.output.decoding=expected"
-            )
-
-
-def _only_ours(node: Any) -> None:
-    """ConfigError if any `_target_` in the config names something outside fxemu."""
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, dict):
-        target = node.get("_target_", "fxemu.")
-        if not re.fullmatch(r"fxemu(\.\w+)*\.?", str(target)):
-            raise ConfigError(f"_target_: got {target!r}; a config may name fxemu's own classes only")
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        _only_ours(child)
-
-
-def run(config: DictConfig, folder: Path, resume: Path | None, look: FirstLook | None) -> float:
+def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look: FirstLook | None) -> float:
     """Train, evaluate and report in `folder`; return the least free-run ESR on the validation songs, to select by.
 
     It goes on from the checkpoint `resume`, and with what a first `look` has seen of the library. Of several processes
@@ -124,10 +78,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, look: FirstLook |
         # So that Lightning, which divides the cores among processes, leaves it at that.
         os.environ["OMP_NUM_THREADS"] = str(config.threads)
         torch.set_num_threads(config.threads)
-    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
-        raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(config.seed, verbose=False)
-    _, data, emulator = build(config)
+    data, emulator = build(config, task)
     curve = KeepCurve()
     trainer = _trainer(config, folder, emulator, curve)
     data.begun = look

@@ -12,8 +12,10 @@ import fxemu.effects
 import fxemu.losses
 import fxemu.models
 import fxemu.representations
+from fxemu import door
 from fxemu.engine.rollout import rollout
 from fxemu.start import CONF, ConfigError
+from fxemu.task import task
 from fxemu.train import build
 
 GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
@@ -43,10 +45,11 @@ def test_every_option_file_says_what_it_is(group, option):
 
 
 def assert_builds_and_runs(*overrides):
-    loop, data, _ = build(composed(*overrides, "debug=fast"))
+    made = task(composed(*overrides, "debug=fast"))
+    loop = made.loop
     history = max(512, loop.warm_up)
     dry = torch.randn(history + 512, generator=torch.Generator().manual_seed(0)) * 0.3
-    wet = data.effect(dry, 44_100)
+    wet = made.effect(dry, 44_100)
     predicted, _ = rollout(loop, dry[None, None], wet[None, None, :history])
     assert predicted.shape == (1, 1, 512) and torch.isfinite(predicted).all()
 
@@ -55,7 +58,7 @@ def assert_builds_and_runs(*overrides):
 def test_every_representation_builds_and_runs_with_every_model(repr_, model):
     if model in PLAIN and repr_ != "raw":
         with pytest.raises(ConfigError, match=f"model={model} takes and makes plain samples: use it with repr=raw"):
-            build(composed(f"repr={repr_}", f"model={model}"))
+            task(composed(f"repr={repr_}", f"model={model}"))
         return
     assert_builds_and_runs(f"repr={repr_}", f"model={model}")
 
@@ -75,7 +78,8 @@ def test_every_effect_builds_and_runs(effect):
 def test_every_other_option_builds(group, option):
     if option == "search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    _, _, emulator = build(composed(f"{group}={option}"))
+    config = composed(f"{group}={option}")
+    _, emulator = build(config, task(config))
     assert (emulator.schedule.steps > 0) == (option not in ("closed_form", "dynamics"))
 
 
@@ -118,7 +122,8 @@ def test_sides_of_the_representation_are_chosen_separately():
 )
 def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
     with pytest.raises(ConfigError, match=message):
-        build(composed(override))
+        config = composed(override)
+        build(config, task(config))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +140,26 @@ def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
 )
 def test_a_loss_that_does_not_fit_is_refused_before_any_audio_is_read(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        build(composed(*overrides))
+        task(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("repr=binary", "repr.output.bits=20"),
+        ("repr=onehot", "repr.input.classes=10"),
+        ("repr=mulaw", "repr.output.mu=0"),
+        ("repr=onehot", "repr.output.temperature=-1"),
+        ("repr=mulaw", "model=oscillator"),
+        ("loss=likelihood", "repr=onehot", "repr.output.decoding=argmax", "loss._target_=fxemu.losses.ESR"),
+        ("effect.drive_db=99",),
+    ],
+)
+def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
+    index = tmp_path / "index.sqlite"
+    with pytest.raises(ConfigError):
+        door._run(composed(*overrides, f"data.index={index}"), tmp_path / "run", None)
+    assert not index.exists()
 
 
 def test_a_weight_brings_a_loss_into_the_sum():

@@ -16,7 +16,7 @@ from fxemu.engine.stream import render
 from fxemu.export import FORMATS
 from fxemu.export_cli import main
 from fxemu.start import CONF
-from fxemu.train import build
+from fxemu.task import task
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def run(tmp_path):
     options = ["model=lstm", "model.width=4", "model.memory_samples=30", "model.feedback=false", "repr=raw"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", options)
-    _, _, emulator = build(config)
-    emulator.loop.limit.fill_(0.9)
+    loop = task(config).loop
+    loop.limit.fill_(0.9)
     folder = tmp_path / "12-00-00-tanh-raw-lstm"
     folder.mkdir()
-    weights.save(emulator.loop, OmegaConf.to_container(config, resolve=True), folder)
+    weights.save(loop, OmegaConf.to_container(config, resolve=True), folder)
     return folder
 
 

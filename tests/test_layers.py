@@ -23,7 +23,7 @@ LAYERS = [
     {"emulator", "__init__"},
     {"callbacks", "render", "export", "levels", "priming", "page", "live", "check_pair", "capture", "library_cli"},
     {"evaluate", "export_cli", "sweep"},
-    {"start"},
+    {"start", "task"},
     {"train", "compare"},
     {"door"},
     {"prepare"},
@@ -31,7 +31,7 @@ LAYERS = [
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-TOP = {"train", "door", "start", "sweep", "prepare", "export_cli", "cli", "__main__"}
+TOP = {"train", "task", "door", "start", "sweep", "prepare", "export_cli", "cli", "__main__"}
 PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "fxemu", *sys.stdlib_module_names}
 CONFIG, LIGHTNING = {"hydra", "omegaconf"}, {"pytorch_lightning", "lightning"}
 FILES = sorted(FOLDER.rglob("*.py"))

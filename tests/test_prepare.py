@@ -12,6 +12,7 @@ from fxemu.cache import WetCache
 from fxemu.data import SongData
 from fxemu.prepare import render, songs
 from fxemu.start import CONF, ConfigError
+from fxemu.task import task
 from fxemu.train import build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +37,8 @@ def options(library: Path) -> list[str]:
 
 def data_for(given: list[str]) -> SongData:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build(compose("train", given))[1]
+        config = compose("train", given)
+    return build(config, task(config))[0]
 
 
 def begun(library: Path) -> int:

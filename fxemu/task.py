@@ -1,0 +1,89 @@
+"""What a run is to learn, made of its config and checked part against part before any audio is read.
+
+Nothing here needs Lightning, whose import takes as long as all of this.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from fxemu.effects import Effect
+from fxemu.errors import ConfigError
+from fxemu.losses import evaluate_loss
+from fxemu.rollout import ClosedLoop
+from fxemu.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Task:
+    """An effect, the loop that is to become it, and what it is trained by."""
+
+    effect: Effect
+    loop: ClosedLoop
+    loss: nn.Module
+    schedule: Schedule
+
+
+def task(config: DictConfig) -> Task:
+    """The parts of a config, their first weights drawn by its seed.
+
+    Raises:
+        ConfigError: for an argument out of range, a class that is not fxemu's, or parts that do not fit.
+    """
+    _only_ours(config)
+    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
+        raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
+    torch.manual_seed(config.seed)
+    try:
+        encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
+        predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
+        loop = ClosedLoop(predictor, encoder, decoder)
+        made = Task(instantiate(config.effect), loop, instantiate(config.loss), instantiate(config.training))
+    except (InstantiationException, ValueError) as error:
+        raise ConfigError(str(error.__cause__ or error)) from error
+    if made.schedule.longest() > config.data.segment:
+        raise ConfigError(
+            f"training asks for segments of {made.schedule.longest()} predictions, data.segment is "
+            f"{config.data.segment}: raise data.segment or shorten the stages"
+        )
+    _check_loss(made)
+    return made
+
+
+def _check_loss(made: Task) -> None:
+    """ConfigError if the loss cannot take a segment of some stage's length, or gives some parameter no gradient."""
+    decoder, generator = made.loop.output_repr, torch.Generator().manual_seed(0)
+    for stage in made.schedule.stages:
+        params = torch.randn(1, decoder.params, stage.length, generator=generator).requires_grad_()
+        target = torch.rand(1, 1, stage.length, generator=generator) - 0.5
+        try:
+            likelihood = decoder.native_loss(params, target)
+            loss = evaluate_loss(made.loss, decoder.decode(params), target, likelihood)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        (gradient,) = torch.autograd.grad(loss, params, allow_unused=True) if loss.requires_grad else (None,)
+        if gradient is None or not gradient.any(-1).all():
+            raise ConfigError(
+                "loss: it gives no gradient to some of the representation's parameters, so they would never be "
+                "learned. Use loss=likelihood, alone or in loss=combined, or repr.output.decoding=expected"
+            )
+
+
+def _only_ours(node: Any) -> None:
+    """ConfigError if any `_target_` in the config names something outside fxemu."""
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        target = node.get("_target_", "fxemu.")
+        if not re.fullmatch(r"fxemu(\.\w+)*\.?", str(target)):
+            raise ConfigError(f"_target_: got {target!r}; a config may name fxemu's own classes only")
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _only_ours(child)
