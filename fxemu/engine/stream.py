@@ -22,6 +22,7 @@ from fxemu.engine.kernels import OUT
 from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
 from fxemu.engine.shorten import shortened
+from fxemu.freed_memory import keep_freed_memory
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 
 BLOCK = 16_384
@@ -30,9 +31,7 @@ KEPT = 4
 
 Room = tuple[Layout, Tensor, list[int], int, machine.Loop]
 
-# A large block of memory, once given back, teaches glibc to keep what is freed after it for the next block of samples:
-# getting it anew from the system each time costs as much as the arithmetic.
-torch.empty(1 << 23)
+keep_freed_memory()
 
 
 class Playable(Protocol):
