@@ -229,12 +229,21 @@ class Plan:
         return term.span == 0 and self.width(term.source) <= SMALL
 
     def feedforward(self) -> set[int]:
-        """The values that depend on dry samples alone, and so can be had for all times at once."""
+        """The values that depend on dry samples alone, and so can be had for all times at once, and are worth it."""
         known = {DRY}
         for value, step in self.values():
             if not isinstance(step, State) and known.issuperset(step.spans()):
                 known.add(value)
-        return known
+        return known - self._cheap(known)
+
+    def _cheap(self, known: set[int]) -> set[int]:
+        """Those of the known layers whose terms are all small, and that only mixes in the loop read."""
+        read, read_otherwise = set(), {self.last, self.params, *self.sources.values()}
+        for value, step in self.values():
+            in_the_loop = value not in known and isinstance(step, Mix)
+            (read if in_the_loop else read_otherwise).update(step.spans())
+        layers = {v for v in (read & known) - read_otherwise if isinstance(self.step(v), Layer)}
+        return {value for value in layers if all(map(self._small, self.step(value).terms))}
 
     @property
     def feedback(self) -> bool:

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from fxemu.freed_memory import keep_freed_memory
 from fxemu.models.base import Predictor
 from fxemu.plan import DRY, WET, Activation, Plan, Product
 from fxemu.representations import Raw
 from fxemu.representations.base import Representation
+
+keep_freed_memory()
 
 
 class ClosedLoop(nn.Module):

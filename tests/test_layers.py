@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
-    {"plan", "resampling", "files", "errors"},
+    {"plan", "resampling", "files", "errors", "freed_memory"},
     {"decoding", "sound", "cells"},
     {"writing", "measure", "activations", "plugin_host", "audio_device", "foreign", "packed"},
     {"audio", "worker"},

@@ -59,7 +59,7 @@ def test_what_a_step_costs() -> None:
 def test_a_state_makes_what_reads_it_sequential() -> None:
     plan = Plan()
     state = plan.state(3)
-    given = plan.add(Term(DRY, torch.ones(3, 1, 1)))
+    given = plan.add(Term(DRY, torch.ones(3, 1, 2)))
     total = plan.mix(Product((given,)), Product((state,), torch.full((3,), 0.5)))
     plan.close(state, total)
     plan.add(Term(total, torch.ones(1, 3, 1)))
@@ -67,7 +67,7 @@ def test_a_state_makes_what_reads_it_sequential() -> None:
     assert plan.feedforward() == {DRY, given}
     assert plan.looping() == [total, plan.last]
     assert plan.histories()[total] == 1
-    assert plan.multiply_adds() == 3 + 2 * 3 + 3
+    assert plan.multiply_adds() == 2 * 3 + 2 * 3 + 3
 
 
 def test_a_lookup_costs_a_row_whatever_the_size_of_its_table() -> None:
@@ -83,6 +83,20 @@ def test_a_term_of_few_inputs_stays_in_the_loop() -> None:
     plan.add(Term(DRY, torch.ones(6, 1, 1)), Term(DRY, torch.ones(6, 1, 9)), Term(WET, torch.ones(6, 1, 1)))
     assert [term.weight.shape[-1] for term in plan.looping_terms(plan.last)] == [1, 1]
     assert [term.weight.shape[-1] for term in plan.driving_terms(plan.last)] == [9]
+
+
+def test_a_layer_of_few_inputs_stays_in_the_loop_where_nothing_else_reads_it() -> None:
+    def feedforward(*, windowed: bool) -> set[int]:
+        plan = Plan()
+        cheap = plan.add(Term(DRY, torch.ones(3, 1, 1)))
+        heard = plan.add(Term(WET, torch.ones(3, 1, 1)))
+        plan.mix(Product((cheap,)), Product((heard, cheap)))
+        if windowed:
+            plan.add(Term(cheap, torch.ones(1, 3, 9)), Term(plan.last, torch.ones(1, 3, 1)))
+        return plan.feedforward()
+
+    assert feedforward(windowed=False) == {DRY}
+    assert feedforward(windowed=True) == {DRY, FIRST}
 
 
 def test_a_part_costs_nothing_and_is_where_its_source_is() -> None:

@@ -18,20 +18,20 @@ from torch import Tensor
 
 from fxemu.engine import machine
 from fxemu.engine.batch import boundary, drive, evaluate
+from fxemu.engine.kernels import OUT
 from fxemu.engine.lanes import past_values
 from fxemu.engine.layout import Layout, Signal
 from fxemu.engine.shorten import shortened
+from fxemu.freed_memory import keep_freed_memory
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 
 BLOCK = 16_384
 # Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
 KEPT = 4
 
-Room = tuple[Layout, Tensor, list[int], machine.Loop]
+Room = tuple[Layout, Tensor, list[int], int, machine.Loop]
 
-# A large block of memory, once given back, teaches glibc to keep what is freed after it for the next block of samples:
-# getting it anew from the system each time costs as much as the arithmetic.
-torch.empty(1 << 23)
+keep_freed_memory()
 
 
 class Playable(Protocol):
@@ -56,15 +56,17 @@ class Stream:
     def __init__(self, loop: Playable, dry: Tensor | None = None, wet: Tensor | None = None) -> None:
         needed = loop.warm_up
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
-        if min(dry.numel(), wet.numel()) < needed:
+        primed = min(dry.numel(), wet.numel())
+        if primed < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
         self._plan = shortened(on_cpu(loop.plan()))
         self._reach = self._plan.reach()
         self._boundary = boundary(self._plan)
         self._rooms: OrderedDict[tuple[int, bool], Room] = OrderedDict()
-        self._dry = dry[dry.numel() - self._reach :]
-        with torch.inference_mode():
-            self._pasts = past_values(self._plan, dry[None, None], wet[None, None])
+        self._dry = torch.zeros(self._reach)
+        nothing = torch.empty(1, 1, 0)
+        self._pasts = past_values(self._plan, nothing, nothing)
+        self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
 
     @torch.inference_mode()
     def process(self, dry: Tensor, fed: Tensor | None = None) -> Tensor:
@@ -101,40 +103,34 @@ class Stream:
         signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        layout, memory, driven, loop = self._room(dry.numel(), fed is not None)
+        layout, memory, driven, made, loop = self._room(dry.numel(), fed is not None)
         self._fill(layout, memory, signals)
         self._drive(layout, memory, signals, driven)
-        heard = layout.signals[self._plan.last]
         if fed is not None:
+            heard = layout.signals[self._plan.last]
             memory[heard.row(0) : heard.end] = fed
         loop(memory.numpy(), dry.numel())
         self._pasts = {v: self._tail(memory, layout.signals[v]) for v in layout.tapped()}
-        if fed is not None:
-            return self._predicted(layout, memory)
-        return memory[heard.row(0) : heard.end].clone()
+        return memory[made : made + dry.numel()].clone()
 
     def _room(self, samples: int, fed: bool) -> Room:
-        """The layout of a block, its memory, the layers driven anew in each, and the loop; kept for the next."""
+        """The layout of a block, its memory, the layers driven anew in each, where the loop puts what it makes, and the
+        loop; kept for the next."""
         size = samples, fed
         if size not in self._rooms:
-            layout = Layout(self._plan, samples, keep=fed)
-            memory = torch.empty(layout.size)
+            layout = Layout(self._plan, samples)
+            memory, ops = torch.empty(layout.size + samples * fed), layout.ops.copy()
+            if fed:
+                # A place of its own, so that what is heard stays as it was put in.
+                ops[-1, OUT] = layout.size
             # What is driven by its bias alone is the same in every block.
             self._drive(layout, memory, {DRY: memory}, [v for v in layout.drives if not layout.driven(v)])
             driven = [v for v in layout.drives if layout.driven(v)]
-            # Without the last step, what is heard stays as it was put in.
-            loop = machine.loop(layout, layout.ops[:-1] if fed else layout.ops)
-            self._rooms[size] = layout, memory, driven, loop
+            self._rooms[size] = layout, memory, driven, int(ops[-1, OUT]), machine.loop(layout, ops)
         self._rooms.move_to_end(size)
         while len(self._rooms) > KEPT:
             self._rooms.popitem(last=False)
         return self._rooms[size]
-
-    def _predicted(self, layout: Layout, memory: Tensor) -> Tensor:
-        """What the last step, which was left out, makes of the values before it: (samples,)."""
-        sources = {value: layout.signals[value] for value in self._plan.step(self._plan.last).spans()}
-        rows = {v: memory[s.row(0) : s.end].reshape(1, layout.samples, s.width).mT for v, s in sources.items()}
-        return evaluate(self._plan, rows, {self._plan.last})[self._plan.last][0, 0].clone()
 
     def _fill(self, layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
         """Put the past of the loop, and what it reads from outside sample after sample, into memory."""
@@ -156,7 +152,8 @@ class Stream:
 
 def _put(memory: Tensor, start: int, x: Tensor) -> None:
     """Write x (1, W, T) as T rows of W."""
-    memory[start : start + x.numel()].view(x.shape[-1], x.shape[1]).copy_(x[0].T)
+    # The other way round PyTorch may take its path for large matrices, which is slow for a few columns.
+    memory[start : start + x.numel()].view(x.shape[-1], x.shape[1]).T.copy_(x[0])
 
 
 def render(loop: Playable, dry: Tensor) -> Tensor:
