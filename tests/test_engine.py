@@ -43,6 +43,8 @@ CASES = {
     "periodic filter": {"model": "periodic_filter", "loop_gain": 1.0},
     "periodic filter, no feedback": {"model": "periodic_filter", "feedback": False},
     "oscillator, no feedback": {"model": "oscillator", "feedback": False},
+    "auto": {"model": "auto", "loop_gain": 1.0},
+    "auto, no feedback": {"model": "auto", "feedback": False},
     "linear": {"model": "linear"},
     "wavenet, no feedback": {"model": "wavenet", "feedback": False},
     "at the limit": {"limit": 0.3, "loop_gain": 2.0},
