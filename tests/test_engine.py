@@ -226,6 +226,16 @@ def test_a_stream_keeps_the_weights_it_was_made_with(make_loop: MakeLoop) -> Non
     assert torch.equal(render(loop, dry), torch.zeros(300))
 
 
+@each_case
+def test_the_last_samples_alone_are_those_of_all(make_loop: MakeLoop, case: dict[str, object]) -> None:
+    plan = make_loop(**case).plan()
+    dry, wanted = noise(2, 1, plan.reach() + 100), boundary(plan)
+    whole, late = evaluate(plan, {DRY: dry}, wanted), evaluate(plan, {DRY: dry}, wanted, 10)
+    for value in wanted:
+        assert late[value].shape[-1] >= 10
+        assert torch.allclose(late[value][..., -10:], whole[value][..., -10:], atol=1e-6)
+
+
 @pytest.mark.parametrize("taps", [FFT_TAPS, 255, 256, 1000])
 @pytest.mark.parametrize("samples", [FFT_SAMPLES, 5001])
 def test_the_fft_branch_is_a_convolution(taps: int, samples: int) -> None:
