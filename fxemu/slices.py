@@ -37,7 +37,7 @@ def segment_starts(samples: int, context_window: int, length: int = 1) -> int:
 
 def gather(audio: Tensor, starts: Tensor, samples: int) -> Tensor:
     """Stretches of `samples` of `audio` (any,) that begin at `starts` (N,): (N, samples)."""
-    return audio[starts[:, None] + torch.arange(samples)]
+    return audio.unfold(0, samples, 1)[starts]
 
 
 def generate_audio_pairs(

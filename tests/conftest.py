@@ -10,9 +10,22 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from echoing import echoing
 
 from fxemu.audio import write_wav
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, Predictor, WaveNet
+from fxemu.models import (
+    GRU,
+    LSTM,
+    MLP,
+    Auto,
+    ConvNet,
+    Dynamics,
+    Linear,
+    Oscillator,
+    PeriodicFilter,
+    Predictor,
+    WaveNet,
+)
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -33,6 +46,7 @@ MODELS = {
     "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
     "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
     "periodic_filter": (PeriodicFilter, {"context_window": 6, "rank": 3, "harmonics": 4, "memory_samples": 40}),
+    "auto": (Auto, {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}),
     "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
 }
 
@@ -104,6 +118,8 @@ def make_loop() -> Callable[..., ClosedLoop]:
         torch.manual_seed(0)
         family, small = MODELS[model]
         predictor = family(1, 1, **{**small, **arguments})
+        if isinstance(predictor, Auto):
+            echoing(predictor)
         loop = ClosedLoop(predictor, REPRESENTATIONS[inputs](), REPRESENTATIONS[outputs]())
         loop.limit.fill_(limit)
         if predictor.feedback:
@@ -146,6 +162,8 @@ def hearing_weights(predictor: Predictor) -> torch.Tensor:
         return predictor.layers[0].weight.data[:, 1:]
     if isinstance(predictor, WaveNet):
         return predictor.arrays[0].rechannel.weight.data[:, 1:]
+    if isinstance(predictor, Auto):
+        return predictor.taps.data
     if isinstance(predictor, Dynamics):
         return predictor.bend.data
     if isinstance(predictor, Oscillator):

@@ -29,7 +29,7 @@ RUNNABLE = sorted({*GROUPS["effect"]} - {"recorded", "plugin", "nam"})
 
 
 # Models that multiply the samples themselves.
-PLAIN = ("dynamics", "oscillator", "periodic_filter")
+PLAIN = ("auto", "dynamics", "oscillator", "periodic_filter")
 
 
 def composed(*overrides: str):

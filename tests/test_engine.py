@@ -43,6 +43,8 @@ CASES = {
     "periodic filter": {"model": "periodic_filter", "loop_gain": 1.0},
     "periodic filter, no feedback": {"model": "periodic_filter", "feedback": False},
     "oscillator, no feedback": {"model": "oscillator", "feedback": False},
+    "auto": {"model": "auto", "loop_gain": 1.0},
+    "auto, no feedback": {"model": "auto", "feedback": False},
     "linear": {"model": "linear"},
     "wavenet, no feedback": {"model": "wavenet", "feedback": False},
     "at the limit": {"limit": 0.3, "loop_gain": 2.0},
@@ -222,6 +224,16 @@ def test_a_stream_keeps_the_weights_it_was_made_with(make_loop: MakeLoop) -> Non
         parameter.data.zero_()
     assert torch.equal(stream.process(dry), before)
     assert torch.equal(render(loop, dry), torch.zeros(300))
+
+
+@each_case
+def test_the_last_samples_alone_are_those_of_all(make_loop: MakeLoop, case: dict[str, object]) -> None:
+    plan = make_loop(**case).plan()
+    dry, wanted = noise(2, 1, plan.reach() + 100), boundary(plan)
+    whole, late = evaluate(plan, {DRY: dry}, wanted), evaluate(plan, {DRY: dry}, wanted, 10)
+    for value in wanted:
+        assert late[value].shape[-1] >= 10
+        assert torch.allclose(late[value][..., -10:], whole[value][..., -10:], atol=1e-6)
 
 
 @pytest.mark.parametrize("taps", [FFT_TAPS, 255, 256, 1000])

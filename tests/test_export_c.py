@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from echoing import echoing
 
 from fxemu.engine.stream import render
 from fxemu.export import ExportError, Model, export
 from fxemu.export.base import TOLERANCE
 from fxemu.export.c import C
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
+from fxemu.models import GRU, LSTM, MLP, Auto, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -37,6 +38,7 @@ FAMILIES = {
 Loud, LoudResidual = partial(OneHot, temperature=0.2), partial(OneHotResidual, temperature=0.2)
 REPRESENTATIONS = {"raw": Raw, "mulaw": MuLaw, "binary": Binary, "onehot": Loud, "onehot_residual": LoudResidual}
 VARIANTS = {
+    "auto": lambda c, p, f: echoing(Auto(c, p, 20, 2, 6, 4, 3, 4, 50, f)),
     "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
     "periodic_filter": lambda c, p, f: PeriodicFilter(c, p, 6, rank=3, harmonics=4, memory_samples=50, feedback=f),

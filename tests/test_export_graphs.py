@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from echoing import echoing
 
 from fxemu.export import ExportError, Model, export
 from fxemu.export.step import PlanStep, WholeSong
 from fxemu.export.torchscript import TorchScript
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
+from fxemu.models import GRU, LSTM, MLP, Auto, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -21,6 +22,7 @@ FAMILIES = {
     "gru": lambda c, p, f: GRU(c, p, width=5, memory_samples=50, feedback=f),
     "convnet": lambda c, p, f: ConvNet(c, p, 4, dilations=[1, 2, 5], feedback=f),
     "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
+    "auto": lambda c, p, f: echoing(Auto(c, p, 20, 2, 6, 4, 3, 4, 50, f)),
     "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
     "periodic_filter": lambda c, p, f: PeriodicFilter(c, p, 6, rank=3, harmonics=4, memory_samples=50, feedback=f),

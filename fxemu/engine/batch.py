@@ -6,6 +6,7 @@ Shapes: B batch, W width of a source, U units, N taps, T samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -13,37 +14,58 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.activations import activate, look_up
-from fxemu.plan import DRY, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
+from fxemu.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
 FFT_TAPS = 128
 FFT_SAMPLES = 2048
 
 
-def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int]) -> dict[int, Tensor]:
-    """`signals`, which must determine the wanted values, with those and whatever they need added."""
+def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
+    """`signals`, which must determine the wanted values, with those and whatever they need added.
+
+    Given `samples`, no more is evaluated than the feedback loop, or the listener, needs for the last so many samples.
+    """
     signals = dict(signals)
+    needed = {} if samples is None else _needed(plan, samples)
     for value in sorted(wanted | _ancestors(plan, wanted, set(signals))):
         if value not in signals:
             step = plan.step(value)
             if isinstance(step, Part):
                 signals[value] = signals[step.source][:, step.first : step.first + step.units]
             else:
-                signals[value] = activate(_before_activation(step, signals), step.activation)
+                signals[value] = activate(_before_activation(step, signals, needed.get(value)), step.activation)
     return signals
 
 
-def _before_activation(step: Layer | Mix | Lookup, signals: dict[int, Tensor]) -> Tensor:
+def _needed(plan: Plan, samples: int) -> dict[int, int]:
+    """How many samples of each value those that read it need, for `samples` of the loop or the last value."""
+    early, needed = plan.feedforward(), dict.fromkeys(range(FIRST + len(plan.steps)), samples)
+    for value, step in reversed(list(plan.values())):
+        own = needed[value] if value in early else samples
+        for source, span in step.spans().items():
+            needed[source] = max(needed[source], own + span)
+    return needed
+
+
+def _before_activation(step: Layer | Mix | Lookup, signals: dict[int, Tensor], samples: int | None) -> Tensor:
     if isinstance(step, Layer):
-        return weighted_sum(step, step.terms, signals)
+        return weighted_sum(step, step.terms, signals, samples)
     if isinstance(step, Mix):
-        return reduce(torch.add, _ending_together([_product(product, signals) for product in step.products]))
-    return look_up(step.table, signals[step.source], step.nearest)
+        return reduce(torch.add, _ending_together([_product(product, signals, samples) for product in step.products]))
+    return look_up(step.table, _latest(signals[step.source], samples), step.nearest)
 
 
-def weighted_sum(layer: Layer, terms: tuple[Term, ...], signals: dict[int, Tensor]) -> Tensor:
-    """bias + the given terms of a layer: (B, U, T'), T' being what the longest of them leaves."""
-    parts = _ending_together([_windowed(term, signals[term.source]) for term in terms])
+def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor], samples: int | None = None) -> Tensor:
+    """bias + the given terms of a layer: (B, U, T'), T' being what the longest leaves, or the last `samples`."""
+    seen = {term: _latest(signals[term.source], samples, term.span) for term in terms}
+    present = [term for term in terms if term.weight.shape[-1] == 1]
+    parts = [_windowed(term, x) for term, x in seen.items() if term not in present]
+    if present:
+        # As one product: much faster than one after another, where there are many.
+        x = torch.cat(_ending_together([seen[term] for term in present]), dim=1)
+        parts.append(torch.cat([term.weight[..., 0] for term in present], dim=1).to(x.device) @ x)
+    parts = _ending_together(parts)
     if layer.bias is not None:
         parts.append(layer.bias[:, None])
     return reduce(torch.add, parts)
@@ -81,8 +103,13 @@ def pasts(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     return {heard: wet[..., wet.shape[-1] - rows[heard] :], **found} if rows[heard] else found
 
 
-def _product(product: Product, signals: dict[int, Tensor]) -> Tensor:
-    factors = _ending_together([signals[factor] for factor in product.factors])
+def _latest(x: Tensor, samples: int | None, before: int = 0) -> Tensor:
+    """The last `samples` of x (B, W, T) and so many before them, or all that there is."""
+    return x if samples is None else x[..., max(0, x.shape[-1] - samples - before) :]
+
+
+def _product(product: Product, signals: dict[int, Tensor], samples: int | None) -> Tensor:
+    factors = _ending_together([_latest(signals[factor], samples) for factor in product.factors])
     scale = product.scale[:, None] if isinstance(product.scale, Tensor) else product.scale
     return scale * reduce(torch.mul, factors)
 
@@ -95,8 +122,6 @@ def _ending_together(signals: list[Tensor]) -> list[Tensor]:
 
 def _windowed(term: Term, x: Tensor) -> Tensor:
     weight = term.weight.to(x.device)
-    if weight.shape[-1] == 1:
-        return weight[..., 0] @ x
     if weight.shape[-1] >= FFT_TAPS and x.shape[-1] >= FFT_SAMPLES and term.dilation == 1:
         return _fft_convolution(weight, x)
     return F.conv1d(x, weight, dilation=term.dilation)

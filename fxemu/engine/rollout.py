@@ -35,7 +35,7 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> tuple[Tensor, Ten
     plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
-    signals = evaluate(plan, {DRY: dry}, boundary(plan))
+    signals = evaluate(plan, {DRY: dry}, boundary(plan), steps)
     if plan.last in signals:
         return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
     if dry.device.type != "cpu":

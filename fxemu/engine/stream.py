@@ -100,7 +100,7 @@ class Stream:
     def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
         seen = torch.cat((self._dry, dry))
         self._dry = seen[seen.numel() - self._reach :]
-        signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary)
+        signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary, dry.numel())
         if self._plan.last in signals:
             return signals[self._plan.last][0, 0, -dry.numel() :]
         layout, memory, driven, made, loop = self._room(dry.numel(), fed is not None)

@@ -1,5 +1,6 @@
 """Predictors: one file each, all with the protocol of `base.Predictor`."""
 
+from fxemu.models.auto import Auto
 from fxemu.models.base import Predictor
 from fxemu.models.convnet import ConvNet
 from fxemu.models.dynamics import Dynamics
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "MLP",
+    "Auto",
     "ConvNet",
     "Dynamics",
     "Linear",

@@ -9,10 +9,9 @@ from torch import Tensor
 
 # Of the energy of the input, per frequency: what is weaker is not worth a tap's growing for.
 RIDGE = 1e-9
-ITERATIONS = 30
 
 
-def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int) -> Tensor:
+def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: int = 30) -> Tensor:
     """The causal filter h (taps,) float64 that comes nearest to making wet of dry, (samples,) each.
 
     Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
@@ -34,7 +33,7 @@ def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int) -> Tensor:
     h = torch.zeros(taps, dtype=torch.float64)
     residual = sum(song.back(wet.double()) for song, (_, wet) in zip(spectra, songs, strict=True))
     start, direction, before = float(residual.norm()), torch.zeros_like(h), 1.0
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         z = precondition(residual)
         now = float(residual @ z)
         direction = z + (now / before) * direction

@@ -1,0 +1,154 @@
+"""A predictor for what distorts, compresses and echoes: it finds out by itself which of these an effect does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxemu.activations import activate
+from fxemu.models.base import Predictor
+from fxemu.models.echoes import find_lags
+from fxemu.models.mlp import MLP
+from fxemu.models.octaves import SHORTEST, octave_levels, plan_octave_levels
+from fxemu.plan import Activation, Plan, Product, Term
+
+TANH, DECAY = Activation("tanh"), Activation("decay")
+# The highest gain is 24 dB.
+LOUDEST = 16.0
+# Units of the two hidden layers that make the gain.
+GAIN_WIDTH = 16
+State = tuple[Tensor, Tensor]
+
+
+class Auto(Predictor):
+    """wet = direct + sum over e, k of taps_ek heard[t - lag_e - k], where direct = net(dry) gain(levels of dry):
+
+    net is an `MLP` over a window of dry; gain, up to 24 dB, comes of the levels of dry over octave-spaced windows
+    (`octaves.py`), a context of a second; and echoes are heard at lags that are found in the training songs (`fit`), or
+    left out where there are none (`echoes.py`). With feedback they are echoes of wet: a delay that feeds itself back
+    then needs few taps, and its target is known whenever dry and wet are. Without, they are echoes of direct, to the
+    same number of lags.
+
+    Rollouts shorter than the lags have the gradient of teacher forcing: use it with `training=teacher_forcing`. Takes
+    and makes plain samples: `repr=raw` only.
+
+    Args:
+        channels, params: 1 each.
+        context_window: dry samples that the net sees, the present one included; at least 1.
+        layers, width: hidden layers of the net, and units in each; at least 1.
+        octaves: the longest window whose level is heard is of 2^octaves samples; 3 to 20.
+        echoes: most lags, at least 1.
+        echo_taps: taps at each, at least 4.
+        memory_samples: the longest lag, above echo_taps.
+        feedback: False for the control that does not hear its own output.
+    """
+
+    plain_samples = True
+    lags: Tensor
+
+    def __init__(
+        self,
+        channels: int = 1,
+        params: int = 1,
+        context_window: int = 256,
+        layers: int = 2,
+        width: int = 40,
+        octaves: int = 15,
+        echoes: int = 4,
+        echo_taps: int = 32,
+        memory_samples: int = 66_150,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if not SHORTEST <= octaves <= 20 or echoes < 1 or echo_taps < 4 or memory_samples <= echo_taps:
+            raise ValueError(
+                f"Auto: got octaves {octaves}, echoes {echoes}, echo_taps {echo_taps}, memory_samples "
+                f"{memory_samples}; allowed are {SHORTEST} to 20, at least 1, at least 4, and more than echo_taps"
+            )
+        self.feedback, self.octaves, self.memory_samples = feedback, octaves, memory_samples
+        self.net = MLP(channels, params, context_window, 0, layers, width, feedback=False)
+        self.gain = nn.ModuleList(
+            nn.Conv1d(seen, units, 1)
+            for seen, units in ((octaves - SHORTEST + 1, GAIN_WIDTH), (GAIN_WIDTH, GAIN_WIDTH), (GAIN_WIDTH, 1))
+        )
+        # At first a gain of 1, or nearly.
+        self.gain[-1].weight.data.mul_(0.1)
+        self.gain[-1].bias.data.zero_()
+        self.taps = nn.Parameter(torch.zeros(echoes, echo_taps))
+        # The shortest lag of each echo; 0 for none.
+        self.register_buffer("lags", torch.zeros(echoes, dtype=torch.int64))
+        # Dry samples that what is said directly looks back to, the present one included.
+        self.reach = max(context_window, 1 << octaves)
+        self.receptive_field = max(memory_samples + 1, self.reach) if feedback else memory_samples + self.reach
+
+    @torch.no_grad()
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Find the lags of echoes in the songs, (dry, wet) of (samples,) each; half a minute."""
+        found = find_lags(songs, *self.taps.shape, self.memory_samples)
+        self.lags.copy_(F.pad(torch.tensor(found, dtype=torch.int64), (0, self.lags.numel() - len(found))))
+        self.taps.requires_grad_(bool(found))
+
+    def _echoes(self) -> list[tuple[int, Tensor]]:
+        """The lags, and the taps (1, 1, N) at each, the one that looks back farthest first."""
+        pairs = zip(self.lags.tolist(), self.taps.flip(1)[:, None, None], strict=True)
+        return [(lag, taps) for lag, taps in pairs if lag]
+
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        """Without feedback, what is echoed is taken as given: gradient flows through the echo's taps alone."""
+        samples, width = dry.shape[-1] - self.receptive_field + 1, self.taps.shape[1]
+        said = self._direct(dry, samples)
+        for lag, taps in self._echoes():
+            end = dry.shape[-1] - lag
+            if self.feedback:
+                heard = wet[..., end - samples - width + 1 : end]
+            else:
+                with torch.no_grad():
+                    heard = self._direct(dry[..., :end], samples + width - 1)
+            said = said + F.conv1d(heard, taps)
+        return said
+
+    def _direct(self, dry: Tensor, samples: int) -> Tensor:
+        """The last `samples` of what is said without echoes, of dry (B, 1, T)."""
+        gain = octave_levels(dry, self.octaves, samples)
+        for layer in self.gain[:-1]:
+            gain = activate(layer(gain), TANH)
+        gain = activate(self.gain[-1](gain) - math.log(LOUDEST), DECAY)
+        window = dry[..., dry.shape[-1] - samples - self.net.receptive_field + 1 :]
+        return LOUDEST * gain * self.net(window, window)
+
+    def initial_state(self, batch: int) -> State:
+        """The dry samples before (B, 1, reach - 1), and what is echoed (B, 1, memory_samples), wet or direct."""
+        return tuple(self.taps.new_zeros(batch, 1, samples) for samples in (self.reach - 1, self.memory_samples))
+
+    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
+        past, heard = state
+        window = torch.cat((past, dry[..., None]), dim=-1)
+        direct = self._direct(window, 1)
+        if self.feedback:
+            heard = torch.cat((heard[..., 1:], wet[..., None]), dim=-1)
+        said, width = direct, self.taps.shape[1]
+        for lag, taps in self._echoes():
+            end = heard.shape[-1] - lag + 1
+            said = said + F.conv1d(heard[..., end - width : end], taps)
+        if not self.feedback:
+            heard = torch.cat((heard[..., 1:], direct), dim=-1)
+        return said[..., 0], (window[..., 1:], heard)
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        levels = plan_octave_levels(plan, dry, self.octaves, self.taps)
+        first, second, last = self.gain
+        terms = [Term(level, first.weight[:, i : i + 1]) for i, level in enumerate(levels)]
+        gain = plan.add(*terms, bias=first.bias, activation=TANH)
+        gain = plan.add(Term(gain, second.weight), bias=second.bias, activation=TANH)
+        gain = plan.add(Term(gain, last.weight), bias=last.bias - math.log(LOUDEST), activation=DECAY)
+        direct = plan.mix(Product((self.net.plan(plan, dry, wet), gain), LOUDEST))
+        said = [Product((direct,))]
+        for lag, taps in self._echoes():
+            heard, back = (wet, lag - 1) if self.feedback else (direct, lag)
+            delayed = plan.add(Term(heard, taps.new_tensor([[[1.0, 0.0]]]), dilation=back)) if back else heard
+            said.append(Product((plan.add(Term(delayed, taps)),)))
+        return plan.mix(*said)
