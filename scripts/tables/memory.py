@@ -38,8 +38,9 @@ def run(options: argparse.Namespace) -> None:
     runs = [
         (row, feedback) for row in ROWS if not options.rows or row[1].split()[0] in options.rows for feedback in row[3]
     ]
+    common = [f"data.library={options.library}", f"seed={options.seed}"]
     commands = [
-        [*f"effect={effect}".split(), *predictor, f"model.feedback={str(feedback).lower()}", f"seed={options.seed}"]
+        [*f"effect={effect}".split(), *predictor, f"model.feedback={str(feedback).lower()}", *common]
         for (_, effect, predictor, *_), feedback in runs
     ]
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -57,4 +58,4 @@ def run(options: argparse.Namespace) -> None:
             f"| {test['gain_error_db']:.2f} dB | {'' if tail is None else f'{tail:.1e}'} | {drift} "
             f"| {test['realtime_factor']:.0f}x |"
         )
-    print(f"seed {options.seed}, {options.threads} thread(s) a training, {options.jobs} at once")
+    print(f"{options.library}, seed {options.seed}, {options.threads} thread(s) a training, {options.jobs} at once")
