@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from fxemu.audio import write_wav
-from fxemu.models import GRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, Predictor, WaveNet
+from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, Predictor, WaveNet
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -28,6 +28,7 @@ MODELS = {
     "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
     "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
     "gru": (GRU, {"width": 5, "memory_samples": 40}),
+    "lru": (LRU, {"width": 5, "states": 4, "layers": 2, "window": 8, "longest": 200.0, "memory_samples": 40}),
     "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
     "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
     "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
@@ -142,6 +143,8 @@ def hearing_weights(predictor: Predictor) -> torch.Tensor:
     """The weights by which a predictor hears wet samples, as a view."""
     if isinstance(predictor, MLP | Linear):
         return predictor.wet.weight.data
+    if isinstance(predictor, LRU):
+        return predictor.first.weight.data[:, 1:]
     if isinstance(predictor, ConvNet):
         return predictor.layers[0].weight.data[:, 1:]
     if isinstance(predictor, WaveNet):
