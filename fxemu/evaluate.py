@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fxemu import baselines, metrics
 from fxemu.audio import write_wav
 from fxemu.data import Pair
+from fxemu.decay import decay
 from fxemu.effects import Effect, Recorded
 from fxemu.emulator import teacher_forced_esr
 from fxemu.engine.stream import render, render_many
@@ -80,8 +81,9 @@ def evaluate(
         "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
         "baselines": _baseline_scores(train, test),
         "levels": levels,
-        # Recordings cannot be played again from another place.
+        # Recordings cannot be played again from another place, nor with a burst of noise.
         "primed": [] if isinstance(effect, Recorded) else primed(loop, test[0], effect, sample_rate),
+        "decay": None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
         "stability": stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         "songs": songs,
     }
@@ -175,6 +177,9 @@ def table(scores: dict[str, Any]) -> str:
             f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
         ]
     lines.append(f"gain curve off by {scores['gain_error_db']:.2f} dB")
+    if (tail := scores["decay"]) is not None:
+        found = "never" if tail["model_s"] is None else f"in {tail['model_s']:.2f} s ({tail['error']:.1%} off)"
+        lines.append(f"a burst of noise falls by 60 dB in {tail['effect_s']:.2f} s, the model's {found}")
     if scores["primed"]:
         lines += [
             f"{'from within a song, primed (s)':<30}"

@@ -15,6 +15,7 @@ from echoing import echoing
 from fxemu.audio import write_wav
 from fxemu.models import (
     GRU,
+    LRU,
     LSTM,
     MLP,
     Auto,
@@ -41,6 +42,7 @@ MODELS = {
     "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
     "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
     "gru": (GRU, {"width": 5, "memory_samples": 40}),
+    "lru": (LRU, {"width": 5, "states": 4, "layers": 2, "window": 8, "longest": 200.0, "memory_samples": 40}),
     "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
     "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
     "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
@@ -158,6 +160,8 @@ def hearing_weights(predictor: Predictor) -> torch.Tensor:
     """The weights by which a predictor hears wet samples, as a view."""
     if isinstance(predictor, MLP | Linear):
         return predictor.wet.weight.data
+    if isinstance(predictor, LRU):
+        return predictor.first.weight.data[:, 1:]
     if isinstance(predictor, ConvNet):
         return predictor.layers[0].weight.data[:, 1:]
     if isinstance(predictor, WaveNet):

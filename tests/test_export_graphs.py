@@ -12,7 +12,7 @@ from echoing import echoing
 from fxemu.export import ExportError, Model, export
 from fxemu.export.step import PlanStep, WholeSong
 from fxemu.export.torchscript import TorchScript
-from fxemu.models import GRU, LSTM, MLP, Auto, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
+from fxemu.models import GRU, LRU, LSTM, MLP, Auto, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 
@@ -20,6 +20,9 @@ FAMILIES = {
     "mlp": lambda c, p, f: MLP(c, p, 20, 9, width=6, feedback=f),
     "lstm": lambda c, p, f: LSTM(c, p, width=5, memory_samples=50, feedback=f),
     "gru": lambda c, p, f: GRU(c, p, width=5, memory_samples=50, feedback=f),
+    "lru": lambda c, p, f: LRU(
+        c, p, width=5, states=4, layers=2, window=6, longest=200.0, memory_samples=50, feedback=f
+    ),
     "convnet": lambda c, p, f: ConvNet(c, p, 4, dilations=[1, 2, 5], feedback=f),
     "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
     "auto": lambda c, p, f: echoing(Auto(c, p, 20, 2, 6, 4, 3, 4, 50, f)),

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fxemu.engine.stream import render
-from fxemu.models import GRU, LSTM, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models import GRU, LRU, LSTM, ConvNet, Linear, Predictor, WaveNet
 from fxemu.plan import DRY, WET, Plan
 from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop
@@ -19,6 +19,7 @@ MAKERS = {
     "lstm": lambda c, p, **k: LSTM(c, p, width=5, memory_samples=20, **k),
     "gru": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, **k),
     "gru, no skip": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, dry_skip=False, **k),
+    "lru": lambda c, p, **k: LRU(c, p, width=5, states=4, layers=2, window=6, longest=200.0, memory_samples=20, **k),
     "wavenet": lambda c, p, **k: WaveNet(c, p, 4, dilations=[1, 2, 5], **k),
     "convnet": lambda c, p, **k: ConvNet(c, p, 4, dilations=[1, 2, 5], **k),
     "convnet, kernel of 3": lambda c, p, **k: ConvNet(c, p, 4, 3, dilations=[1, 3], activation="sigmoid", **k),
@@ -131,6 +132,9 @@ def test_plan_counts_what_forward_multiplies(name: str) -> None:
 ARGUMENTS: list[tuple[Callable[[], Predictor], str]] = [
     (lambda: LSTM(1, 1, width=0), "width and memory_samples: got 0 and 512"),
     (lambda: GRU(1, 1, memory_samples=0), "got 24 and 0; both must be at least 1"),
+    (lambda: LRU(1, 1, states=0), "LRU: got width 16, states 0"),
+    (lambda: LRU(1, 1, shortest=10.0, longest=5.0), "shortest 10.0, longest 5.0"),
+    (lambda: LRU(1, 1, window=9, memory_samples=8), "window 9"),
     (lambda: WaveNet(1, 1, width=0), "WaveNet: got width 0, arrays 2"),
     (lambda: WaveNet(1, 1, arrays=0), "arrays 0"),
     (lambda: WaveNet(1, 1, kernel=1), "kernel 1"),

@@ -19,7 +19,7 @@ LAYERS = [
     {"effects"},
     {"gains", "cache", "slices", "first_look"},
     {"song_stream", "recordings", "channel"},
-    {"data", "stability", "emulation"},
+    {"data", "stability", "decay", "emulation"},
     {"emulator", "__init__"},
     {"callbacks", "render", "export", "levels", "priming", "page", "live", "check_pair", "capture", "library_cli"},
     {"evaluate", "export_cli", "sweep"},

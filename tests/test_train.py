@@ -81,7 +81,7 @@ def test_metrics_keep_the_contract(finished):
     assert set(test) == {
         "esr", "esr_median", "esr_worst", "nmae", "esr_preemphasis", "dc", "mrstft", "teacher_forced_esr",
         "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs", "stability", "primed",
-        "gain_error_db",
+        "gain_error_db", "decay",
     }  # fmt: skip
     assert set(test["baselines"]) == {"copy_last", "gain", "fir"}
     assert {"train_seconds", "parameters", "effect", "repr", "model"} <= set(scores)

@@ -39,21 +39,24 @@ def run(options: argparse.Namespace) -> None:
     runs = [
         (row, feedback) for row in ROWS if not options.rows or row[1].split()[0] in options.rows for feedback in row[3]
     ]
+    common = [f"data.library={options.library}", f"seed={options.seed}"]
     commands = [
-        [*f"effect={effect}".split(), *predictor, f"model.feedback={str(feedback).lower()}", f"seed={options.seed}"]
+        [*f"effect={effect}".split(), *predictor, f"model.feedback={str(feedback).lower()}", *common]
         for (_, effect, predictor, *_), feedback in runs
     ]
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(lambda command: train(command, options.threads), commands))
-    print("| effect | feedback | training | primed | ESR | asked | gain error | drift | render |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| effect | feedback | training | primed | ESR | asked | gain error | decay error | drift | render |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for ((name, _, _, _, primed_s, most), feedback), result in zip(runs, results, strict=True):
         test = result["test"]
         primed = next((score for score in test["primed"] if score["primed_s"] == primed_s), {"esr": test["esr"]})
+        tail = test["decay"] and test["decay"]["error"]
         drift = f"{primed['drift_hz']:.1e} Hz" if "drift_hz" in primed else ""
         print(
             f"| {name} | {'with' if feedback else 'without'} | {result['train_seconds']:.0f} s "
             f"| {'' if primed_s is None else f'{primed_s} s'} | {primed['esr']:.1e} | {most:g} "
-            f"| {test['gain_error_db']:.2f} dB | {drift} | {test['realtime_factor']:.0f}x |"
+            f"| {test['gain_error_db']:.2f} dB | {'' if tail is None else f'{tail:.1e}'} | {drift} "
+            f"| {test['realtime_factor']:.0f}x |"
         )
-    print(f"seed {options.seed}, {options.threads} thread(s) a training, {options.jobs} at once")
+    print(f"{options.library}, seed {options.seed}, {options.threads} thread(s) a training, {options.jobs} at once")

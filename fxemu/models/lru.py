@@ -1,0 +1,178 @@
+"""Linear recurrent units: layers of states that decay and turn, each at its own rate, with gates between them.
+
+After Orvieto et al. 2023, "Resurrecting recurrent neural networks for long sequences" (LRU), and Gu et al. 2022, "On
+the parameterization and initialization of diagonal state space models" (S4D). Here the time constants start evenly
+spread over octaves, an angle is counted in time constants, and the first layer reads a window of samples.
+
+Shapes: B batch, T samples, W width, N states.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxemu.activations import activate
+from fxemu.models.base import Predictor, before
+from fxemu.models.scan import scan
+from fxemu.plan import Activation, Plan, Product, Term
+
+SIGMOID, TANH = Activation("sigmoid"), Activation("tanh")
+# Time constants in a sample: beyond that nothing is left of the sample before, and a pole of 0 has no logarithm.
+FASTEST = 20.0
+State = tuple[Tensor, list[Tensor]]
+
+
+class LRU(Predictor):
+    """A window over dry and fed-back wet samples, layers of linear recurrent units, a tanh layer, and a filter on dry.
+
+        wet[t] = out(tanh(hidden(x))) + 2 sigmoid(gain(x)) filter(dry),    x the output of the last layer
+
+    Linear recurrences can be had for all times at once, so that teacher forcing over long segments is cheap; a run goes
+    step by step. The states together hear the past at all resolutions from `shortest` to `longest`.
+
+    Args:
+        channels: feature channels a sample (C), set by the input representation.
+        params: parameters of the next sample (P), set by the output representation.
+        width: units between the layers, at least 1.
+        states: complex states of a layer, at least 1.
+        layers: at least 1.
+        window: dry and wet samples that are seen directly, and taps of the filter on dry; at least 1.
+        shortest, longest: time constants of the states at the start of training, in samples, at least 1.
+        memory_samples: true samples heard before a prediction counts in training, at least `window`.
+        feedback: False for the control that hears no wet samples.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        params: int,
+        width: int = 16,
+        states: int = 16,
+        layers: int = 1,
+        window: int = 32,
+        shortest: float = 44.0,
+        longest: float = 44_100.0,
+        memory_samples: int = 2048,
+        feedback: bool = True,
+    ) -> None:
+        super().__init__()
+        if min(width, states, layers, window) < 1 or memory_samples < window or not 1 <= shortest <= longest:
+            raise ValueError(
+                f"LRU: got width {width}, states {states}, layers {layers}, window {window}, shortest {shortest}, "
+                f"longest {longest}, memory_samples {memory_samples}; all must be at least 1, longest at least "
+                "shortest, and memory_samples at least window"
+            )
+        self.channels, self.feedback, self.receptive_field = channels, feedback, memory_samples + 1
+        self.first = nn.Conv1d(channels * (2 if feedback else 1), width, window)
+        self.layers = nn.ModuleList(_Layer(width, states, shortest, longest) for _ in range(layers))
+        self.hidden = nn.Conv1d(width, width, 1)
+        self.out = nn.Conv1d(width, params, 1)
+        self.gain = nn.Conv1d(width, params, 1)
+        self.skip = nn.Conv1d(channels, params, window, bias=False)
+        # Start with a weak loop, so that the first free runs stay bounded.
+        self.first.weight.data[:, channels:].mul_(0.3)
+
+    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
+        """The states are zero at the first sample given; what they have heard before a prediction is thus at least
+        `memory_samples`."""
+        seen = F.pad(self._seen(dry, F.pad(wet, (1, -1))), (self.first.kernel_size[0] - 1, 0))
+        x = activate(self.first(seen), TANH)
+        for layer in self.layers:
+            x = layer.read(x, scan(layer.driven(x), layer.pole()))
+        return self._output(x, seen)[..., self.receptive_field - 1 :]
+
+    def _seen(self, dry: Tensor, wet: Tensor) -> Tensor:
+        return torch.cat((dry, wet), dim=1) if self.feedback else dry
+
+    def _output(self, x: Tensor, seen: Tensor) -> Tensor:
+        gained = 2 * activate(self.gain(x), SIGMOID) * self.skip(seen[:, : self.channels])
+        return self.out(activate(self.hidden(x), TANH)) + gained
+
+    def initial_state(self, batch: int) -> State:
+        """What the window sees before its last sample, and zero states (N, B, 1)."""
+        return before(self.first, batch, self.first.in_channels), [layer.at_rest(batch) for layer in self.layers]
+
+    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
+        seen = torch.cat((state[0], self._seen(dry, wet)[..., None]), dim=-1)
+        x, states = activate(self.first(seen), TANH), []
+        for layer, z in zip(self.layers, state[1], strict=True):
+            states.append(layer.pole()[:, None, None] * z + layer.driven(x))
+            x = layer.read(x, states[-1])
+        return self._output(x, seen)[..., 0], (seen[..., 1:], states)
+
+    def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        terms = [Term(dry, self.first.weight[:, : self.channels])]
+        if self.feedback:
+            terms.append(Term(wet, self.first.weight[:, self.channels :]))
+        x = plan.add(*terms, bias=self.first.bias, activation=TANH)
+        for layer in self.layers:
+            x = layer.plan(plan, x)
+        hidden = plan.add(Term(x, self.hidden.weight), bias=self.hidden.bias, activation=TANH)
+        said = plan.add(Term(hidden, self.out.weight), bias=self.out.bias)
+        gain = plan.add(Term(x, self.gain.weight), bias=self.gain.bias, activation=SIGMOID)
+        return plan.mix(Product((said,)), Product((gain, plan.add(Term(dry, self.skip.weight))), 2.0))
+
+
+class _Layer(nn.Module):
+    """x + value * sigmoid(gate), both linear in x and in the states z[t] = pole z[t-1] + driven(x[t])."""
+
+    def __init__(self, width: int, states: int, shortest: float, longest: float) -> None:
+        super().__init__()
+        # The logarithm of the inverse time constant, and radians that a state turns in one.
+        time_constants = torch.logspace(math.log10(shortest), math.log10(longest), states)
+        self.rate = nn.Parameter(-time_constants.log())
+        self.turn = nn.Parameter(torch.arange(states) % 4.0)
+        self.into = nn.Conv1d(width, 2 * states, 1, bias=False)
+        self.states = nn.Conv1d(2 * states, 2 * width, 1, bias=False)
+        self.own = nn.Conv1d(width, 2 * width, 1)
+
+    def pole(self) -> Tensor:
+        """(N,), complex."""
+        rate = self.rate.exp().clamp_max(FASTEST)
+        return torch.complex(-rate, rate * self.turn).exp()
+
+    def _normalised(self) -> Tensor:
+        """Weights from x to the states' real and imaginary parts (2 N, W, 1), as a constant is to come out of them.
+
+        Orvieto et al. keep the level of white noise; a constant would then be hundreds of times as loud in slow states,
+        and go on rising for longer than any segment that is trained on.
+        """
+        return self.into.weight * (1 - self.pole().abs()).repeat(2)[:, None, None]
+
+    def at_rest(self, batch: int) -> Tensor:
+        return torch.zeros_like(self.pole())[:, None, None].expand(-1, batch, 1)
+
+    def driven(self, x: Tensor) -> Tensor:
+        """x (B, W, T) to what is added to the states, (N, B, T), complex."""
+        return torch.complex(*torch.einsum("nw,bwt->nbt", self._normalised()[..., 0], x).chunk(2))
+
+    def read(self, x: Tensor, z: Tensor) -> Tensor:
+        """x (B, W, T) with states z (N, B, T) to the next layer's x (B, W, T)."""
+        states = torch.einsum("un,nbt->but", self.states.weight[..., 0], torch.cat((z.real, z.imag)))
+        value, gate = (self.own(x) + states).chunk(2, dim=1)
+        return x + value * activate(gate, SIGMOID)
+
+    def plan(self, plan: Plan, x: int) -> int:
+        units, pole = self.rate.numel(), self.pole()
+        re, im = plan.state(units), plan.state(units)
+        into_re, into_im = (plan.add(Term(x, weight)) for weight in self._normalised().chunk(2))
+        next_re = plan.mix(Product((re,), pole.real), Product((im,), -pole.imag), Product((into_re,)))
+        next_im = plan.mix(Product((im,), pole.real), Product((re,), pole.imag), Product((into_im,)))
+        plan.close(re, next_re)
+        plan.close(im, next_im)
+        halves = zip(self.own.weight.chunk(2), self.states.weight.chunk(2), self.own.bias.chunk(2), strict=True)
+        value, gate = (
+            plan.add(
+                Term(x, own),
+                Term(next_re, states[:, :units]),
+                Term(next_im, states[:, units:]),
+                bias=bias,
+                activation=activation,
+            )
+            for (own, states, bias), activation in zip(halves, (Activation(), SIGMOID), strict=True)
+        )
+        return plan.mix(Product((x,)), Product((value, gate)))
