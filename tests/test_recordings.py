@@ -45,7 +45,7 @@ def test_a_pair_is_aligned_and_split_in_time(pair):
     ("spoil", "finding"),
     [
         (lambda dry, wet: (wet, dry), "they are swapped"),
-        (lambda dry, wet: (dry, 0.5 * compressor(music(6, seed=9))), "wet does not follow dry .* another take"),
+        (lambda dry, wet: (dry, 0.5 * compressor(music(6, seed=9))), "wet does not depend on dry .* another take"),
         (lambda dry, wet: (dry, wet[: dry.numel() // 2]), "dry lasts 6.0 s and wet 3.0 s, .* or one is cut off"),
     ],
     ids=["swapped", "another take", "half the length"],
