@@ -11,7 +11,7 @@ Shapes: N samples, W samples of a window, F = W / 2 + 1 frequencies, K windows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 import torch
@@ -80,9 +80,9 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
     if not (x.any() and y.any()):
         raise ValueError(f"{'wet' if x.any() else 'dry'} is silent: there is nothing to align")
     starts = _loud_starts(x)
-    centres = starts + WINDOW / 2
     coarse, slope = _coarse_line(x, y, starts)
-    delay = coarse
+    starts = _recorded(starts, coarse, slope, y.size)
+    centres, delay = starts + WINDOW / 2, coarse
     for reach in STACK_REACHES:
         dries, wets = _windows(x, y, starts, delay + slope * centres)
         stacks = [
@@ -109,11 +109,18 @@ def _loud_starts(x: Array) -> NDArray[np.int64]:
     return loud[np.linspace(0, loud.size - 1, min(loud.size, MOST_WINDOWS)).astype(int)]
 
 
+def _recorded(starts: NDArray[np.int64], delay: float, slope: float, samples: int) -> NDArray[np.int64]:
+    """Those whose windows lie within wet's samples; all, where none does and nothing fits."""
+    first = starts + delay + slope * starts
+    inside = (first >= 0) & (first + WINDOW <= samples)
+    return starts[inside] if inside.any() else starts
+
+
 def _coarse_line(x: Array, y: Array, starts: NDArray[np.int64]) -> tuple[float, float]:
     """Delay and slope to some 10 samples: blocks of dry are sought in all of wet, and most of them agree on a line.
 
-    A song repeats itself, so some blocks are found in the wrong place, however far off. Of the lines through any two
-    the one that most blocks are near is taken, and drawn anew through all of these: two alone give no good slope.
+    A song repeats itself, so some blocks are found in the wrong place, however far off. Of the lines through any two,
+    or level through one, the one that most are near is taken, and drawn anew through all of these.
     """
     low_x, low_y = (s[: s.size // COARSE * COARSE].reshape(-1, COARSE).mean(1) for s in (x, y))
     block = min(WINDOW, low_x.size)
@@ -126,11 +133,11 @@ def _coarse_line(x: Array, y: Array, starts: NDArray[np.int64]) -> tuple[float, 
         lag = int(np.abs(np.fft.irfft(whole * piece.conj(), size)).argmax())
         points.append(((pick + block / 2) * COARSE, ((lag if lag < low_y.size else lag - size) - pick) * COARSE))
     t, d = np.array(points).T
-    lines = [(float(np.median(d)), 0.0)]
-    for i, j in combinations(range(len(t)), 2):
-        slope = (d[j] - d[i]) / (t[j] - t[i])
+    lines = []
+    for i, j in combinations_with_replacement(range(len(t)), 2):
+        slope = (d[j] - d[i]) / (t[j] - t[i]) if i < j else 0.0
         if abs(slope) < MOST_DRIFT_PPM * 1e-6:
-            lines.append((float(d[i] - slope * t[i]), float(slope)))
+            lines.append((d[i] - slope * t[i], slope))
     off = np.array([np.abs(d - delay - slope * t) for delay, slope in lines])
     near = off[(1 / (1 + (off / (2 * COARSE)) ** 2)).sum(1).argmax()] < 8 * COARSE
     return _robust_line(t[near], d[near], np.ones(int(near.sum())))[:2]

@@ -102,7 +102,7 @@ def _lengths(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
     """Dependence, latency, drift, lost samples and polarity."""
-    if alignment.jump_samples:
+    if alignment.jump_samples and alignment.coherence >= LEAST_COHERENCE:
         text = f"the delay jumps by {alignment.jump_samples:+.0f} samples near {alignment.jump_at / sample_rate:.1f} s"
         return [Finding("refused", f"{text}: the interface lost audio; raise its buffer and record again")]
     if alignment.strength < LEAST_STRENGTH or alignment.coherence < LEAST_COHERENCE:
@@ -114,8 +114,9 @@ def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
     delay, ppm = alignment.delay_samples, alignment.drift_ppm
     findings = [Finding("note", f"{alignment.coherence:.0%} of wet's energy follows dry through a linear filter")]
     if delay < -MOST_LEAD_S * sample_rate:
-        text = f"wet comes {-1000 * delay / sample_rate:.1f} ms before dry: they are swapped, or dry was trimmed"
-        findings.append(Finding("refused", f"{text}; give them the other way round, or trim both alike"))
+        lead_ms = -1000 * delay / sample_rate
+        text = f"wet comes {lead_ms:.1f} ms before dry: they are swapped, dry was trimmed, or it is another take"
+        findings.append(Finding("refused", f"{text}; give them the other way round, trim both alike, or record again"))
     else:
         findings.append(_latency(alignment, sample_rate))
     kind = "warning" if abs(ppm) > 300 else "note"
