@@ -11,7 +11,7 @@ Shapes: N samples, W samples of a window, F = W / 2 + 1 frequencies, K windows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 import torch
@@ -19,16 +19,18 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fxemu.arrival import arrival
+
 Array = NDArray[np.float64]
 Spectra = NDArray[np.complex128]
 WINDOW = 16_384  # samples; 100 ppm of drift move a signal by 1.6 samples within it
 MOST_WINDOWS = 300
-COARSE, COARSE_BLOCKS = 8, 9  # decimation and number of blocks of the first search
+COARSE, COARSE_BLOCKS = 8, 16  # decimation and number of blocks of the first search
 MOST_DRIFT_PPM, SMEARED_PPM = 2000, 50
 JUMP_REACH, JUMP_GROUP = 2048, 8  # samples within which a step of the delay is looked for, and windows at a time
 FINER = 8  # correlations are read at an eighth of a sample, and between by a parabola
 STACK_REACHES, PEAK_REACH = (64, 16), 4  # samples around the line that each pass of the search looks at
-BINS, REFINEMENTS = 256, 3  # levels of a fuzz's curve; passes of the last search
+BINS, REFINEMENTS = 256, 2  # levels of a fuzz's curve; passes of the last search
 TAPS, KAISER_BETA, PHASES = 64, 9.0, 512  # of the interpolating sinc: 90 dB down, flat to 0.9 of Nyquist
 
 
@@ -42,6 +44,7 @@ class Alignment:
     strength: 0 to 1: how far the windows of the cross-spectrum agree on one delay; noise alone reaches about 0.05.
     coherence: 0 to 1: the share of wet's energy that a linear filter of dry explains.
     jump_samples, jump_at: a lasting step of the delay off its line (0 for none), and the sample of dry where it comes.
+    error_samples: standard error of the delay: dull, short or noisy music tells it less well.
     """
 
     delay_samples: float
@@ -51,6 +54,7 @@ class Alignment:
     coherence: float
     jump_samples: float = 0.0
     jump_at: int = 0
+    error_samples: float = 0.0
 
 
 def align(dry: Tensor, wet: Tensor) -> Alignment:
@@ -76,9 +80,9 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
     if not (x.any() and y.any()):
         raise ValueError(f"{'wet' if x.any() else 'dry'} is silent: there is nothing to align")
     starts = _loud_starts(x)
-    centres = starts + WINDOW / 2
     coarse, slope = _coarse_line(x, y, starts)
-    delay = coarse
+    starts = _recorded(starts, coarse, slope, y.size)
+    centres, delay = starts + WINDOW / 2, coarse
     for reach in STACK_REACHES:
         dries, wets = _windows(x, y, starts, delay + slope * centres)
         stacks = [
@@ -90,11 +94,11 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
     line = delay + slope * centres
     dries, wets = _windows(x, y, starts, line)
     offsets, heights = _peaks(_correlations(_whitened(dries, wets) * _weights(dries, wets)[filtered], PEAK_REACH))
-    delay, slope = _refined(x, y, starts, *_robust_line(centres, line + offsets, np.abs(heights)))
+    delay, slope, error = _refined(x, y, starts, *_robust_line(centres, line + offsets, np.abs(heights))[:2])
     jump, place = _jump(x, y, starts, coarse)
     strength, polarity = float(np.median(np.abs(heights))), 1 if heights.sum() >= 0 else -1
     coherence = _coherence_of_wet(dries, wets)
-    return Alignment(delay, slope * 1e6, polarity, strength, coherence, jump, int(centres[place]))
+    return Alignment(delay, slope * 1e6, polarity, strength, coherence, jump, int(centres[place]), error)
 
 
 def _loud_starts(x: Array) -> NDArray[np.int64]:
@@ -105,8 +109,19 @@ def _loud_starts(x: Array) -> NDArray[np.int64]:
     return loud[np.linspace(0, loud.size - 1, min(loud.size, MOST_WINDOWS)).astype(int)]
 
 
+def _recorded(starts: NDArray[np.int64], delay: float, slope: float, samples: int) -> NDArray[np.int64]:
+    """Those whose windows lie within wet's samples; all, where none does and nothing fits."""
+    first = starts + delay + slope * starts
+    inside = (first >= 0) & (first + WINDOW <= samples)
+    return starts[inside] if inside.any() else starts
+
+
 def _coarse_line(x: Array, y: Array, starts: NDArray[np.int64]) -> tuple[float, float]:
-    """Delay and slope to some 10 samples: blocks of dry are sought in all of wet, and most of them agree on a line."""
+    """Delay and slope to some 10 samples: blocks of dry are sought in all of wet, and most of them agree on a line.
+
+    A song repeats itself, so some blocks are found in the wrong place, however far off. Of the lines through any two,
+    or level through one, the one that most are near is taken, and drawn anew through all of these.
+    """
     low_x, low_y = (s[: s.size // COARSE * COARSE].reshape(-1, COARSE).mean(1) for s in (x, y))
     block = min(WINDOW, low_x.size)
     size = 1 << (low_y.size + block).bit_length()
@@ -118,12 +133,14 @@ def _coarse_line(x: Array, y: Array, starts: NDArray[np.int64]) -> tuple[float, 
         lag = int(np.abs(np.fft.irfft(whole * piece.conj(), size)).argmax())
         points.append(((pick + block / 2) * COARSE, ((lag if lag < low_y.size else lag - size) - pick) * COARSE))
     t, d = np.array(points).T
-    lines = [(float(np.median(d)), 0.0)]
-    for i, j in combinations(range(len(t)), 2):
-        slope = (d[j] - d[i]) / (t[j] - t[i])
+    lines = []
+    for i, j in combinations_with_replacement(range(len(t)), 2):
+        slope = (d[j] - d[i]) / (t[j] - t[i]) if i < j else 0.0
         if abs(slope) < MOST_DRIFT_PPM * 1e-6:
-            lines.append((float(d[i] - slope * t[i]), float(slope)))
-    return max(lines, key=lambda line: int((np.abs(d - line[0] - line[1] * t) < 4 * COARSE).sum()))
+            lines.append((d[i] - slope * t[i], slope))
+    off = np.array([np.abs(d - delay - slope * t) for delay, slope in lines])
+    near = off[(1 / (1 + (off / (2 * COARSE)) ** 2)).sum(1).argmax()] < 8 * COARSE
+    return _robust_line(t[near], d[near], np.ones(int(near.sum())))[:2]
 
 
 def _phase(spectrum: Spectra) -> Spectra:
@@ -154,7 +171,7 @@ def _weights(dries: Spectra, wets: Spectra) -> tuple[Array, Spectra]:
     coherence, gain = _coherence(dries, wets)
     weight = np.minimum(coherence / (1 - coherence), 100)
     weight[: WINDOW // 2000] = 0  # below 22 Hz there is hum, drift of DC, and no delay to read
-    return weight, weight * np.exp(-1j * _minimum_phase(_response(coherence, gain)))
+    return weight, weight * _phase(_tone(coherence, gain)).conj()
 
 
 def _coherence(dries: Spectra, wets: Spectra) -> tuple[Array, Array]:
@@ -177,7 +194,13 @@ def _smooth(values: Array, width: int = 9) -> Array:
     return np.convolve(np.pad(values, width // 2, mode="edge"), kernel / kernel.sum(), "valid")
 
 
-def _response(coherence: Array, gain: Array) -> Array:
+def _tone(coherence: Array, gain: Array) -> Spectra:
+    """(F,) filter of minimum phase with the gain in thirds of an octave."""
+    log_gain = _log_gain(coherence, gain)
+    return np.exp(log_gain + 1j * _minimum_phase(log_gain))
+
+
+def _log_gain(coherence: Array, gain: Array) -> Array:
     """(F,) log gain in thirds of an octave; where dry says nothing of wet, the last slope goes on."""
     log_f = np.log2(np.arange(1, gain.size))
     band = np.round(3 * log_f).astype(int)
@@ -238,8 +261,11 @@ def _peaks(curves: Array) -> tuple[Array, Array]:
     return offsets, heights
 
 
-def _robust_line(t: Array, d: Array, weight: Array) -> tuple[float, float]:
-    """Intercept and slope of d over t by least squares, again and again with less weight to what lies far off."""
+def _robust_line(t: Array, d: Array, weight: Array) -> tuple[float, float, float]:
+    """Intercept and slope of d over t, and the standard error that the slope gives the intercept.
+
+    By least squares, again and again with less weight to what lies far off.
+    """
     current = weight + 1e-12
     for _ in range(30):
         mean_t, mean_d = np.average(t, weights=current), np.average(d, weights=current)
@@ -247,15 +273,16 @@ def _robust_line(t: Array, d: Array, weight: Array) -> tuple[float, float]:
         slope = np.average((t - mean_t) * (d - mean_d), weights=current) / spread if spread else 0.0
         residual = np.abs(d - mean_d - slope * (t - mean_t))
         scale = max(1.5 * float(np.median(residual[weight > 0])) if weight.any() else 0.0, 1e-3)
-        current = weight / (1 + (residual / (2 * scale)) ** 2) ** 2 + 1e-12
-    return float(mean_d - slope * mean_t), float(slope)
+        pulls, current = current * (t - mean_t) * residual, weight / (1 + (residual / (2 * scale)) ** 2) ** 2 + 1e-12
+    error = mean_t * np.sqrt((pulls**2).sum()) / (current.sum() * spread) if spread else 0.0
+    return float(mean_d - slope * mean_t), float(slope), float(error)
 
 
-def _refined(x: Array, y: Array, starts: NDArray[np.int64], delay: float, slope: float) -> tuple[float, float]:
-    """The line to hundredths of a sample: it is read off all windows' cross-spectra together.
+def _refined(x: Array, y: Array, starts: NDArray[np.int64], delay: float, slope: float) -> tuple[float, float, float]:
+    """The line to hundredths of a sample, and the delay's standard error: read off all windows' cross-spectra together.
 
     For the slope the phase that all windows share is taken out, be it a reverb's or a filter's: what is left is how
-    far each is off the line. The delay is where their sum peaks, of dry or of dry bent as a fuzz bends it.
+    far each is off the line. The delay is where their sum sets in, of dry or of dry bent as a fuzz bends it.
     """
     centres = starts + WINDOW / 2
     bent = _bent(x, _resample(y, delay, 1 + slope, x.size, _sinc_table()))
@@ -265,8 +292,12 @@ def _refined(x: Array, y: Array, starts: NDArray[np.int64], delay: float, slope:
         line = delay + slope * centres
         cross, *tops = _stacked((x, bent)[signal], y, starts, line)
         offsets, heights = _peaks(_correlations(cross * _phase(cross.sum(0)).conj(), PEAK_REACH))
-        delay, slope = _robust_line(centres, line + offsets + tops[filtered][0], np.abs(heights))
-    return delay, slope
+        delay, slope, tilt = _robust_line(centres, line + offsets + tops[filtered][0], np.abs(heights))
+    straight = _resample(y, delay, 1 + slope, x.size, _sinc_table())
+    dries, wets = _windows((x, bent)[signal], y, starts, delay + slope * centres)
+    shape = _tone(*_coherence(dries, wets)) if filtered else np.ones(2, complex)
+    offset, error = arrival((x, bent)[signal], straight, shape)
+    return delay + offset, slope, float(np.hypot(error, tilt))
 
 
 def _stacked(

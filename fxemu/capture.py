@@ -21,6 +21,7 @@ from fxemu.library import LibraryError, Skipped, Song, choose, list_audio_files,
 from fxemu.recordings import Recording, longest_clean
 
 LEVELS_DB = (-48, -42, -36, -30, -24, -18, -12, -6, 0)
+VERSION = 1  # of the description
 REPEAT_S, STEP_S, SWEEP_S, PAUSE_S = 3.0, 0.4, 3.0, 0.5
 Section = tuple[str, str, Tensor]
 
@@ -47,7 +48,7 @@ def make(songs: list[Song], sample_rate: int, seconds_a_song: float) -> tuple[Te
         places.append({"kind": kind, "name": name, "start": start, "samples": samples.numel()})
         parts += [samples, pause]
         start += samples.numel() + pause.numel()
-    return torch.cat(parts), {"version": 1, "sample_rate": sample_rate, "samples": start, "sections": places}
+    return torch.cat(parts), {"version": VERSION, "sample_rate": sample_rate, "samples": start, "sections": places}
 
 
 def loudest(x: Tensor, samples: int) -> Tensor:
@@ -183,18 +184,46 @@ def _play(given: argparse.Namespace) -> None:
 
 def _captured(file: Path) -> tuple[Tensor, dict[str, Any]]:
     """The file that was made and its description, checked against each other."""
+    beside = file.with_suffix(".json")
+    cure = f"give the file that was played with --file, its .json beside it, or run fxemu capture make --file {file}"
     try:
-        description = json.loads(file.with_suffix(".json").read_text())
-        fits = description["version"] == 1 and all(
-            {"kind", "name", "start", "samples"} <= s.keys() for s in description["sections"]
-        )
-        rate, samples = int(description["sample_rate"]), description["samples"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LibraryError(f"{file.with_suffix('.json')}: is no description of a capture ({error})") from error
+        description = json.loads(beside.read_text())
+    except OSError as error:
+        raise LibraryError(f"{beside}: {error.strerror}; {cure}") from error
+    except ValueError as error:
+        raise LibraryError(f"{beside}: is damaged, or no JSON ({error}); {cure}") from error
+    fault = _fault(description)
+    if fault:
+        raise LibraryError(f"{beside}: is no description of a capture: {fault}; {cure}")
+    rate, samples = description["sample_rate"], description["samples"]
     signal, _ = decode(file, rate)
-    if not fits or signal.numel() != samples:
-        raise LibraryError(f"{file}: is not the file that its JSON describes; run fxemu capture make again")
+    if signal.numel() != samples:
+        got = f"lasts {signal.numel()} samples at {rate} Hz, but {beside} describes one of {samples}"
+        raise LibraryError(f"{file}: {got}; {cure}")
     return signal, description
+
+
+def _fault(description: Any) -> str:
+    """How it differs from what `make` writes, in words; nothing where it does not."""
+    expected = {"version": int, "sample_rate": int, "samples": int, "sections": list}
+    section = {"kind": str, "name": str, "start": int, "samples": int}
+    if not _holds(description, expected):
+        keys = ", ".join(map(str, description)) if isinstance(description, dict) else type(description).__name__
+        return f"got {keys[:80] or 'nothing'}; must hold {', '.join(expected)}"
+    if description["version"] != VERSION:
+        return f"got version {description['version']}; must be {VERSION}"
+    if not 8000 <= description["sample_rate"] <= 192_000:
+        return f"got a sample_rate of {description['sample_rate']}; must be from 8000 to 192000"
+    total = description["samples"]
+    for place in description["sections"]:
+        if not _holds(place, section) or not 0 <= place["start"] < place["start"] + place["samples"] <= total:
+            return f"got the section {str(place)[:80]}; must hold {', '.join(section)}, and lie within the file"
+    missing = {"marker", "song"} - {place["kind"] for place in description["sections"]}
+    return f"got no section that is a {' or a '.join(sorted(missing))}" if missing else ""
+
+
+def _holds(value: Any, kinds: dict[str, type]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
 
 
 def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], given: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from fxemu.alignment import Alignment, align, correct
 
 LEAST_STRENGTH, LEAST_COHERENCE = 0.1, 0.05  # what unrelated signals do not reach
 MOST_LEAD_S = 1e-3
+WELL_KNOWN = 0.05  # samples
 SHORTEST_SHARE = 0.9
 QUIET, FULL_SCALE = 1e-4, 0.985  # -80 dBFS; beyond the second, three equal samples in a row are clipping
 BLOCK_S, DROPOUT_S = 0.02, 0.002
@@ -101,23 +102,23 @@ def _lengths(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
     """Dependence, latency, drift, lost samples and polarity."""
-    if alignment.jump_samples:
+    if alignment.jump_samples and alignment.coherence >= LEAST_COHERENCE:
         text = f"the delay jumps by {alignment.jump_samples:+.0f} samples near {alignment.jump_at / sample_rate:.1f} s"
         return [Finding("refused", f"{text}: the interface lost audio; raise its buffer and record again")]
     if alignment.strength < LEAST_STRENGTH or alignment.coherence < LEAST_COHERENCE:
         text = (
-            f"wet does not follow dry (agreement {alignment.strength:.2f}, coherence {alignment.coherence:.2f}): "
+            f"wet does not depend on dry (agreement {alignment.strength:.2f}, coherence {alignment.coherence:.2f}): "
             "another take, the wrong file, or an effect that shifts every frequency"
         )
         return [Finding("refused", f"{text}; check the files")]
     delay, ppm = alignment.delay_samples, alignment.drift_ppm
     findings = [Finding("note", f"{alignment.coherence:.0%} of wet's energy follows dry through a linear filter")]
     if delay < -MOST_LEAD_S * sample_rate:
-        text = f"wet comes {-1000 * delay / sample_rate:.1f} ms before dry: they are swapped, or dry was trimmed"
-        findings.append(Finding("refused", f"{text}; give them the other way round, or trim both alike"))
+        lead_ms = -1000 * delay / sample_rate
+        text = f"wet comes {lead_ms:.1f} ms before dry: they are swapped, dry was trimmed, or it is another take"
+        findings.append(Finding("refused", f"{text}; give them the other way round, trim both alike, or record again"))
     else:
-        text = f"latency {delay:.2f} samples ({1000 * delay / sample_rate:.2f} ms): taken out"
-        findings.append(Finding("note", text))
+        findings.append(_latency(alignment, sample_rate))
     kind = "warning" if abs(ppm) > 300 else "note"
     text = f"clock drift {ppm:+.1f} ppm ({abs(ppm) * 0.06:.2f} ms in a minute): taken out"
     findings.append(
@@ -127,6 +128,15 @@ def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
         text = "wet is upside down (inverted polarity): kept as part of the effect; effect.flip=true turns it round"
         findings.append(Finding("warning", text))
     return findings
+
+
+def _latency(alignment: Alignment, sample_rate: int) -> Finding:
+    """The delay, and how well it is known: within twice the standard error 19 times of 20."""
+    delay, within = alignment.delay_samples, 2 * alignment.error_samples
+    text = f"latency {delay:.2f} samples ({1000 * delay / sample_rate:.2f} ms), known to +-{max(within, 0.01):.2f}"
+    if within <= WELL_KNOWN:
+        return Finding("note", f"{text}: taken out")
+    return Finding("warning", f"{text}: the model will learn what is left; record brighter, longer or cleaner music")
 
 
 def _swap(dry: Tensor, wet: Tensor) -> list[Finding]:

@@ -30,9 +30,9 @@ def fuzz(dry: Tensor) -> Tensor:
     return (20 * dry + 0.15).clamp(-0.6, 1) - 0.15
 
 
-def reverb(dry: Tensor) -> Tensor:
-    """The dry sound and half a second of decaying noise."""
-    generator = torch.Generator().manual_seed(1)
+def reverb(dry: Tensor, seed: int = 1) -> Tensor:
+    """The dry sound and half a second of decaying noise, drawn by the seed."""
+    generator = torch.Generator().manual_seed(seed)
     t = torch.arange(RATE // 2)
     tail = 0.05 * torch.randn(t.numel(), generator=generator) * torch.exp(-t / 6000)
     tail[0] = 1

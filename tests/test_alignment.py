@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 from boxes import RATE, compressor, fuzz, interface, music, reverb
+from torchaudio.functional import lowpass_biquad
 
 from fxemu.alignment import Alignment, align, correct
-from fxemu.effects import Distortion
+from fxemu.effects import Compressor, Distortion, Fuzz, PlateReverb, RoomReverb
 from fxemu.metrics import esr
 
 
@@ -23,6 +24,29 @@ def test_delay_to_a_twentieth_of_a_sample_and_drift_to_1_ppm_at_40_db(dry, effec
     assert found.drift_ppm == pytest.approx(12, abs=1)
     assert found.polarity == polarity
     assert abs(found.jump_samples) < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_reverb_leads_astray(dry, seed):
+    found = align(dry, interface(reverb(dry, seed), 1234.56, -40))
+    assert found.delay_samples == pytest.approx(1234.56, abs=0.05)
+    assert found.drift_ppm == pytest.approx(-40, abs=1)
+    assert found.error_samples < 0.02
+
+
+def test_dull_music_is_found_less_well_and_this_is_said(dry):
+    dull = lowpass_biquad(lowpass_biquad(dry, RATE, 300), RATE, 300)
+    found = align(dull, interface(reverb(dull, 3)))
+    assert found.error_samples > 0.025
+    assert found.delay_samples == pytest.approx(217.4, abs=4 * found.error_samples)
+
+
+@pytest.mark.parametrize("effect", [Fuzz(), Distortion(), Compressor(), RoomReverb(), PlateReverb()])
+def test_what_an_effect_delays_itself_is_the_same_at_any_delay_of_the_interface(dry, effect):
+    wet = effect(dry, RATE)
+    own, found = align(dry, interface(wet, 0, 0)), align(dry, interface(wet, 340.7, 30, seed=3))
+    assert found.delay_samples - own.delay_samples == pytest.approx(340.7, abs=0.05)
+    assert found.drift_ppm == pytest.approx(30, abs=1)
 
 
 @pytest.mark.parametrize(("delay", "ppm"), [(-31.7, 0.0), (5000.25, -150.0), (3.5, 400.0)])

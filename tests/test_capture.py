@@ -149,12 +149,35 @@ def test_without_an_audio_device_it_says_so(made, monkeypatch, capsys, sounddevi
     assert said.startswith(f"error: {message}") and said.count("\n") == 1
 
 
+def described(**changes) -> str:
+    """A description that fits 100 samples, but for the changes."""
+    sections = [{"kind": kind, "name": "a", "start": 0, "samples": 100} for kind in ("marker", "song")]
+    return json.dumps({"version": 1, "sample_rate": RATE, "samples": 100, "sections": sections} | changes)
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"version": 1}', '{"version": 2, "sample_rate": 44100, "samples": 1, "sections": []}']
+    ("content", "fault"),
+    [
+        (None, "No such file or directory"),
+        ("", "is damaged, or no JSON"),
+        (described()[:60], "is damaged, or no JSON"),
+        ("[]", "got list; must hold version, sample_rate, samples, sections"),
+        ('{"title": "My song", "tracks": []}', "got title, tracks; must hold version, sample_rate, samples, sections"),
+        (described(samples="100"), "must hold version, sample_rate, samples, sections"),
+        (described(version=2), "got version 2; must be 1"),
+        (described(sample_rate=0), "got a sample_rate of 0; must be from 8000 to 192000"),
+        (described(sections=[]), "got no section that is a marker or a song"),
+        (described(sections=[{"kind": "song"}]), "got the section {'kind': 'song'}; must hold kind, name, start"),
+        (described(samples=50), "must hold kind, name, start, samples, and lie within the file"),
+        (described(samples=200), "lasts 100 samples at 44100 Hz, but"),
+    ],
 )
-def test_a_bad_description_is_one_line(tmp_path, capsys, content):
+def test_a_damaged_or_foreign_description_is_one_line_that_says_what_to_do(tmp_path, capsys, content, fault):
     write_wav(tmp_path / "capture.wav", torch.zeros(100), RATE)
-    (tmp_path / "capture.json").write_text(content)
-    with pytest.raises(SystemExit):
+    if content is not None:
+        (tmp_path / "capture.json").write_text(content)
+    with pytest.raises(SystemExit) as left:
         capture.main(["read", "x.wav", "--file", str(tmp_path / "capture.wav")])
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    assert left.value.code == 1 and fault in said and said.count("\n") == 1
+    assert said.startswith(f"error: {tmp_path}/capture.") and "or run fxemu capture make" in said

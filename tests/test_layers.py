@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "fxemu"
 LAYERS = [
     {"plan", "resampling", "files", "errors", "freed_memory"},
     {"decoding", "sound", "cells"},
-    {"writing", "measure", "activations", "plugin_host", "audio_device", "foreign", "packed"},
+    {"writing", "measure", "activations", "plugin_host", "audio_device", "foreign", "packed", "arrival"},
     {"audio", "worker"},
     {"representations", "models", "losses", "metrics"},
     {"library", "rollout", "plots", "schedule", "runs", "alignment", "shard"},

@@ -45,7 +45,7 @@ def test_a_pair_is_aligned_and_split_in_time(pair):
     ("spoil", "finding"),
     [
         (lambda dry, wet: (wet, dry), "they are swapped"),
-        (lambda dry, wet: (dry, 0.5 * compressor(music(6, seed=9))), "wet does not follow dry .* another take"),
+        (lambda dry, wet: (dry, 0.5 * compressor(music(6, seed=9))), "wet does not depend on dry .* another take"),
         (lambda dry, wet: (dry, wet[: dry.numel() // 2]), "dry lasts 6.0 s and wet 3.0 s, .* or one is cut off"),
     ],
     ids=["swapped", "another take", "half the length"],
@@ -130,6 +130,26 @@ def test_check_pair_prints_findings_and_says_whether_training_would_go(pair, cap
     with pytest.raises(SystemExit) as left:
         check_pair.main([*map(str, pair)][::order])
     assert left.value.code == code and words in capsys.readouterr().out
+
+
+def test_check_pair_of_two_songs_says_plainly_that_they_have_nothing_in_common(tmp_path, capsys):
+    names = [str(tmp_path / name) for name in ("one.wav", "two.wav")]
+    for seed, name in enumerate(names):
+        write_wav(name, music(5 + seed, seed), RATE)
+    with pytest.raises(SystemExit) as left:
+        check_pair.main(names)
+    said = capsys.readouterr().out
+    assert left.value.code == 1 and "refused  wet does not depend on dry" in said
+    assert said.endswith("refused: training would need force=true\n") and said.count("refused  ") == 1
+
+
+def test_check_pair_of_half_a_recording_accuses_nothing_else(pair, tmp_path, capsys):
+    wet, _ = decode(pair[1])
+    write_wav(tmp_path / "half.wav", wet[: int(0.4 * wet.numel())], RATE)
+    with pytest.raises(SystemExit) as left:
+        check_pair.main([str(pair[0]), str(tmp_path / "half.wav")])
+    said = capsys.readouterr().out
+    assert left.value.code == 1 and "the recording is cut off" in said and said.count("refused  ") == 1, said
 
 
 def test_check_pair_of_a_missing_file_is_one_line(pair, capsys):
