@@ -1,5 +1,7 @@
 """The predictor that finds out what an effect does: its parts, forward against step, and that it learns effects."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from echoing import echoing
@@ -16,6 +18,7 @@ from fxemu.models.octaves import octave_levels, plan_octave_levels
 from fxemu.plan import DRY, Plan
 from fxemu.representations import MuLaw, Raw
 from fxemu.rollout import ClosedLoop
+from fxemu.weights import read, save
 
 RATE = 8000
 SMALL = {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}
@@ -118,6 +121,22 @@ def test_it_learns_a_distorted_delay(feedback: bool) -> None:
     assert esr(render(loop, unheard), truth) < 0.01
     model.taps.data.zero_()
     assert esr(render(loop, unheard), truth) > 0.1
+
+
+def test_it_comes_back_from_a_file_with_its_echoes(tmp_path: Path) -> None:
+    raw = {"_target_": "fxemu.representations.Raw"}
+    described = {"_target_": "fxemu.models.Auto", **SMALL}
+    model, dry = make(), music(300, 0)
+    loop = ClosedLoop(model, Raw(), Raw())
+    save(loop, {"data": {"sample_rate": RATE}, "model": described, "repr": {"input": raw, "output": raw}}, tmp_path)
+    assert torch.equal(render(read(tmp_path)[0], dry), render(loop, dry))
+
+
+def test_lags_stay_within_the_memory() -> None:
+    model, longest = make(), SMALL["memory_samples"] - SMALL["echo_taps"]
+    model.lags.copy_(torch.tensor([1e30, -3.0, 5.0]))
+    assert [lag for lag, _ in model._echoes()] == [longest, 5]
+    assert ClosedLoop(model, Raw(), Raw()).plan().histories()[1] <= SMALL["memory_samples"]
 
 
 @pytest.mark.parametrize(

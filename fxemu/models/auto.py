@@ -79,8 +79,8 @@ class Auto(Predictor):
         self.gain[-1].weight.data.mul_(0.1)
         self.gain[-1].bias.data.zero_()
         self.taps = nn.Parameter(torch.zeros(echoes, echo_taps))
-        # The shortest lag of each echo; 0 for none.
-        self.register_buffer("lags", torch.zeros(echoes, dtype=torch.int64))
+        # The shortest lag of each echo, a whole number; 0 for none.
+        self.register_buffer("lags", torch.zeros(echoes))
         # Dry samples that what is said directly looks back to, the present one included.
         self.reach = max(context_window, 1 << octaves)
         self.receptive_field = max(memory_samples + 1, self.reach) if feedback else memory_samples + self.reach
@@ -89,13 +89,16 @@ class Auto(Predictor):
     def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Find the lags of echoes in the songs, (dry, wet) of (samples,) each; half a minute."""
         found = find_lags(songs, *self.taps.shape, self.memory_samples)
-        self.lags.copy_(F.pad(torch.tensor(found, dtype=torch.int64), (0, self.lags.numel() - len(found))))
+        self.lags.copy_(F.pad(torch.tensor(found, dtype=torch.float32), (0, self.lags.numel() - len(found))))
         self.taps.requires_grad_(bool(found))
 
     def _echoes(self) -> list[tuple[int, Tensor]]:
-        """The lags, and the taps (1, 1, N) at each, the one that looks back farthest first."""
-        pairs = zip(self.lags.tolist(), self.taps.flip(1)[:, None, None], strict=True)
-        return [(lag, taps) for lag, taps in pairs if lag]
+        """The lags, and the taps (1, 1, N) at each, the one that looks back farthest first.
+
+        Lags stay within the memory whatever a file of weights may hold.
+        """
+        lags = self.lags.clamp(0, self.memory_samples - self.taps.shape[1]).int().tolist()
+        return [(lag, taps) for lag, taps in zip(lags, self.taps.flip(1)[:, None, None], strict=True) if lag]
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         """Without feedback, what is echoed is taken as given: gradient flows through the echo's taps alone."""
