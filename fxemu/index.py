@@ -255,8 +255,8 @@ class Index:
         except OSError as error:
             return Entry(path=path, error=error.strerror)
         entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background)))
-        # A worker that was interrupted has found an error that is none.
-        if not (afresh or stop.is_set()):
+        # A worker that was interrupted has found an error that is none; one that waited may do better another time.
+        if not (afresh or stop.is_set() or worker.waited):
             self.put(entry)
         return entry
 

@@ -23,6 +23,8 @@ from fxemu.measure import Measurement, measure
 
 MEMORY_BYTES = 4 << 30
 READ_LIMIT_S = 30.0
+# How many times its limit of processor time a file may take on a busy machine, or where the disk does not answer.
+WAIT = 10
 # Added to the process's niceness.
 BACKGROUND = 10
 
@@ -37,6 +39,8 @@ class Worker:
     def __init__(self, patience: float = 1.0) -> None:
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
+        # Whether the last file failed for want of an answer: another time there may be one.
+        self.waited = False
 
     def measure(self, path: str, background: bool = False) -> Measurement:
         """`fxemu.measure.measure`, which never fails: the error is in the result.
@@ -44,7 +48,7 @@ class Worker:
         From the first call in the background on, the process lets others go first.
         """
         try:
-            # Generous: 20 s and a second more for each megabyte, which holds at least six seconds of audio.
+            # Generous: 20 s of processor time and a second more for each megabyte, which holds six seconds or more.
             megabytes = os.stat(path).st_size / 1e6
             reply, _ = self._ask(path, (20 + megabytes) * self.patience, task="measure", background=background)
         except (AudioError, OSError) as error:
@@ -75,20 +79,31 @@ class Worker:
         if self.process is None or self.process.poll() is not None:
             self.process = _start()
         process, late = self.process, Event()
-        timer = Timer(limit_s, lambda: (late.set(), process.kill()))
+        timer = Timer(WAIT * limit_s, lambda: (late.set(), process.kill()))
         timer.start()
+        self.waited = False
         try:
-            return _exchange(process, {"path": os.path.abspath(path), "limit_s": limit_s, **request})
+            return _exchange(
+                process, {"path": os.path.abspath(path), "limits_s": (limit_s, 2 * WAIT * limit_s), **request}
+            )
         except (OSError, ValueError) as error:
+            self.waited, status = late.is_set(), process.wait()
             self.close()
-            why = f"took longer than {limit_s:.0f} s" if late.is_set() else "made the decoder crash"
-            raise AudioError(f"{printable(path)}: {why}") from error
+            raise AudioError(f"{printable(path)}: {_ending(self.waited, status, limit_s)}") from error
         except BaseException:
             # Interrupted: the two no longer agree on where a reply begins.
             self.close()
             raise
         finally:
             timer.cancel()
+
+
+def _ending(waited: bool, status: int, limit_s: float) -> str:
+    """Why a process that should have answered did not."""
+    if waited:
+        return f"gave no answer in {WAIT * limit_s:.0f} s"
+    busy = hasattr(signal, "SIGPROF") and status == -signal.SIGPROF
+    return f"took longer than {limit_s:.0f} s" if busy else "made the decoder crash"
 
 
 def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -138,17 +153,18 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        _alarm(request.pop("limit_s") + 10)
+        _limit(*request.pop("limits_s"))
         reply, data = _answer(**request)
-        _alarm(0)
+        _limit(0, 0)
         replies.write(json.dumps({**reply, "bytes": len(data)}).encode() + b"\n" + data)
         replies.flush()
 
 
-def _alarm(seconds: float) -> None:
-    """End this process by itself if it is still busy then: there may be no parent left to end it."""
-    if hasattr(signal, "alarm"):
-        signal.alarm(int(seconds))
+def _limit(busy_s: float, wait_s: float) -> None:
+    """End this process by itself after so much work, or so long altogether: there may be no parent left to end it."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, busy_s)
+        signal.setitimer(signal.ITIMER_REAL, wait_s)
 
 
 if __name__ == "__main__":
