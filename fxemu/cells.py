@@ -26,10 +26,14 @@ def lstm(plan: Plan, inputs: Sequence[Term], own: Tensor, bias: Tensor) -> int:
     """
     h = own.shape[1]
     hidden, cell = plan.state(h), plan.state(h)
-    gates = plan.add(*inputs, Term(hidden, own[..., None]), bias=bias)
-    i_f = plan.mix(Product((plan.part(gates, 0, 2 * h),)), activation=SIGMOID)
-    g = plan.mix(Product((plan.part(gates, 2 * h, h),)), activation=TANH)
-    o = plan.mix(Product((plan.part(gates, 3 * h, h),)), activation=SIGMOID)
+
+    def gate(first: int, count: int, activation: Activation) -> int:
+        rows = slice(first * h, (first + count) * h)
+        terms = *_rows(inputs, rows), Term(hidden, own[rows, :, None])
+        return plan.add(*terms, bias=bias[rows], activation=activation)
+
+    # Each by itself, and what is needed last made last: a processor goes on with it while it waits for the others.
+    i_f, g, o = gate(0, 2, SIGMOID), gate(2, 1, TANH), gate(3, 1, SIGMOID)
     next_cell = plan.mix(Product((plan.part(i_f, h, h), cell)), Product((plan.part(i_f, 0, h), g)))
     next_hidden = plan.mix(Product((o, plan.mix(Product((next_cell,)), activation=TANH))))
     plan.close(cell, next_cell)

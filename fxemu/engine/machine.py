@@ -150,6 +150,8 @@ class _Program:
             (self._row(1, j, A, A_STRIDE), self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j][COUNT])
             for j in items
         ]
+        # The long ones first: a single sample that is fed back has been made just now, and comes late.
+        sources.sort(key=lambda source: -source[2])
         if units == 1:
             parts = [self._dot(*source) for source in sources]
             self._put(z, 0, reduce(add, parts, self.code.load(given)))
