@@ -41,6 +41,10 @@ def test_wet_songs(library, cluster):
     # One core each: two songs at once are on two machines.
     wait_for(lambda: (library.parent / "begun").exists() and begun(library) == 2, process)
     lose_a_machine()
+    # Ray's workers outlive their machine for a moment, in which they might end what they have begun.
+    wait_for(
+        lambda: len(subprocess.run(["pgrep", "-f", "^ray::render"], capture_output=True).stdout.split()) == 1, process
+    )
     hold.unlink()
     output, errors = process.communicate()
     assert process.returncode == 0 and "5 wet song(s)" in output, errors
