@@ -33,6 +33,11 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen) -> None:
         time.sleep(0.1)
 
 
+def workers() -> int:
+    """Processes that make songs wet."""
+    return len(subprocess.run(["pgrep", "-f", "^ray::render"], capture_output=True).stdout.split())
+
+
 def test_wet_songs(library, cluster):
     environment, lose_a_machine = cluster
     hold = library.parent / "wait"
@@ -42,9 +47,7 @@ def test_wet_songs(library, cluster):
     wait_for(lambda: (library.parent / "begun").exists() and begun(library) == 2, process)
     lose_a_machine()
     # Ray's workers outlive their machine for a moment, in which they might end what they have begun.
-    wait_for(
-        lambda: len(subprocess.run(["pgrep", "-f", "^ray::render"], capture_output=True).stdout.split()) == 1, process
-    )
+    wait_for(lambda: workers() == 1, process)
     hold.unlink()
     output, errors = process.communicate()
     assert process.returncode == 0 and "5 wet song(s)" in output, errors
