@@ -7,14 +7,17 @@ By backward integration of the squared response (Schroeder 1965, "New method of 
 from __future__ import annotations
 
 import torch
+from scipy import signal
 from torch import Tensor
 
 from fxemu.effects import Effect
 from fxemu.engine.stream import render
 from fxemu.rollout import ClosedLoop
 
-# The probe: uniform noise 12 dB below full scale, then silence for more than the longest decay of our reverbs.
+# The probe: a burst of noise 12 dB below full scale, then silence for more than the longest decay of our reverbs.
 BURST_S, BURST_LEVEL, SILENCE_S = 0.02, 0.25, 20.0
+# Up to which it goes, in Hz: a model cannot know what becomes of frequencies that its songs did not have.
+HIGHEST_HZ = 8000.0
 # What dies away sooner is a filter, not a tail: a fuzz rings for 0.07 s, a reverb of 0.1 s for 0.085 s.
 SHORTEST_S = 0.08
 FIT_DB, FALLEN_DB = (-5.0, -35.0), -45.0
@@ -26,13 +29,20 @@ def decay(loop: ClosedLoop, effect: Effect, sample_rate: int) -> dict[str, float
     The last two are None for a model whose response does not die away. None altogether for an effect without a tail.
     """
     burst = round(BURST_S * sample_rate)
-    noise = torch.rand(burst, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    probe = torch.cat((BURST_LEVEL * noise, torch.zeros(round(SILENCE_S * sample_rate))))
+    probe = torch.cat((BURST_LEVEL * _noise(burst, sample_rate), torch.zeros(round(SILENCE_S * sample_rate))))
     true_s = decay_s(effect(probe, sample_rate)[burst:], sample_rate)
     if true_s is None or true_s < SHORTEST_S:
         return None
     found_s = decay_s(render(loop, probe)[burst:], sample_rate)
     return {"effect_s": true_s, "model_s": found_s, "error": None if found_s is None else abs(found_s / true_s - 1)}
+
+
+def _noise(samples: int, sample_rate: int) -> Tensor:
+    """A burst that fades in and out, without what is above HIGHEST_HZ: (samples,), within -1 and 1."""
+    white = torch.rand(samples, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    low = signal.butter(8, min(HIGHEST_HZ, 0.4 * sample_rate), fs=sample_rate, output="sos")
+    noise = torch.from_numpy(signal.sosfiltfilt(low, white.double().numpy()).copy()) * torch.hann_window(samples)
+    return (noise / noise.abs().max()).float()
 
 
 def decay_s(response: Tensor, sample_rate: int) -> float | None:

@@ -85,6 +85,12 @@ def test_the_error_is_relative() -> None:
     assert shorter["error"] == pytest.approx(abs(shorter["model_s"] / shorter["effect_s"] - 1))
 
 
+def test_what_a_model_makes_of_frequencies_that_songs_lack_does_not_count() -> None:
+    response = Tail(0.5).response
+    at_nyquist = 0.1 * (-1.0) ** torch.arange(response.numel())
+    assert decay(model_of(response + at_nyquist), Tail(0.5), RATE)["error"] < 0.01
+
+
 def test_a_model_that_does_not_come_to_rest_has_none() -> None:
     loop = model_of(torch.ones(1))
     loop.predictor.dry.bias.fill_(0.01)
