@@ -53,7 +53,7 @@ def main(folder: Path, seconds: int, seed: int) -> None:
     trainer.fit(model, DataLoader(train, BATCH, shuffle=True, drop_last=True), DataLoader(val))
     error = float(best.best_model_score)
     print(f"{trainer.global_step} steps, {trainer.current_epoch} epochs, best ESR on validation {error:.2e}")
-    model.load_state_dict(torch.load(best.best_model_path, weights_only=False)["state_dict"])
+    model.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     model.net.eval()
     with torch.no_grad():
         for path in folder.glob("test-*-dry.npy"):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from echoing import echoing
+from stepping import stepped
 from torch import Tensor
-from torch.nn.functional import pad
 
 from fxemu.effects import Chain, Delay, Effect, Tanh
 from fxemu.engine.batch import evaluate
@@ -41,12 +41,9 @@ def music(samples: int, seed: int) -> Tensor:
 def test_forward_is_step_after_step(feedback: bool) -> None:
     model = make(feedback=feedback)
     dry, wet = torch.rand(2, 4, 1, 90) - 0.5
-    whole, state, steps = model(dry, wet), model.initial_state(4), []
-    for x, y in zip(dry.unbind(-1), pad(wet, (1, -1)).unbind(-1), strict=True):
-        out, state = model.step(x, y, state)
-        steps.append(out)
+    whole = model(dry, wet)
     assert whole.shape == (4, 1, 90 - model.receptive_field + 1)
-    assert torch.allclose(torch.stack(steps[model.receptive_field - 1 :], dim=-1), whole, atol=1e-6)
+    assert torch.allclose(stepped(model, dry, wet)[..., model.receptive_field - 1 :], whole, atol=1e-6)
 
 
 def test_it_hears_wet_at_its_lags_and_nothing_of_the_future() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from scipy import signal
-from torch import Tensor
+from stepping import stepped
 from torch.nn.functional import pad
 
 from fxemu.engine.stream import render
@@ -34,14 +34,6 @@ each_feedback = pytest.mark.parametrize("feedback", [True, False])
 def make(name: str, channels: int = 1, params: int = 1, feedback: bool = True) -> Predictor:
     torch.manual_seed(0)
     return MAKERS[name](channels, params, feedback=feedback)
-
-
-def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
-    state, steps = model.initial_state(dry.shape[0]), []
-    for t in range(dry.shape[-1]):
-        out, state = model.step(dry[..., t], wet[..., t - 1] if t else torch.zeros_like(wet[..., 0]), state)
-        steps.append(out)
-    return torch.stack(steps, dim=-1)
 
 
 @each_family
