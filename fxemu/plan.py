@@ -161,6 +161,8 @@ class Plan:
     """For each state, WET included, the value that it remembers."""
     params: int = -1
     """The value that holds the parameters from which the sample is decoded."""
+    in_turn: bool = False
+    """Whether all values are computed sample after sample, those too that could be had for all times at once."""
 
     def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = IDENTITY) -> int:
         """Append a layer and return the number of the value that it makes."""
@@ -216,7 +218,7 @@ class Plan:
 
     def driving_terms(self, value: int) -> list[Term]:
         """The terms of a looping layer that can be had for all times at once, and are worth it."""
-        early = self.feedforward()
+        early = set() if self.in_turn else self.feedforward()
         return [term for term in self.step(value).terms if term.source in early and not self._small(term)]
 
     def looping_terms(self, value: int) -> list[Term]:
@@ -231,7 +233,7 @@ class Plan:
     def feedforward(self) -> set[int]:
         """The values that depend on dry samples alone, and so can be had for all times at once, and are worth it."""
         known = {DRY}
-        for value, step in self.values():
+        for value, step in self.values() if not self.in_turn else ():
             if not isinstance(step, State) and known.issuperset(step.spans()):
                 known.add(value)
         return known - self._cheap(known)

@@ -27,14 +27,14 @@ def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: 
     Given `samples`, no more is evaluated than the feedback loop, or the listener, needs for the last so many samples.
     """
     signals = dict(signals)
-    needed = {} if samples is None else _needed(plan, samples)
-    for value in sorted(wanted | _ancestors(plan, wanted, set(signals))):
-        if value not in signals:
-            step = plan.step(value)
-            if isinstance(step, Part):
-                signals[value] = signals[step.source][:, step.first : step.first + step.units]
-            else:
-                signals[value] = activate(_before_activation(step, signals, needed.get(value)), step.activation)
+    missing = sorted((wanted | _ancestors(plan, wanted, set(signals))) - set(signals))
+    needed = _needed(plan, samples) if missing and samples is not None else {}
+    for value in missing:
+        step = plan.step(value)
+        if isinstance(step, Part):
+            signals[value] = signals[step.source][:, step.first : step.first + step.units]
+        else:
+            signals[value] = activate(_before_activation(step, signals, needed.get(value)), step.activation)
     return signals
 
 

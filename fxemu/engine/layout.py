@@ -53,9 +53,10 @@ class Layout:
         past = plan.histories()
         stay = {v for v in self.looping if keep or past[v] or v == plan.last}
         self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
-        # What is read sample after sample from outside the loop.
+        # What is read sample after sample from outside the loop; its past too, if all goes in turn.
         self.outside = sorted({source for v in self.looping for source in self._read(v)} & self.early)
-        self.signals |= {value: self._reserve(plan.width(value), 0, True) for value in self.outside}
+        behind = past if plan.in_turn else dict.fromkeys(self.outside, 0)
+        self.signals |= {value: self._reserve(plan.width(value), behind[value], True) for value in self.outside}
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
         self.weights, self.offsets = _flat(plan, self.looping)
         self._fill_tables()

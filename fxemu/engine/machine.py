@@ -42,6 +42,8 @@ from fxemu.engine.vectors import INDEX, Code, Number
 
 # Vectors that are summed up side by side: most of the registers that common processors have.
 SUMS = 12
+# Up to this many products a sum of them is written out; a longer one is a loop over as many vectors as this.
+UNROLLED, DOT_SUMS = 256, 8
 # Inputs taken at once, each with sums of its own, so that no addition waits for the one before.
 AT_ONCE = 4
 
@@ -54,7 +56,9 @@ def loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
     """Some of the layout's steps (rows of its table), as a function of (memory, samples) that works in place."""
     tables = layout.weights, layout.parameters, ops, layout.items
     run = _compiled(_without(ops, (OUT, DRIVE)), _without(layout.items, (A, B)))
-    return lambda memory, samples: run(samples, *(x.ctypes.data for x in (memory, *tables)))
+    # Pointers that keep their tables alive.
+    pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in tables]
+    return lambda memory, samples: run(samples, memory.ctypes.data, *pointers)
 
 
 def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, ...]:
@@ -188,11 +192,22 @@ class _Program:
 
     def _dot(self, x: ir.Value, weights: ir.Value, count: int) -> Number:
         """Sum of x[i] * weights[i] over i < count."""
-        products: dict[int, list[Number]] = {}
-        for first, size in _pieces(count):
-            product = self.code.load(self.code.at(x, first), size) * self.code.load(self.code.at(weights, first), size)
-            products.setdefault(size, []).append(product)
-        return reduce(add, [_sum(same).sum() for same in products.values()])
+        size = 8 * DOT_SUMS
+        groups = count // size if count > UNROLLED else 0
+
+        def add_group(index: ir.Value, *sums: Number) -> list[Number]:
+            rows = self.code.at(x, index, size), self.code.at(weights, index, size)
+            return [so_far + self._product(rows, 8 * i, 8) for i, so_far in enumerate(sums)]
+
+        zeros = [self.code.zero(8)] * DOT_SUMS
+        products = {8: self.code.repeat(groups, add_group, zeros) if groups else []}
+        for first, width in _pieces(count - groups * size):
+            products.setdefault(width, []).append(self._product((x, weights), groups * size + first, width))
+        return reduce(add, [_sum(same).sum() for same in products.values() if same])
+
+    def _product(self, factors: Sequence[ir.Value], first: int, size: int) -> Number:
+        """Some numbers of a row times those of another, side by side."""
+        return reduce(mul, [self.code.load(self.code.at(row, first), size) for row in factors])
 
     def _mix(self, z: ir.Value, units: int, items: range) -> None:
         """z = the activation of the sum of weights[u] * a[u] or of weights[u] * a[u] * b[u]."""
@@ -201,7 +216,7 @@ class _Program:
             products = []
             for a, b, item in rows:
                 factors = [self.code.at(self.weights, item[WEIGHT]), a, b][: 1 + item[COUNT]]
-                products.append(reduce(mul, [self.code.load(self.code.at(x, first), size) for x in factors]))
+                products.append(self._product(factors, first, size))
             self._put(z, first, reduce(add, products))
 
     def _look_up(self, z: ir.Value, units: int, j: int) -> None:

@@ -1,13 +1,13 @@
 """The compiled renderer: a free run of one stream, block after block, in real time many times over.
 
 From the plan, with the same numbers as `fxemu.rollout.free_run`. What does not hear the feedback is convolved a
-block at a time by PyTorch; the rest runs sample by sample in the loop of `machine.py`.
+block at a time by PyTorch; the rest runs sample by sample in the loop of `machine.py`. In a short block, as an audio
+interface asks for, all of it does: that is more work, but less than what PyTorch takes to begin.
 """
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,20 +16,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fxemu.engine import machine
-from fxemu.engine.batch import boundary, drive, evaluate
-from fxemu.engine.kernels import OUT
+from fxemu.engine.batch import evaluate
 from fxemu.engine.lanes import past_values
-from fxemu.engine.layout import Layout, Signal
 from fxemu.engine.shorten import shortened
+from fxemu.engine.way import Pasts, Way
 from fxemu.freed_memory import keep_freed_memory
 from fxemu.plan import DRY, Layer, Lookup, Mix, Plan, Product, Step, Term
 
 BLOCK = 16_384
-# Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
-KEPT = 4
-
-Room = tuple[Layout, Tensor, list[int], int, machine.Loop]
+# A block is short up to this many samples, or this part of what is heard of dry (measured).
+SHORT, SHORT_PART = 128, 1 / 64
 
 keep_freed_memory()
 
@@ -59,13 +55,11 @@ class Stream:
         primed = min(dry.numel(), wet.numel())
         if primed < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        self._plan = shortened(on_cpu(loop.plan()))
-        self._reach = self._plan.reach()
-        self._boundary = boundary(self._plan)
-        self._rooms: OrderedDict[tuple[int, bool], Room] = OrderedDict()
-        self._dry = torch.zeros(self._reach)
+        plan = shortened(on_cpu(loop.plan()))
+        self._at_once, self._in_turn = Way(plan), Way(replace(plan, in_turn=True))
+        self._dry = torch.zeros(plan.reach())
         nothing = torch.empty(1, 1, 0)
-        self._pasts = past_values(self._plan, nothing, nothing)
+        self._pasts = past_values(plan, nothing, nothing)
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
 
     @torch.inference_mode()
@@ -79,7 +73,7 @@ class Stream:
         if fed is not None and fed.shape != dry.shape:
             raise ValueError(f"fed: got shape {tuple(fed.shape)} for dry of {tuple(dry.shape)}")
         # A long window is heard again with every block: that is worth it for as many samples.
-        size = max(BLOCK, self._reach)
+        size = max(BLOCK, self._dry.numel())
         places = range(0, dry.numel(), size)
         fed_blocks = [None if fed is None else fed[i : i + size] for i in places]
         blocks = [self._block(dry[i : i + size], f) for i, f in zip(places, fed_blocks, strict=True)]
@@ -87,7 +81,8 @@ class Stream:
 
     def state(self) -> dict[str, Tensor]:
         """All that is remembered, a copy: for `restore`, or for a file."""
-        return {"dry": self._dry.clone(), **{str(value): past.clone() for value, past in self._pasts.items()}}
+        pasts = {str(value): self._pasts[value].clone() for value in self._at_once.tapped}
+        return {"dry": self._dry.clone(), **pasts}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from where a stream of the same model was; ValueError if it was of another."""
@@ -95,65 +90,29 @@ class Stream:
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
             raise ValueError(f"state: got {sorted(state)} of another model's shapes; this one has {sorted(own)}")
         self._dry = state["dry"].clone()
-        self._pasts = {value: state[str(value)].clone() for value in self._pasts}
+        self._pasts = {value: state[str(value)].clone() for value in self._at_once.tapped}
 
     def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
+        short = fed is None and dry.numel() <= max(SHORT, SHORT_PART * self._dry.numel())
+        way = self._in_turn if short else self._at_once
+        pasts = self._pasts_for(way)
         seen = torch.cat((self._dry, dry))
-        self._dry = seen[seen.numel() - self._reach :]
-        signals = evaluate(self._plan, {DRY: seen[None, None]}, self._boundary, dry.numel())
-        if self._plan.last in signals:
-            return signals[self._plan.last][0, 0, -dry.numel() :]
-        layout, memory, driven, made, loop = self._room(dry.numel(), fed is not None)
-        self._fill(layout, memory, signals)
-        self._drive(layout, memory, signals, driven)
-        if fed is not None:
-            heard = layout.signals[self._plan.last]
-            memory[heard.row(0) : heard.end] = fed
-        loop(memory.numpy(), dry.numel())
-        self._pasts = {v: self._tail(memory, layout.signals[v]) for v in layout.tapped()}
-        return memory[made : made + dry.numel()].clone()
+        self._dry = seen[dry.numel() :]
+        signals = evaluate(way.plan, {DRY: seen[None, None]}, way.boundary, dry.numel())
+        if way.plan.last in signals:
+            self._pasts = {}  # all follows from dry
+            return signals[way.plan.last][0, 0, -dry.numel() :]
+        room = way.room(dry.numel(), fed is not None)
+        wet, self._pasts = room.run(signals, pasts, fed)
+        return wet
 
-    def _room(self, samples: int, fed: bool) -> Room:
-        """The layout of a block, its memory, the layers driven anew in each, where the loop puts what it makes, and the
-        loop; kept for the next."""
-        size = samples, fed
-        if size not in self._rooms:
-            layout = Layout(self._plan, samples)
-            memory, ops = torch.empty(layout.size + samples * fed), layout.ops.copy()
-            if fed:
-                # A place of its own, so that what is heard stays as it was put in.
-                ops[-1, OUT] = layout.size
-            # What is driven by its bias alone is the same in every block.
-            self._drive(layout, memory, {DRY: memory}, [v for v in layout.drives if not layout.driven(v)])
-            driven = [v for v in layout.drives if layout.driven(v)]
-            self._rooms[size] = layout, memory, driven, int(ops[-1, OUT]), machine.loop(layout, ops)
-        self._rooms.move_to_end(size)
-        while len(self._rooms) > KEPT:
-            self._rooms.popitem(last=False)
-        return self._rooms[size]
-
-    def _fill(self, layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
-        """Put the past of the loop, and what it reads from outside sample after sample, into memory."""
-        for value, past in self._pasts.items():
-            _put(memory, layout.signals[value].start, past)
-        for value in layout.outside:
-            _put(memory, layout.signals[value].start, signals[value][..., -layout.samples :])
-
-    def _drive(self, layout: Layout, memory: Tensor, signals: dict[int, Tensor], layers: list[int]) -> None:
-        """Put what some layers get from outside into memory."""
-        for value in layers:
-            _put(memory, layout.drives[value].row(0), drive(self._plan, value, signals, layout.samples))
-
-    def _tail(self, memory: Tensor, signal: Signal) -> Tensor:
-        """The last samples of a value, the past of the next block: (1, W, rows)."""
-        last = memory[signal.end - signal.past * signal.width : signal.end]
-        return last.reshape(1, signal.past, signal.width).mT.clone()
-
-
-def _put(memory: Tensor, start: int, x: Tensor) -> None:
-    """Write x (1, W, T) as T rows of W."""
-    # The other way round PyTorch may take its path for large matrices, which is slow for a few columns.
-    memory[start : start + x.numel()].view(x.shape[-1], x.shape[1]).T.copy_(x[0])
+    def _pasts_for(self, way: Way) -> Pasts:
+        """What the loop looks back to; where that follows from dry alone, it may have to be had first."""
+        missing = way.tapped.keys() - self._pasts.keys()
+        if not missing:
+            return self._pasts
+        known = evaluate(self._at_once.plan, {DRY: self._dry[None, None]}, missing)
+        return {**self._pasts, **{v: known[v][..., -way.tapped[v] :] for v in missing}}
 
 
 def render(loop: Playable, dry: Tensor) -> Tensor:

@@ -91,6 +91,10 @@ class Code:
     def load(self, pointer: ir.Value, size: int = 1) -> Number:
         return Number(self._builder, self._builder.load(pointer, typ=_vector(size), align=4))
 
+    def zero(self, size: int) -> Number:
+        """0, so many times side by side."""
+        return Number(self._builder, ir.Constant(_vector(size), None))
+
     def load_index(self, pointer: ir.Value, place: int) -> ir.Value:
         """The address in a table of addresses."""
         return self._builder.load(self._builder.gep(pointer, [INDEX(place)], source_etype=INDEX), typ=INDEX)
