@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from fxemu.effects import Effect
 from fxemu.effects.base import check_range
+from fxemu.files import appear
 
 
 class WetCache:
@@ -24,14 +26,13 @@ class WetCache:
     a folder. Beyond the limit the files that were not used for longest go.
 
     Args:
-        folder: where to; None for fxemu's folder among the user's caches (XDG_CACHE_HOME, or ~/.cache).
+        folder: where to; None for fxemu's folder among the user's caches.
         limit_gb: most that the folder may hold, 0.001 to 10000 GB.
     """
 
     def __init__(self, folder: str | None = None, limit_gb: float = 10.0) -> None:
         check_range("cache_gb", limit_gb, 0.001, 10_000, "GB")
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self.folder = Path(folder).absolute() if folder else Path(home) / "fxemu"
+        self.folder = Path(folder).absolute() if folder else user_cache_path("fxemu", appauthor=False)
         self.limit_bytes = int(limit_gb * 1e9)
         self.writable = True
 
@@ -65,7 +66,7 @@ class WetCache:
         try:
             with os.fdopen(handle, "wb") as file:
                 np.save(file, wet.numpy(), allow_pickle=False)
-            os.replace(temporary, path)
+            appear(Path(temporary), path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
             raise

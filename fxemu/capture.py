@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from fxemu.alignment import correct
 from fxemu.audio import AudioError, decode, write_wav
 from fxemu.audio_device import DeviceError, play_and_record
+from fxemu.files import write_whole
 from fxemu.findings import Finding, Report, check_pair, db, dropouts
 from fxemu.library import LibraryError, Skipped, Song, choose, list_audio_files, read_songs, split_songs
 from fxemu.recordings import Recording, longest_clean
@@ -152,9 +153,7 @@ def _make(given: argparse.Namespace) -> None:
         raise LibraryError(f"{given.library}: {len(songs)} usable song(s); at least 3 of {REPEAT_S:g} s are needed")
     signal, description = make(songs, given.sample_rate, given.seconds)
     write_wav(given.file, signal, given.sample_rate)
-    part = given.file.with_suffix(".json.part")
-    part.write_text(json.dumps(description, indent=2) + "\n")
-    part.replace(given.file.with_suffix(".json"))
+    write_whole(given.file.with_suffix(".json"), f"{json.dumps(description, indent=2)}\n".encode())
     minutes = signal.numel() / given.sample_rate / 60
     print(f"{given.file}: {minutes:.1f} minutes. Play it through the box and record from before its start to after")
     print(f"its end, mono, at {given.sample_rate} Hz; then: fxemu capture read RECORDING --file {given.file}")
@@ -226,16 +225,21 @@ def _holds(value: Any, kinds: dict[str, type]) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
 
 
+def _flat(song: str, taken: Collection[str]) -> str:
+    """A file's name for a song, whose own is a path in the library: made flat, it can lead nowhere else."""
+    stem = Path(song).with_suffix("").as_posix().replace("/", "-").replace("..", "-")
+    names = (f"{stem}.wav", *(f"{stem}-{number}.wav" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
+
+
 def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], given: argparse.Namespace) -> None:
     songs, report = read(recording, signal, description)
     print(report)
     if (report.refused and not given.force) or not songs:
         raise LibraryError("the recording was refused; mend what is said above, or go on all the same with --force")
-    names = {}
+    names: dict[str, str] = {}
     for song in songs:
-        # A song's name is a path in the library: made flat, it can lead nowhere else.
-        name = Path(song.name).with_suffix("").as_posix().replace("/", "-").replace("..", "-") + ".wav"
-        names[song.name] = name
+        names[song.name] = name = _flat(song.name, names.values())
         write_wav(given.out / "dry" / name, song.dry, description["sample_rate"])
         write_wav(given.out / "wet" / name, song.wet, description["sample_rate"])
     for part, chosen in split_songs(names.values()).items():

@@ -30,7 +30,11 @@ def main() -> None:
         case [] | ["-h" | "--help"]:
             print(usage())
         case [command, *rest] if command in COMMANDS:
-            import_module(COMMANDS[command][0]).main(rest)
+            try:
+                import_module(COMMANDS[command][0]).main(rest)
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)
+                sys.exit(130)
         case [command, *_]:
             print(f"error: no command {command!r}; there is: {', '.join(COMMANDS)}\n\n{usage()}", file=sys.stderr)
             sys.exit(2)

@@ -6,13 +6,13 @@ import argparse
 import csv
 import io
 import math
-import os
 import statistics
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fxemu.files import write_whole
 from fxemu.page import Column, Row, Task, make_page
 from fxemu.runs import Run, RunError, find_runs, plain, read_run
 
@@ -173,9 +173,7 @@ def _inert(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, text.encode())
 
 
 def _read_all(folders: list[Path]) -> list[Run]:

@@ -162,6 +162,8 @@ class SongData(pl.LightningDataModule):
             raise ValueError(
                 "data.segment, data.batch_size, data.batches_per_epoch and data.excerpts must each be at least 1"
             )
+        if file_count is not None and file_count < len(PARTS):
+            raise ValueError(f"data.file_count: got {file_count}; must be at least {len(PARTS)}, or null for all")
         check_gains(gain_db)
         if isinstance(effect, Recorded) and any(gain_db):
             raise ValueError("data.gain_db: recordings cannot be played again at another gain; leave it at [0, 0]")
@@ -201,9 +203,15 @@ class SongData(pl.LightningDataModule):
             recordings = read_recordings(self.effect, self.sample_rate)
             parts = split_recordings(recordings, self.samples, *self.shares, self.split_seed)
             self.parts = {part: [Pair(r.name, r.dry, r.wet) for r in parts[part]] for part in PARTS}
+            self.parts["train"] = self._shortened(self.parts["train"])
             return
         look = self.begun or self.look()
         if look.scan.hours_exceed(self.memory_hours):
+            if self.train_seconds is not None:
+                raise LibraryError(
+                    f"data.train_seconds: a library of more than data.memory_hours={self.memory_hours} is streamed, "
+                    "all of it; choose fewer songs with data.file_count, or raise data.memory_hours"
+                )
             self._stream(look.scan, look.songs)
         else:
             self._read([path for path in look.files if self._usable(path, look.scan)], len(look.files))

@@ -18,7 +18,7 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from fxemu.errors import UserError
+from fxemu.errors import ConfigError, UserError
 from fxemu.first_look import FirstLook, first_look
 from fxemu.start import CONF, checkpoint, claimed, explained, saved_config
 from fxemu.sweep import finished_score, in_sweep, one_of_many
@@ -62,7 +62,9 @@ def _start(config: DictConfig, folder: Path) -> float:
     """Begin a run, or go on with what an earlier start has left in its folder."""
     if config.resume:
         return _run(saved_config(folder), folder, checkpoint(folder))
-    config.data.library = str(Path(get_original_cwd()) / config.data.library)
+    if config.data.library is None:
+        raise ConfigError("data.library: got null; must be a folder of songs")
+    config.data.library = str(Path(get_original_cwd()) / str(config.data.library))
     score = finished_score(config, folder)
     return _run(config, folder, checkpoint(folder)) if score is None else score
 
@@ -85,11 +87,21 @@ def _errors_in_a_line() -> Iterator[None]:
     except (UserError, OSError, CompactHydraException, OmegaConfBaseException) as error:
         print(f"error: {explained(error)}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def arguments(given: list[str]) -> list[str]:
     """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder,
-    and `dry=`, `wet=` and `force=` belong to `effect=recorded`."""
+    and `dry=`, `wet=` and `force=` belong to `effect=recorded`.
+
+    Raises:
+        ConfigError: for a group without a choice.
+    """
+    for word in given:
+        if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data|trainer)=(null)?", word):
+            raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
     for word in given:
@@ -103,10 +115,10 @@ def main(given: list[str] | None = None) -> None:
     if given is not None:
         # What Lightning starts further processes of a run with.
         sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
-    sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
     # Hydra's errors come to us, to be said in a line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with _errors_in_a_line():
+        sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
         _main()
 
 

@@ -8,18 +8,19 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write under a temporary name beside it, then rename; OSError, and no file left behind, if that cannot be done.
-
-    The content is on the disk before it has its name, so that not even a power cut leaves half of it.
-    """
+    """Write under a temporary name beside it, then rename; OSError, and no file left behind, if that cannot be done."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.write_bytes(content)
+        appear(temporary, path)
     except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def appear(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on the disk: not even a power cut then leaves half of it."""
+    with open(temporary, "r+b") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -82,7 +82,10 @@ def _from_comment(path: Path) -> dict[str, bytes]:
     found = {name: re.search(rb"^" + re.escape(name.encode()) + block, text, re.MULTILINE) for name in MOST_BYTES}
     if None in found.values():
         raise WeightsError(f"{printable(path)}: holds no model of fxemu; a C file is played if fxemu export wrote it")
-    return {name: base64.b64decode(match[1]) for name, match in found.items()}
+    content = {name: base64.b64decode(match[1]) for name, match in found.items()}
+    for name, part in content.items():
+        _check_size(path, name, len(part))
+    return content
 
 
 def _from_archive(path: Path) -> dict[str, bytes]:

@@ -29,7 +29,8 @@ def read_recordings(recorded: Recorded, sample_rate: int) -> list[Recording]:
     """Read, check and align all pairs; reports go to standard error.
 
     Raises:
-        LibraryError: for a dry file without its wet, or a pair that is refused, unless `recorded.force`.
+        LibraryError: for a dry file without its wet, for two files of one name, or, unless `recorded.force`, for a pair
+            that is refused.
         AudioError: for a file that cannot be read.
     """
     recordings = []
@@ -49,14 +50,21 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
     """Two files, or for each file of folder `dry` the one of the same name (but for the suffix) in folder `wet`."""
     if dry.is_file():
         return [(dry, wet)]
-    dries, wets = (
-        {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
-        for folder in (dry, wet)
-    )
+    dries, wets = (_by_stem(folder) for folder in (dry, wet))
     missing = sorted(dries.keys() - wets.keys())
     if not dries or missing:
         raise LibraryError(f"{wet}: has no recording of {', '.join(missing) or 'anything'}; names must be as in {dry}")
     return [(dries[name], wets[name]) for name in dries]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The audio files of a folder by their names without suffix; LibraryError if two have the same."""
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    found = {path.stem: path for path in paths}
+    for path in paths:
+        if found[path.stem] != path:
+            raise LibraryError(f"{path} and {found[path.stem]}: names must differ before the suffix; rename one")
+    return found
 
 
 def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, Tensor, Report]:

@@ -65,7 +65,7 @@ class Schedule:
         steps: optimizer steps in all; 0 for none.
         learning_rate: the highest.
         final_share: of the learning rate that is left at the end, 0 to 1.
-        warm_up_steps: over which it rises from 0.
+        warm_up_steps: over which it rises from 0; 0 for none.
         clip: largest norm of the gradient; larger ones are scaled down to it.
         gain_penalty: weight of a penalty on a feedback gain above `gain_limit` (0: none); see `rollout.feedback_gain`.
         gain_limit: the gain up to which there is no penalty, above 0.
@@ -86,8 +86,11 @@ class Schedule:
         total = sum(stage.share for stage in self.stages)
         if not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(f"training.stages: got shares that add up to {total:g}; they must add up to 1")
-        if steps < 0 or not learning_rate > 0 or not 0 <= final_share <= 1 or not clip > 0:
-            raise ValueError("training: steps must be at least 0, learning_rate and clip above 0, final_share 0 to 1")
+        if min(steps, warm_up_steps) < 0 or not learning_rate > 0 or not 0 <= final_share <= 1 or not clip > 0:
+            raise ValueError(
+                f"training: got steps {steps}, warm_up_steps {warm_up_steps}, learning_rate {learning_rate}, "
+                f"final_share {final_share}, clip {clip}; allowed are 0 or more, 0 or more, above 0, 0 to 1, above 0"
+            )
         self.steps, self.peak, self.final_share = steps, learning_rate, final_share
         if not gain_penalty >= 0 or not gain_limit > 0:
             raise ValueError(

@@ -151,6 +151,7 @@ class SongStream(Dataset):
         self.ends: list[int] = []
         self.seen = -1
         self.whole: tuple[str, Stretch] | None = None
+        self.closed = False
 
     def __len__(self) -> int:
         return self.batches
@@ -171,6 +172,8 @@ class SongStream(Dataset):
 
     def close(self) -> None:
         """End the thread and the process that decodes, and the scan."""
+        # What is being decoded ends now, and that is no fault of its song.
+        self.closed = True
         self.source.scan.stop()
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.worker.interrupt()
@@ -191,6 +194,8 @@ class SongStream(Dataset):
             try:
                 return self._stretch(entry, start_s)
             except AudioError as error:
+                if self.closed:
+                    raise
                 self.source.skipped.add(name, str(error))
                 self.seen = -1
 

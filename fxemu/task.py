@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -20,6 +20,8 @@ from fxemu.errors import ConfigError
 from fxemu.losses import evaluate_loss
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
+
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ def task(config: DictConfig) -> Task:
         ConfigError: for an argument out of range, a class that is not fxemu's, or parts that do not fit.
     """
     _only_ours(config)
-    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
-        raise ConfigError(f"seed: got {config.seed!r}; must be a whole number from 0 to {2**32 - 1}")
+    _check_whole("seed", config.seed, 0, 2**32 - 1)
+    _check_whole("data.segment", config.data.segment, 1, 2**31 - 1)
+    if config.threads is not None:
+        _check_whole("threads", config.threads, 1, MOST_THREADS)
     torch.manual_seed(config.seed)
     try:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
@@ -56,6 +60,11 @@ def task(config: DictConfig) -> Task:
         )
     _check_loss(made)
     return made
+
+
+def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigError(f"{name}: got {value!r}; must be a whole number from {least} to {most}")
 
 
 def _check_loss(made: Task) -> None:
@@ -82,8 +91,19 @@ def _only_ours(node: Any) -> None:
     if isinstance(node, DictConfig):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, dict):
-        target = node.get("_target_", "fxemu.")
-        if not re.fullmatch(r"fxemu(\.\w+)*\.?", str(target)):
+        target = node.get("_target_")
+        if target is not None and not _is_ours(str(target)):
             raise ConfigError(f"_target_: got {target!r}; a config may name fxemu's own classes only")
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         _only_ours(child)
+
+
+def _is_ours(target: str) -> bool:
+    """Whether a dotted name is of a class defined in fxemu, not of something that a module of ours has imported."""
+    if not re.fullmatch(r"fxemu(\.\w+)+", target):
+        return False
+    try:
+        found = get_object(target)
+    except (ImportError, ValueError):
+        return True  # there is no such thing, as instantiating it will say
+    return isinstance(found, type) and found.__module__.startswith("fxemu.")

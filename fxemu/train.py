@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -79,6 +80,7 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         os.environ["OMP_NUM_THREADS"] = str(config.threads)
         torch.set_num_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
+    chosen = _chosen(folder, resume)
     data, emulator = build(config, task)
     curve = KeepCurve()
     trainer = _trainer(config, folder, emulator, curve)
@@ -89,21 +91,21 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
             print(data.skipped, file=sys.stderr)
         print(f"{data.summary()}; {'going on' if resume else 'writing'} in {folder}")
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-        write_json(folder / "environment.json", environment(config))
+        write_json(folder / "environment.json", {**environment(config), "chosen": chosen})
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     start = time.perf_counter()
     trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
     seconds = time.perf_counter() - start
     if not trainer.is_global_zero:
         return math.nan
-    _report(config, folder, data, emulator, curve, seconds)
+    _report(config, folder, data, emulator, curve, {"train_seconds": seconds, **chosen})
     return math.inf if curve.best() is None else curve.best()
 
 
 def _report(
-    config: DictConfig, folder: Path, data: SongData, emulator: Emulator, curve: KeepCurve, seconds: float
+    config: DictConfig, folder: Path, data: SongData, emulator: Emulator, curve: KeepCurve, about: dict[str, Any]
 ) -> None:
-    """Write what is to be known of the best model so far, its scores last, and print the table."""
+    """Write what is to be known of the best model so far, its scores and what else is said about the run last."""
     if curve.validations:
         (folder / "plots").mkdir(exist_ok=True)
         training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
@@ -119,15 +121,14 @@ def _report(
         {
             "test": scores,
             "val_esr": curve.best(),
-            "train_seconds": seconds,
             "parameters": sum(p.numel() for p in loop.parameters()),
             "multiply_adds": loop.plan().multiply_adds(),
-            **_names(config),
+            **about,
         },
     )
     print(f"\n{table(scores)}")
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
-    print(f"trained for {seconds:.0f} s; everything is in {folder}: {places}")
+    print(f"trained for {about['train_seconds']:.0f} s; everything is in {folder}: {places}")
     print("dashboard: tensorboard --logdir outputs")
 
 
@@ -174,8 +175,12 @@ def _stopping(config: DictConfig) -> list[pl.Callback]:
     return early if in_sweep() else [StopOnInterrupt(), *early]
 
 
-def _names(config: DictConfig) -> dict[str, str]:
-    """The run's effect, representation and model, as chosen on the command line."""
+def _chosen(folder: Path, resume: Path | None) -> dict[str, str]:
+    """The run's effect, representation and model, as chosen when it began: `resume=` does not say them again."""
+    earlier = folder / "environment.json"
+    known = json.loads(earlier.read_text()) if resume and earlier.is_file() else {}
+    if "chosen" in known:
+        return known["chosen"]
     choices = HydraConfig.get().runtime.choices
     sides = {side: choices[f"representation@repr.{side}"] for side in ("input", "output")}
     representation = sides["input"] if len(set(sides.values())) == 1 else "-".join(sides.values())

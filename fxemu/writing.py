@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from fxemu.decoding import PIPE, Array, AudioError, printable
+from fxemu.files import appear
 
 # Suffix to container, codec and its sample format. Beyond 4 GB a WAV becomes an RF64.
 KINDS = {".wav": ("wav", "pcm_f32le", "flt"), ".flac": ("flac", "flac", "s32")}
@@ -44,7 +45,7 @@ def writing(path: str | os.PathLike[str], sample_rate: int, layout: str) -> Iter
         target.parent.mkdir(parents=True, exist_ok=True)
         with _encoder(str(temporary), suffix, sample_rate, layout) as write:
             yield write
-        os.replace(temporary, target)
+        appear(temporary, target)
     except (av.FFmpegError, OSError) as error:
         raise AudioError(f"{name}: cannot be written ({error.strerror or type(error).__name__})") from error
     finally:

@@ -181,3 +181,10 @@ def test_a_damaged_or_foreign_description_is_one_line_that_says_what_to_do(tmp_p
     said = capsys.readouterr().err
     assert left.value.code == 1 and fault in said and said.count("\n") == 1
     assert said.startswith(f"error: {tmp_path}/capture.") and "or run fxemu capture make" in said
+
+
+def test_songs_of_one_name_are_kept_apart():
+    names: list[str] = []
+    for song in ("x/y.wav", "x-y.mp3", "x-y.flac", "../z.wav"):
+        names.append(capture._flat(song, names))
+    assert names == ["x-y.wav", "x-y-2.wav", "x-y-3.wav", "--z.wav"]

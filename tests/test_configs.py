@@ -113,6 +113,13 @@ def test_sides_of_the_representation_are_chosen_separately():
         ("model.feedback_window=999", "feedback_window: got 999"),
         ("effect.drive_db=99", "drive_db: got 99; must be from -20 to 60 dB"),
         ("data.segment=8", "data.segment is 8"),
+        ("data.segment=null", "data.segment: got None; must be a whole number"),
+        ("data.segment=long", "data.segment: got 'long'"),
+        ("data.file_count=-1", "data.file_count: got -1; must be at least 3"),
+        ("threads=-1", "threads: got -1; must be a whole number from 1"),
+        ("training.warm_up_steps=-1", "warm_up_steps -1"),
+        ("effect._target_=fxemu.effects.command.subprocess.check_output", "_target_: got 'fxemu.effects.command.sub"),
+        ("loss._target_=fxemu.losses.Loss", "Loss"),
         ("data.gain_db=[-30,6]", "data.gain_db: got .* must be"),
         ("loss.mu=0", "mu: got 0"),
         ("data.sample_rate=1", "data.sample_rate: got 1"),
@@ -160,6 +167,12 @@ def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
     with pytest.raises(ConfigError):
         door._run(composed(*overrides, f"data.index={index}"), tmp_path / "run", None)
     assert not index.exists()
+
+
+@pytest.mark.parametrize("word", ["effect=null", "model=", "loss=null", "repr.input=null"])
+def test_a_group_without_a_choice_is_refused(word):
+    with pytest.raises(ConfigError, match=f"{word}: an option must be chosen"):
+        door.arguments(["seed=1", word])
 
 
 def test_a_weight_brings_a_loss_into_the_sum():

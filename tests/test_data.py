@@ -6,7 +6,7 @@ from media import encode, tune
 
 from fxemu.audio import write_wav
 from fxemu.data import Pair, RandomSegments, SongData
-from fxemu.effects import Effect, EffectError, Tanh
+from fxemu.effects import Effect, EffectError, Recorded, Tanh
 from fxemu.library import LibraryError
 
 
@@ -105,7 +105,9 @@ def test_an_effect_that_returns_nan_is_named(tmp_path):
         SongData(Broken(), 7, library(tmp_path), 8000, segment=16).setup()
 
 
-@pytest.mark.parametrize("bad", [{"sample_rate": 4000}, {"val_share": 0.6, "test_share": 0.5}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"sample_rate": 4000}, {"val_share": 0.6, "test_share": 0.5}, {"batch_size": 0}, {"file_count": 2}]
+)
 def test_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="must"):
         SongData(Tanh(), 7, **bad)
@@ -143,3 +145,15 @@ def test_train_seconds_are_cut_from_the_middle_of_every_training_song(library) -
         assert torch.equal(cut.dry, song.dry[start : start + cut.dry.numel()])
         assert torch.equal(cut.wet, song.wet[start : start + cut.dry.numel()])
     assert len(short.parts["val"][0].dry) == len(whole.parts["val"][0].dry)
+
+
+def test_train_seconds_are_cut_from_recordings_too_and_refused_where_songs_are_streamed(library, tmp_path) -> None:
+    for name in "abc":
+        for side in ("dry", "wet"):
+            write_wav(tmp_path / side / f"{name}.wav", torch.from_numpy(tune(3.0, channels=1)[0]), 8000)
+    common = {"context": 30, "sample_rate": 8000, "segment": 16, "train_seconds": 0.3}
+    data = SongData(Recorded(tmp_path / "dry", tmp_path / "wet", force=True), **common)
+    data.setup()
+    assert sum(pair.dry.numel() for pair in data.parts["train"]) == pytest.approx(2400, abs=2)
+    with pytest.raises(LibraryError, match=r"data\.train_seconds: a library of more than"):
+        SongData(Tanh(), library=str(library), memory_hours=0, **common).setup()

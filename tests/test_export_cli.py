@@ -84,3 +84,18 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
         main([str(tmp_path), "--format", "c"])
     assert "has no model.safetensors" in capsys.readouterr().err
     assert COMMANDS["export"][0] == "fxemu.export_cli"
+
+
+def test_a_folder_is_replaced_only_by_an_export_of_the_same_kind(run, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "other.txt").write_text("mine")
+    for form in ("onnx", "nam"):
+        with pytest.raises(SystemExit, match="1"):
+            main([str(run), "--format", form, "--output", str(plugins)])
+        assert "is a folder that is not replaced: " in capsys.readouterr().err
+        assert [path.name for path in plugins.iterdir()] == ["other.txt"]
+    for _ in range(2):
+        main([str(run), "--format", "onnx", "--output", str(tmp_path / "amp")])
+    assert "within" in capsys.readouterr().out

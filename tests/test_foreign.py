@@ -278,3 +278,15 @@ def test_a_foreign_model_is_an_emulation_and_a_stream(tmp_path):
     other = emulation.stream()
     other.restore(kept)
     assert torch.equal(other.process(dry[6400:7000]), expected)
+
+
+def test_activations_of_rtneural_cost_no_more_than_their_units():
+    torch.manual_seed(0)
+    (first, weight, bias), dry = dense(1), noise(100)
+    wide = entry("dense", torch.randn(1, 500), torch.zeros(500))
+    last = entry("dense", torch.randn(500, 1) / 500, torch.zeros(1))
+    layers = [entry("activation", activation=kind) for kind in ("tanh", "relu", "hardswish")]
+    model = rtneural.parse(layers_file(first, *layers))
+    expected = nn.functional.hardswish(torch.relu(torch.tanh(dry * weight[0, 0] + bias)))
+    assert (render(model, dry) - expected).abs().max() < 1e-5
+    assert rtneural.parse(layers_file(wide, *layers, last)).plan().multiply_adds() < 10 * 500

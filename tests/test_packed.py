@@ -60,6 +60,11 @@ HOSTILE = {
     "any program": ("x.c", lambda p: p.write_text("int main(void) { return 0; }\n"), "holds no model of fxemu"),
     "half of it": ("x.c", lambda p: p.write_text(as_comment({WEIGHTS: b"9" * 99})), "holds no model of fxemu"),
     "other data": ("x.c", lambda p: p.write_text(as_comment({WEIGHTS: b"9" * 99, DESCRIPTION: b"9"})), "broken"),
+    "a large description": (
+        "x.c",
+        lambda p: p.write_text(as_comment({WEIGHTS: b"9" * 99, DESCRIPTION: b"9" * 20_000})),
+        "larger than 16000 bytes",
+    ),
     "bad base64": ("x.c", lambda p: p.write_text(f"{WEIGHTS}\nA\n\n{DESCRIPTION}\nA\n\n"), "broken"),
     "a large program": ("x.c", lambda p: (p.touch(), os.truncate(p, 10**11)), "larger than"),
     "a pickle": ("x.pt", lambda p: p.write_bytes(pickle.dumps(Payload())), "broken: File is not a zip file"),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from fxemu.engine.stream import Stream, render
 from fxemu.metrics import esr
 from fxemu.models import PeriodicFilter
-from fxemu.models.phase_table import BINS, PeriodicTaps, _runs, drift, find_rate, fit_table
+from fxemu.models.phase_table import BINS, PeriodicTaps, _runs, drift, find_movement_rate, fit_table
 from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop, free_run
 
@@ -56,7 +56,7 @@ def test_the_rate_is_found_though_a_harmonic_may_be_stronger() -> None:
     dry = music(200_000, seed=3)
     phase = RATE * torch.arange(dry.numel(), dtype=torch.float64)
     wet = dry + 0.3 * phase.cos() * F.pad(dry, (2, -2)) + 0.6 * (3 * phase).cos() * F.pad(dry, (4, -4))
-    assert find_rate([(dry, wet)], TAPS) == pytest.approx(RATE, rel=1e-3)
+    assert find_movement_rate([(dry, wet)], TAPS) == pytest.approx(RATE, rel=1e-3)
 
 
 def test_normal_equations_by_their_ends_are_those_sample_by_sample(songs: list[tuple[Tensor, Tensor]]) -> None:

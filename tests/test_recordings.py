@@ -77,6 +77,9 @@ def test_folders_are_matched_by_name(tmp_path):
     (tmp_path / "wet/b.mp3").touch()
     matched = match_files(tmp_path / "dry", tmp_path / "wet")
     assert [(a.name, b.name) for a, b in matched] == [("a.wav", "a.flac"), ("b.flac", "b.mp3")]
+    (tmp_path / "dry/a.flac").touch()
+    with pytest.raises(LibraryError, match="names must differ before the suffix"):
+        match_files(tmp_path / "dry", tmp_path / "wet")
 
 
 def ramp(name: str, samples: int = 1000) -> Recording:

@@ -12,7 +12,7 @@ from fxemu.activations import mulaw_compress, mulaw_expand
 from fxemu.engine import machine
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.layout import Layout
-from fxemu.plan import DRY, Plan, Term
+from fxemu.plan import DRY, Layer, Plan, Term
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw, Representation
 
 CLASSES = [getattr(fxemu.representations, name) for name in fxemu.representations.__all__]
@@ -214,6 +214,17 @@ def test_sampling_follows_the_probabilities_in_plans_and_in_decode() -> None:
         # Neighbours in time know nothing of each other.
         centred = (place - place.mean()) / place.std()
         assert abs(float((centred[1:] * centred[:-1]).mean())) < 0.03
+
+
+def test_a_plan_that_draws_lies_where_its_representation_does() -> None:
+    plan = Plan()
+    OneHot(65, decoding="sample").to("meta").plan_decode(
+        plan, plan.add(Term(DRY, torch.zeros(65, 1, 1, device="meta")))
+    )
+    layers = [step for step in plan.steps if isinstance(step, Layer)]
+    weights = [term.weight for layer in layers for term in layer.terms]
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    assert len(biases) > 1 and all(tensor.is_meta for tensor in weights + biases)
 
 
 def unrolled_values(plan: Plan, steps: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fxemu.audio import write_wav
 from fxemu.data import SongData
+from fxemu.decoding import AudioError
 from fxemu.effects import Effect, Lowpass, RingModulator, Tanh
 from fxemu.index import BackgroundScan, Entry, Index, Selection
 from fxemu.library import LibraryError, Skipped, list_audio_files, scan_order, song_name, split_songs
@@ -212,3 +213,16 @@ def test_a_library_over_the_bound_is_streamed_and_its_parts_share_no_song(songs,
     inside = SongData(Tanh(), 7, **arguments, segment=16, memory_hours=1)
     inside.setup()
     assert inside.stream is None and len(inside.parts["train"]) == 3
+
+
+def test_a_song_that_is_being_decoded_when_it_closes_is_not_to_blame(stream, source, monkeypatch):
+    playing = stream()
+
+    def killed(*given: object) -> None:
+        playing.close()
+        raise AudioError("made the decoder crash")
+
+    monkeypatch.setattr(Source, "read", killed)
+    with pytest.raises(AudioError):
+        playing._load(0)
+    assert not source.skipped

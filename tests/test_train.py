@@ -149,6 +149,8 @@ def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
         [sys.executable, str(ROOT / "train.py"), f"resume={folder}"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
     first, second = weights(finished[0]), weights(folder)
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -76,7 +76,7 @@ class Plugin(Effect):
 
 
 def check_parameter(name: str, value: Any, described: Mapping[str, Mapping[str, Any]]) -> None:
-    """EffectError unless the plugin has such a parameter and it can take this value."""
+    """ValueError, an EffectError or not, unless the plugin has such a parameter and it can take this value."""
     if name not in described:
         raise EffectError(f"parameters: the plugin has none named {name!r}; it has: {', '.join(sorted(described))}")
     low, high, choices = (described[name].get(key) for key in ("low", "high", "choices"))

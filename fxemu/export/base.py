@@ -113,7 +113,8 @@ class Format(ABC):
 def export(model: Model, form: Format, path: Path) -> str:
     """Write a checked file at `path`, under a temporary name until it has passed, and return what the check found.
 
-    Beside it come `NAME-check-dry.wav` and `NAME-check-wet.wav`, if the format has no place for them.
+    Beside it come `NAME-check-dry.wav` and `NAME-check-wet.wav`, if the format has no place for them. An earlier export
+    is replaced; ExportError for a folder with anything else in it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
@@ -125,12 +126,22 @@ def export(model: Model, form: Format, path: Path) -> str:
         found = form.check(model, place / path.name)
         pair = [] if form.holds_pair else _write_pair(model, place, path.name.removesuffix(form.suffix))
         if path.is_dir():
-            shutil.rmtree(path)
+            _make_way(path, place / path.name)
         for name in (*pair, path.name):
             os.replace(place / name, path.parent / name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return found
+
+
+def _make_way(path: Path, new: Path) -> None:
+    """Remove an earlier export of the same kind; ExportError, and nothing is lost, if the folder is anything else."""
+    names = {file.name for file in new.iterdir()} if new.is_dir() else set()
+    others = sorted({file.name for file in path.iterdir()} - names)
+    if others or not names:
+        held = f"it holds {', '.join(others[:3])}, which the export does not" if others else "the export is a file"
+        raise ExportError(f"{path} is a folder that is not replaced: {held}; choose another --output")
+    shutil.rmtree(path)
 
 
 def _write_pair(model: Model, folder: Path, name: str) -> list[str]:

@@ -85,7 +85,13 @@ def layer(plan: Plan, *terms: Term, bias: Tensor | None = None, activation: str 
     """Append activation(bias + terms); return the number of its value. ValueError for an activation not known."""
     if activation in PLAIN:
         return plan.add(*terms, bias=bias, activation=PLAIN[activation])
-    x = plan.add(*terms, bias=bias)
+    return activated(plan, plan.add(*terms, bias=bias), activation)
+
+
+def activated(plan: Plan, x: int, activation: str) -> int:
+    """Append an activation of a value; return the number of its value. ValueError for one not known."""
+    if activation in PLAIN:
+        return plan.mix(Product((x,)), activation=PLAIN[activation])
 
     def of(scale: float, kind: str, parameter: float = 0.0) -> int:
         return plan.mix(Product((x,), scale), activation=Activation(kind, parameter))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fxemu import cells
 from fxemu.decoding import printable
-from fxemu.foreign.base import Foreign, finished, layer, tensor, whole
+from fxemu.foreign.base import Foreign, activated, finished, layer, tensor, whole
 from fxemu.plan import DRY, Plan, Product, Term
 
 # Where a file says none: RTNeural has no place for it, and AIDA-X is trained at this.
@@ -82,7 +82,7 @@ def reset_first(gates: Tensor) -> Tensor:
 
 
 def _activate(plan: Plan, x: int, given: dict[str, Any]) -> int:
-    return layer(plan, Term(x, torch.eye(plan.width(x))[..., None]), activation=_activation(given))
+    return activated(plan, x, _activation(given))
 
 
 def _activation(given: dict[str, Any]) -> str:

@@ -41,13 +41,13 @@ class PeriodicTaps:
 
 def fit_periodic_taps(songs: Songs, taps: int, rank: int, harmonics: int) -> tuple[float, PeriodicTaps]:
     """The rate in radians a sample, and the filter; every song begins at phase 0."""
-    rate = find_rate(songs, taps)
+    rate = find_movement_rate(songs, taps)
     for _ in range(2):
         rate += drift(songs, rate, _factored(songs, rate, taps, rank, harmonics))
     return rate, _factored(songs, rate, taps, rank, harmonics)
 
 
-def find_rate(songs: Songs, taps: int) -> float:
+def find_movement_rate(songs: Songs, taps: int) -> float:
     """The rate in radians a sample at which the response of wet to dry repeats, good to a part of a cycle in a song.
 
     What no fixed filter explains is compared with dry frame by frame, both whitened; the strongest peak in the spectrum

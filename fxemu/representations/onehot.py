@@ -106,10 +106,12 @@ class OneHot(Representation):
 
     def _plan_drawn(self, plan: Plan, probabilities: int) -> int:
         """The class k for which a random number lies between the sums of the probabilities below k and up to k."""
-        uniform = _plan_uniform(plan)
-        sums = torch.ones(self.classes - 1, self.params).tril()
+        uniform = _plan_uniform(plan, like=self.weights)
+        sums = self.weights.new_ones(self.classes - 1, self.params).tril()
         passed = plan.add(
-            Term(uniform, torch.ones(self.classes - 1, 1, 1)), Term(probabilities, -sums[..., None]), activation=STEP
+            Term(uniform, self.weights.new_ones(self.classes - 1, 1, 1)),
+            Term(probabilities, -sums[..., None]),
+            activation=STEP,
         )
         places = self.weights[:, : self.classes]
         rest = self.weights.clone()
@@ -138,16 +140,16 @@ class OneHotResidual(OneHot):
         return super().native_loss(params, target) + (moved - offset).square().mean()
 
 
-def _plan_uniform(plan: Plan) -> int:
-    """Append generators of random numbers; return the number of a value spread evenly over [0, 1)."""
+def _plan_uniform(plan: Plan, like: Tensor) -> int:
+    """Append generators of random numbers, on the device of `like`; return the number of a value spread over [0, 1)."""
     numbers = []
     for modulus, multiplier, increment in GENERATORS:
         state = plan.state(1)
-        step = Term(state, torch.full((1, 1, 1), float(multiplier)))
-        bias = torch.tensor([float(increment)])
+        step = Term(state, like.new_full((1, 1, 1), multiplier))
+        bias = like.new_full((1,), increment)
         numbers.append(plan.add(step, bias=bias, activation=Activation("modulo", float(modulus))))
         plan.close(state, numbers[-1])
-    shares = (Term(n, torch.full((1, 1, 1), 1 / m)) for n, (m, _, _) in zip(numbers, GENERATORS, strict=True))
+    shares = (Term(n, like.new_full((1, 1, 1), 1 / m)) for n, (m, _, _) in zip(numbers, GENERATORS, strict=True))
     return plan.add(*shares, activation=Activation("modulo", 1.0))
 
 
