@@ -26,10 +26,12 @@ from fxemu.shard import Shard
 
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
+# Samples after a click: half for it to be forgotten, half to see whether it is.
+SETTLING = 32_768
 
 
 class Emulator(pl.LightningModule):
-    """Trains a closed loop by a schedule, and monitors the error of its free run (`val/esr`).
+    """Trains a closed loop by a schedule; monitors the error of its free run on songs and after a click (`val/esr`).
 
     Several processes may train it together (DDP): each takes its shard of every batch, gradients are averaged.
 
@@ -152,8 +154,14 @@ class Emulator(pl.LightningModule):
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 
     def _scores(self, songs: list[Pair]) -> dict[str, float]:
-        predictions = render_many(self.loop, [song.dry for song in songs])
-        prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
+        """Over the songs and what is left of a click: a net that never comes to rest is not to be selected.
+
+        Music may hide for seconds that a net has more than one point of rest.
+        """
+        silence, click = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
+        *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), silence, click])
+        prediction = torch.cat([*predictions, clicked[SETTLING // 2 :]])
+        target = torch.cat([*(song.wet for song in songs), rest[SETTLING // 2 :]])
         return {
             "val/esr": metrics.esr(prediction, target),
             "val/inverted_esr": metrics.inverted_esr(prediction, target),

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fxemu.emulator import Emulator, TrainingDivergedError
+from fxemu.data import Pair
+from fxemu.emulator import SETTLING, Emulator, TrainingDivergedError
 from fxemu.losses import ESR
+from fxemu.models import Linear
+from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule, Stage
 
@@ -81,3 +84,18 @@ def test_training_ends_when_no_gradient_is_finite_and_has_changed_nothing(
     with pytest.raises(TrainingDivergedError, match="gradient has not been finite for 100 steps at step 0"):
         fit(emulator, 20)
     assert all(torch.equal(p, q) for p, q in zip(before, emulator.loop.parameters(), strict=True))
+
+
+def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
+    """Both are silent where the songs are; of a click one keeps hold."""
+    songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
+    scores = []
+    for pole in (0.5, 1.0):
+        loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
+        with torch.no_grad():
+            for weight, value in zip((loop.predictor.wet.weight, loop.predictor.dry.weight), (pole, 0.1), strict=True):
+                weight.fill_(value)
+            loop.predictor.dry.bias.zero_()
+        emulator = Emulator(loop, ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+        scores.append(emulator._scores(songs)["val/esr"])
+    assert scores == pytest.approx([1.0, 1.5], abs=1e-3)

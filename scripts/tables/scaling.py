@@ -24,7 +24,10 @@ def run(options: argparse.Namespace) -> None:
         costs = [_step_ms(**{"K": 64, "batch": 64, "window": 64, name: value}) for value in values]
         axes.loglog(values, costs, "o-")
         axes.set(xlabel=name, ylabel="ms a step", title=f"cost against {name}")
-        axes.grid(alpha=0.3, which="both")
+        axes.set_xticks(values, values)
+        axes.set_yticks([2**n for n in range(1, 8)], [2**n for n in range(1, 8)])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
         slopes = np.diff(np.log(costs)) / np.diff(np.log(values))
         print(f"{name}: " + ", ".join(f"{v}: {c:.1f} ms" for v, c in zip(values, costs, strict=True)), end="; ")
         print("exponent from point to point: " + " ".join(f"{slope:.2f}" for slope in slopes))
