@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -75,13 +75,20 @@ def _draw(effects: dict[str, list[Point]]) -> None:
     figure = Figure(figsize=(3.4 * columns, 3.2 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (effect, points) in zip(panels, effects.items(), strict=False):
+        costs, errors = [p.cost for p in points], [p.esr for p in points]
+        left, right = 0.8 * min(costs), 1.25 * max(costs)
         for point in points:
             axes.loglog(point.cost, point.esr, MARKS[point.model], color=COLOURS[point.feedback], markersize=5)
         for feedback, colour in COLOURS.items():
             line = frontier(points, feedback)
             label = "with feedback" if feedback else "without"
-            axes.step([p.cost for p in line], [p.esr for p in line], where="post", color=colour, label=label)
-        axes.set(title=effect, xlabel="multiply-adds a sample", ylabel="free-run ESR")
+            reached = [*line, *(replace(p, cost=right) for p in line[-1:])]
+            axes.step([p.cost for p in reached], [p.esr for p in reached], where="post", color=colour, label=label)
+        axes.set(title=effect, xlabel="multiply-adds a sample", ylabel="free-run ESR", xlim=(left, right))
+        axes.set_ylim(min(errors) / 2, max(2 * max(errors), 10 * min(errors)))
+        ticks = [cost for cost in (250 * 2**n for n in range(8)) if left < cost < right]
+        axes.set_xticks(ticks, ticks)
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0].legend()
     for axes in panels[len(effects) :]:
