@@ -237,12 +237,12 @@ def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], g
     print(report)
     if (report.refused and not given.force) or not songs:
         raise LibraryError("the recording was refused; mend what is said above, or go on all the same with --force")
-    names: dict[str, str] = {}
+    names: list[str] = []
     for song in songs:
-        names[song.name] = name = _flat(song.name, names.values())
+        names.append(name := _flat(song.name, names))
         write_wav(given.out / "dry" / name, song.dry, description["sample_rate"])
         write_wav(given.out / "wet" / name, song.wet, description["sample_rate"])
-    for part, chosen in split_songs(names.values()).items():
+    for part, chosen in split_songs(names).items():
         print(f"  {part:<6}{', '.join(chosen)}")
     place = f"dry={given.out}/dry wet={given.out}/wet data.sample_rate={description['sample_rate']}"
     print(f"{len(songs)} pairs in {given.out}; train with: fxemu train effect=recorded {place}")

@@ -164,7 +164,7 @@ class _Program:
         for block in (pieces[i : i + SUMS] for i in range(0, len(pieces), SUMS)):
             sums = [self.code.load(self.code.at(given, first), size) for first, size in block]
             at_once = min(AT_ONCE, SUMS // len(block), max((count for *_, count in sources), default=1))
-            sums += [x.zero() for x in sums * (at_once - 1)]
+            sums += [self.code.zero(x.size) for x in sums * (at_once - 1)]
             for source in sources:
                 sums = self._products(sums, block, units, *source)
             for i, (first, _) in enumerate(block):

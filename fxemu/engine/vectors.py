@@ -40,9 +40,6 @@ class Number:
             return x.value if x.size == self.size else x.spread(self.size).value
         return ir.Constant(self.value.type, x if self.size == 1 else [FLOAT(x)] * self.size)
 
-    def zero(self) -> Number:
-        return Number(self.builder, self.like(0.0))
-
     def __add__(self, x: Number | float) -> Number:
         return Number(self.builder, self.builder.fadd(self.value, self.like(x), flags=FAST))
 
