@@ -270,6 +270,12 @@ class SongData(pl.LightningDataModule):
         samples = max(self.samples, round(self.train_seconds * self.sample_rate / len(pairs)))
         return [pair.middle(samples) for pair in pairs]
 
+    def audio_seconds(self) -> float | None:
+        """Of the training songs, together; None for a stream of them."""
+        if self.stream is not None:
+            return None
+        return sum(pair.dry.numel() for pair in self.parts["train"]) / self.sample_rate
+
     def wet_peak(self) -> float:
         """The largest wet sample of the training songs."""
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])

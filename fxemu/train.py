@@ -123,6 +123,7 @@ def _report(
             "val_esr": curve.best(),
             "parameters": sum(p.numel() for p in loop.parameters()),
             "multiply_adds": loop.plan().multiply_adds(),
+            "audio_seconds": data.audio_seconds(),
             **about,
         },
     )

@@ -23,9 +23,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", type=int, nargs="+", default=[10, 100, 1000], help="sizes of libraries (library)")
     parser.add_argument("--runs", nargs="+", default=[], help="folders of finished runs (stability)")
-    parser.add_argument("--rows", nargs="+", default=[], help="effects to do (alignment, divergences, memory)")
+    parser.add_argument("--rows", nargs="+", default=[], help="rows to do (alignment, divergences, memory, spine)")
     parser.add_argument("--nam", metavar="PYTHON", help="of an environment with neural-amp-modeler (nam)")
-    parser.add_argument("--library", default="examples", help="folder of songs (memory)")
+    parser.add_argument("--library", default="examples", help="folder of songs (memory, spine)")
     options = parser.parse_args()
     import_module(f"tables.{options.table}").run(options)
 

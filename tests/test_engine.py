@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from fxemu.engine import lanes
 from fxemu.engine.batch import FFT_SAMPLES, FFT_TAPS, boundary, evaluate
 from fxemu.engine.rollout import rollout
 from fxemu.engine.stream import BLOCK, Stream, render, render_many
-from fxemu.engine.unrolled import unrolled
 from fxemu.plan import DRY, Plan, Term
 from fxemu.rollout import ClosedLoop, free_run
 
@@ -91,25 +92,57 @@ def test_rollout_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict
         assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training's loops for other devices than the CPU, on the CPU."""
+    monkeypatch.setattr(lanes, "compiled", lambda at: False)
+
+
 @each_case
-def test_unrolled_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict[str, object]) -> None:
-    """The rollout for other devices than the CPU, on the CPU."""
+def test_rollout_elsewhere_is_a_free_run_with_its_gradient(
+    elsewhere: None, make_loop: MakeLoop, case: dict[str, object]
+) -> None:
     loop, steps = make_loop(**case), 20
     history = noise(3, 1, loop.warm_up + 3, seed=1) * loop.limit
     dry = noise(3, 1, history.shape[-1] + steps)
-
-    def run(loop: ClosedLoop, dry: Tensor, history: Tensor) -> Tensor:
-        plan = loop.plan()
-        signals = evaluate(plan, {DRY: dry}, boundary(plan))
-        if plan.last in signals:
-            return signals[plan.last][..., -steps:]
-        return unrolled(plan, signals, dry[..., :-steps], history, steps)[0]
-
     expected, expected_gradients = run_and_gradients(free_run, loop, dry, history)
-    wet, gradients = run_and_gradients(run, loop, dry, history)
+    wet, gradients = run_and_gradients(rollout, loop, dry, history)
     assert torch.allclose(wet, expected, atol=1e-5)
     for name, gradient in expected_gradients.items():
         assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
+
+
+class Operations(TorchDispatchMode):
+    """The names of all operations that PyTorch is asked for, views left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if not function.is_view:
+            self.names.append(function.__name__)
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize(
+    ("model", "most"), [({}, 18), ({"inputs": "mulaw", "outputs": "mulaw"}, 41), ({"model": "gru"}, 44)]
+)
+def test_rollout_elsewhere_asks_for_few_operations_a_sample_and_waits_for_none(
+    elsewhere: None, make_loop: MakeLoop, model: dict[str, object], most: int
+) -> None:
+    loop = make_loop(**model)
+
+    def operations(steps: int) -> list[str]:
+        history, dry = noise(3, 1, loop.warm_up), noise(3, 1, loop.warm_up + steps)
+        with Operations() as seen:
+            run_and_gradients(rollout, loop, dry, history)
+        return seen.names
+
+    few, many = operations(20), operations(120)
+    assert (len(many) - len(few)) / 100 <= most
+    waits = {"_local_scalar_dense.default", "nonzero.default", "_to_copy.default"}
+    assert sum(name in waits for name in few) == sum(name in waits for name in many)
 
 
 @pytest.mark.parametrize("batch", [1, 31, 33, 70])

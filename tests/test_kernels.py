@@ -1,10 +1,11 @@
-"""Every kind of step in the compiled loops, in one predictor, against the same in PyTorch."""
+"""Every kind of step in the loops, in one predictor, against the same in PyTorch."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fxemu.activations import FUNCTIONS, activate, look_up
+from fxemu.engine import lanes
 from fxemu.engine.kernels import KINDS
 from fxemu.engine.rollout import rollout
 from fxemu.engine.stream import render
@@ -84,9 +85,11 @@ def test_the_loops_know_every_activation() -> None:
     assert set(KINDS) == FUNCTIONS.keys()
 
 
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "elsewhere"])
 @pytest.mark.parametrize("nearest", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_rollout_and_its_gradient(kind: str, nearest: bool) -> None:
+def test_rollout_and_its_gradient(monkeypatch: pytest.MonkeyPatch, kind: str, nearest: bool, compiled: bool) -> None:
+    monkeypatch.setattr(lanes, "compiled", lambda at: compiled)
     loop = make(kind, nearest)
     history, dry = noise(5, 1, 30, seed=1), noise(5, 1, 30 + 25)
     results = []

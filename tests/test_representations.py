@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,11 +10,14 @@ from torch import Tensor
 
 import fxemu.representations
 from fxemu.activations import mulaw_compress, mulaw_expand
-from fxemu.engine import machine
+from fxemu.engine import lanes, machine
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.layout import Layout
+from fxemu.engine.rollout import rollout
+from fxemu.models import MLP
 from fxemu.plan import DRY, Layer, Plan, Term
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw, Representation
+from fxemu.rollout import ClosedLoop
 
 CLASSES = [getattr(fxemu.representations, name) for name in fxemu.representations.__all__]
 MAKERS = {c.__name__: c for c in CLASSES if not inspect.isabstract(c)} | {
@@ -225,6 +229,26 @@ def test_a_plan_that_draws_lies_where_its_representation_does() -> None:
     weights = [term.weight for layer in layers for term in layer.terms]
     biases = [layer.bias for layer in layers if layer.bias is not None]
     assert len(biases) > 1 and all(tensor.is_meta for tensor in weights + biases)
+
+
+@each
+def test_rollouts_elsewhere_are_those_of_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Representation]
+) -> None:
+    torch.manual_seed(0)
+    encoder, decoder = make(), make()
+    loop = ClosedLoop(MLP(encoder.channels, decoder.params, 8, 6, width=8), encoder, decoder)
+    history, dry = torch.rand(5, 1, 10) - 0.5, torch.rand(5, 1, 22) - 0.5
+    found = []
+    for compiled in (True, False):
+        monkeypatch.setattr(lanes, "compiled", lambda at, compiled=compiled: compiled)
+        loop.zero_grad()
+        wet = rollout(loop, dry, history)[0]
+        wet.square().sum().backward()
+        found.append((wet.detach(), torch.cat([p.grad.flatten() for p in loop.parameters() if p.grad is not None])))
+    (expected, gradient), (wet, own) = found
+    assert torch.allclose(wet, expected, atol=1e-5)
+    assert (own - gradient).norm() <= 1e-4 * gradient.norm()
 
 
 def unrolled_values(plan: Plan, steps: int) -> Tensor:

@@ -1,6 +1,7 @@
-"""Many streams side by side on the CPU: the compiled loops over memory in which every number is a row of lanes.
+"""Many streams side by side: the loops of training over memory in which every number is a row of lanes.
 
-Shapes: B batch, G groups of LANES streams (the last one padded), K samples, W width, U units.
+On the CPU they are compiled (`kernels.py`), for groups of LANES streams; elsewhere PyTorch's (`device.py`), all streams
+being one group. Shapes: B batch, G groups of streams (the last one padded), K samples, W width, U units.
 """
 
 from __future__ import annotations
@@ -13,35 +14,43 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.engine import kernels
+from fxemu.engine import device, kernels
 from fxemu.engine.batch import boundary, drive, evaluate, pasts
 from fxemu.engine.kernels import LANES
-from fxemu.engine.layout import Layout, Signal
+from fxemu.engine.layout import Layout
 from fxemu.plan import DRY, Layer, Plan
 
 
-def memory_for(layout: Layout, batch: int) -> Tensor:
+def compiled(at: torch.device) -> bool:
+    """Whether the compiled loops run there."""
+    return at.type == "cpu"
+
+
+def layout_for(plan: Plan, samples: int, batch: int, at: torch.device) -> Layout:
+    """Of a block of samples of `batch` streams on a device, every value of it kept."""
+    return Layout(plan, samples, LANES if compiled(at) else batch, keep=True)
+
+
+def memory_for(layout: Layout, batch: int, at: torch.device) -> Tensor:
     """Silent memory for `batch` streams: (G, layout.size)."""
-    return torch.zeros(-(-batch // LANES), layout.size)
-
-
-def rows(memory: Tensor, signal: Signal) -> Tensor:
-    """A view of all rows of a signal: (G, rows, W, LANES)."""
-    return memory[:, signal.start : signal.end].view(memory.shape[0], signal.rows, -1, LANES)
+    return torch.zeros(-(-batch // layout.lanes), layout.size, device=at)
 
 
 def put(place: Tensor, x: Tensor) -> None:
-    """Write x (B, W, T), or one stream for all (1, W, T), to rows (G, T, W, LANES)."""
-    place.copy_(grouped(x, place.shape[0]) if x.shape[0] > 1 else x.permute(0, 2, 1)[..., None])
+    """Write x (B, W, T), or one stream for all (1, W, T), to rows (G, T, W, lanes)."""
+    place.copy_(grouped(x, place) if x.shape[0] > 1 else x.permute(0, 2, 1)[..., None])
 
 
 def take(place: Tensor, batch: int) -> Tensor:
-    """Rows (G, T, W, LANES) as (B, W, T)."""
+    """Rows (G, T, W, lanes) as (B, W, T)."""
     return place.permute(0, 3, 2, 1).flatten(0, 1)[:batch]
 
 
 def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
     """Run the loop in place; `forced` leaves out the last step, so that what is heard stays as it was put in."""
+    if not compiled(memory.device):
+        device.forward(layout, memory, forced)
+        return
     ops = layout.ops[:-1] if forced else layout.ops
     steps = np.uint64(layout.samples)
     rest = layout.weights, ops, layout.parameters, layout.items
@@ -50,6 +59,9 @@ def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
 
 def run_backward(layout: Layout, memory: Tensor, grads: Tensor) -> None:
     """Turn the gradients of outputs in `grads` into those before each activation and of all that was read."""
+    if not compiled(memory.device):
+        device.backward(layout, memory, grads)
+        return
     rest = layout.weights, layout.ops, layout.parameters, layout.items
     steps = np.uint64(layout.samples)
     _for_each_group(lambda g: kernels.backward(steps, memory[g].numpy(), grads[g].numpy(), *rest), memory.shape[0])
@@ -85,13 +97,13 @@ def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     spans = plan.histories()
     silence = sum(spans[value] for value in plan.feedforward())
     signals = evaluate(plan, {DRY: F.pad(dry, (silence, 0))}, boundary(plan))
-    layout = Layout(plan, samples, LANES, keep=True)
-    memory = memory_for(layout, batch)
+    layout = layout_for(plan, samples, batch, wet.device)
+    memory = memory_for(layout, batch, wet.device)
     fill(layout, memory, {v: s.detach() for v, s in signals.items()})
-    heard = layout.signals[plan.last]
-    rows(memory, heard)[:, heard.past :].copy_(grouped(wet, memory.shape[0]))
+    heard = layout.now(memory, plan.last)
+    heard.copy_(grouped(wet, heard))
     run_forward(layout, memory, forced=True)
-    return {v: take(rows(memory, layout.signals[v])[:, -layout.signals[v].past :], batch) for v in layout.tapped()}
+    return {v: take(layout.rows(memory, s)[:, -s.past :], batch) for v in layout.tapped() for s in [layout.signals[v]]}
 
 
 def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
@@ -100,15 +112,16 @@ def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
         if isinstance(layout.plan.step(value), Layer):
             put_drive(layout, memory, value, drive(layout.plan, value, signals, layout.samples))
     for value in layout.outside:
-        put(rows(memory, layout.signals[value]), signals[value][..., -layout.samples :])
+        put(layout.now(memory, value), signals[value][..., -layout.samples :])
 
 
 def put_drive(layout: Layout, memory: Tensor, value: int, x: Tensor) -> None:
     signal = layout.drives[value]
-    put(rows(memory, signal)[:, signal.past :], x)
+    put(layout.rows(memory, signal)[:, signal.past :], x)
 
 
-def grouped(x: Tensor, groups: int) -> Tensor:
-    """(B, W, T) as (G, T, W, LANES), padded with silence."""
-    x = F.pad(x, (0, 0, 0, 0, 0, groups * LANES - x.shape[0]))
-    return x.view(groups, LANES, *x.shape[1:]).permute(0, 3, 2, 1)
+def grouped(x: Tensor, place: Tensor) -> Tensor:
+    """(B, W, T), padded with silence, as (G, T, W, lanes), to lie in a place of that shape."""
+    groups, lanes = place.shape[0], place.shape[-1]
+    x = F.pad(x, (0, 0, 0, 0, 0, groups * lanes - x.shape[0]))
+    return x.view(groups, lanes, *x.shape[1:]).permute(0, 3, 2, 1)

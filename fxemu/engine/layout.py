@@ -1,4 +1,7 @@
-"""Where a plan's sequential values and weights lie in flat memory, and the tables that the compiled loops read."""
+"""Where a plan's sequential values and weights lie in flat memory, and the tables that the compiled loops read.
+
+Shapes: G groups of `lanes` streams, K samples of the block, W width of a value, U units, N taps, C rows of a table.
+"""
 
 from __future__ import annotations
 
@@ -125,6 +128,31 @@ class Layout:
             signal, now, first = self.present(part.source)
             return signal, now, first + part.first
         return self.signals[value], 0, 0
+
+    def rows(self, memory: Tensor, signal: Signal) -> Tensor:
+        """All rows of a signal in memory (G, size), a view: (G, rows, W, lanes)."""
+        return memory[:, signal.start : signal.end].view(memory.shape[0], signal.rows, -1, self.lanes)
+
+    def now(self, memory: Tensor, value: int) -> Tensor:
+        """The rows of a value in the block, without its past: (G, K, W, lanes)."""
+        signal = self.signals[value]
+        return self.rows(memory, signal)[:, signal.past :]
+
+    def seen(self, memory: Tensor, value: int, back: int = 0) -> Tensor:
+        """What the steps of the block see of a value, `back` samples ago: (G, K, W, lanes)."""
+        signal, now, unit = self.present(value)
+        first = signal.past + now - back
+        return self.rows(memory, signal)[:, first : first + self.samples, unit : unit + self.plan.width(value)]
+
+    def windows(self, memory: Tensor, term: Term) -> list[Tensor]:
+        """What the steps of the block see through a term: (G, K, N W, lanes), or a tap (G, K, W, lanes) if dilated."""
+        _, width, taps = term.weight.shape
+        if term.dilation > 1:
+            return [self.seen(memory, term.source, term.span - tap * term.dilation) for tap in range(taps)]
+        oldest = self.seen(memory, term.source, term.span)
+        # Rows lie end to end, so a window of N samples is N * W consecutive rows of lanes.
+        size = (*oldest.shape[:2], taps * width, self.lanes)
+        return [oldest.as_strided(size, oldest.stride(), oldest.storage_offset())]
 
     def _address(self, value: int, back: int = 0) -> tuple[int, int]:
         """Where a value of the block's first sample, `back` samples ago, begins, and the stride of its rows."""

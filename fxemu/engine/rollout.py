@@ -1,11 +1,11 @@
 """Rollouts for training: a free run of K samples with its gradient, without autograd's work at every step.
 
 The same numbers as `fxemu.rollout.free_run`, from the plan. Everything that does not hear the feedback is computed
-for the whole stretch at once, under autograd; the rest runs in the compiled loops of `lanes.py`, forward and
-backward, as one autograd function. Weight gradients are summed over all steps at once. On other devices than the
-CPU the steps are PyTorch's own (`unrolled.py`).
+for the whole stretch at once, under autograd; the rest runs in the loops of `lanes.py`, forward and backward, as one
+autograd function. Weight gradients are summed over all steps at once.
 
-Shapes: B batch, H samples of history, K steps, U units, W width of a source, N taps, C rows of a table, G groups.
+Shapes: B batch, H samples of history, K steps, U units, W width of a source, N taps, C rows of a table, G groups of
+`lanes` streams.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from torch.autograd.function import FunctionCtx
 
 from fxemu.engine import lanes
 from fxemu.engine.batch import boundary, drive, evaluate
-from fxemu.engine.kernels import LANES
 from fxemu.engine.layout import Layout, weights_of
-from fxemu.engine.unrolled import unrolled
 from fxemu.plan import DRY, Lookup, Product, Term
 from fxemu.rollout import ClosedLoop
 
@@ -38,10 +36,8 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> tuple[Tensor, Ten
     signals = evaluate(plan, {DRY: dry}, boundary(plan), steps)
     if plan.last in signals:
         return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
-    if dry.device.type != "cpu":
-        return unrolled(plan, signals, dry[..., :-steps], history, steps)
     past = lanes.past_values(plan, dry[..., :-steps], history)
-    layout = Layout(plan, steps, LANES, keep=True)
+    layout = lanes.layout_for(plan, steps, dry.shape[0], dry.device)
     drives = [drive(plan, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]
     weights = [tensor for _, tensor in weights_of(plan, layout.looping)]
@@ -57,20 +53,21 @@ class _Rollout(torch.autograd.Function):
         drives = {value: next(parts) for value in layout.drives}
         outside = {value: next(parts) for value in layout.outside}
         pasts = {value: next(parts) for value in layout.tapped()}
-        batch = max(x.shape[0] for x in (*outside.values(), *drives.values(), *pasts.values()))
-        memory = lanes.memory_for(layout, batch)
+        heard = (*outside.values(), *drives.values(), *pasts.values())
+        batch, device = max(x.shape[0] for x in heard), heard[0].device
+        memory = lanes.memory_for(layout, batch, device)
         for value, x in drives.items():
             lanes.put_drive(layout, memory, value, x)
         for value, x in outside.items():
-            lanes.put(lanes.rows(memory, layout.signals[value]), x)
+            lanes.put(layout.now(memory, value), x)
         for value, x in pasts.items():
-            lanes.put(lanes.rows(memory, layout.signals[value])[:, : x.shape[-1]], x)
+            lanes.put(layout.rows(memory, layout.signals[value])[:, : x.shape[-1]], x)
         lanes.run_forward(layout, memory)
         ctx.layout, ctx.memory, ctx.shapes = layout, memory, [x.shape for x in tensors]
         ctx.set_materialize_grads(False)
         plan = layout.plan
-        heard, params = (lanes.take(_now(layout, memory, v), batch).contiguous() for v in (plan.last, plan.params))
-        return heard, params
+        wet, params = (lanes.take(layout.now(memory, v), batch).contiguous() for v in (plan.last, plan.params))
+        return wet, params
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -78,14 +75,14 @@ class _Rollout(torch.autograd.Function):
         grads = torch.zeros_like(memory)
         for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
             if grad is not None:
-                _now(layout, grads, value).copy_(lanes.grouped(grad, grads.shape[0]))
+                place = layout.now(grads, value)
+                place.copy_(lanes.grouped(grad, place))
         lanes.run_backward(layout, memory, grads)
         # The gradient before a layer's activation is that of what it gets from outside.
-        places = [_now(layout, grads, value) for value in layout.drives]
-        places += [lanes.rows(grads, layout.signals[value]) for value in layout.outside]
+        places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
         for value in layout.tapped():
             signal = layout.signals[value]
-            places.append(lanes.rows(grads, signal)[:, : signal.past])
+            places.append(layout.rows(grads, signal)[:, : signal.past])
         # A layer driven by its bias alone has one drive for all samples and streams.
         found = [
             lanes.take(place, shape[0]) if shape[-1] == place.shape[1] and shape[0] > 1 else _shared(place, shape)
@@ -100,12 +97,6 @@ class _Rollout(torch.autograd.Function):
         return None, *found
 
 
-def _now(layout: Layout, memory: Tensor, value: int) -> Tensor:
-    """The rows of a value in the block, without its past: (G, K, W, LANES)."""
-    signal = layout.signals[value]
-    return lanes.rows(memory, signal)[:, signal.past :]
-
-
 def _shared(place: Tensor, shape: torch.Size) -> Tensor:
     """The gradient (1, U, T) of something that all streams, or all samples too, have in common."""
     total = place.sum((0, 3)).t()[None]
@@ -115,35 +106,20 @@ def _shared(place: Tensor, shape: torch.Size) -> Tensor:
 def _weight_gradient(
     layout: Layout, memory: Tensor, grads: Tensor, value: int, owner: Term | Product | Lookup
 ) -> Tensor:
-    delta = _now(layout, grads, value)
+    delta = layout.now(grads, value)
     if isinstance(owner, Term):
         return _term_gradient(layout, memory, delta, owner)
     if isinstance(owner, Product):
-        factors = [_seen(layout, memory, factor) for factor in owner.factors]
+        factors = [layout.seen(memory, factor) for factor in owner.factors]
         return torch.stack([delta, *factors]).prod(0).sum((0, 1, 3))
-    return _table_gradient(_seen(layout, memory, owner.source), delta, owner)
-
-
-def _seen(layout: Layout, memory: Tensor, value: int, back: int = 0) -> Tensor:
-    """What the steps of the block saw of a value, `back` samples ago: (G, K, W, LANES)."""
-    signal, now, unit = layout.present(value)
-    first = signal.past + now - back
-    width = layout.plan.width(value)
-    return lanes.rows(memory, signal)[:, first : first + layout.samples, unit : unit + width]
+    return _table_gradient(layout.seen(memory, owner.source), delta, owner)
 
 
 def _term_gradient(layout: Layout, memory: Tensor, delta: Tensor, term: Term) -> Tensor:
     """Sum over steps and streams of delta times window: (U, W, N)."""
     units, width, taps = term.weight.shape
-    if term.dilation == 1:
-        oldest = _seen(layout, memory, term.source, term.span)
-        # Rows lie end to end, so a window of N samples is N * W consecutive rows of lanes.
-        size = (*oldest.shape[:2], taps * width, LANES)
-        windows = oldest.as_strided(size, oldest.stride(), oldest.storage_offset())
-        return torch.einsum("gkul,gkvl->uv", delta, windows).view(units, taps, width).transpose(1, 2)
-    lags = [(taps - 1 - tap) * term.dilation for tap in range(taps)]
-    taps_seen = [_seen(layout, memory, term.source, lag) for lag in lags]
-    return torch.stack([torch.einsum("gkul,gkwl->uw", delta, x) for x in taps_seen], dim=-1)
+    parts = [torch.einsum("gkul,gkvl->uv", delta, x) for x in layout.windows(memory, term)]
+    return torch.cat(parts, dim=1).view(units, taps, width).transpose(1, 2)
 
 
 def _table_gradient(place: Tensor, delta: Tensor, lookup: Lookup) -> Tensor:

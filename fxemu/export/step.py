@@ -1,18 +1,24 @@
 """One sample of a plan as a PyTorch function of explicit state: what ONNX and TorchScript files are made of.
 
-Shapes: W width of a value, P samples of its past.
+Shapes: W width of a value, P samples of its past, U units of a step, N taps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.sample import Window, one_sample
+from fxemu.activations import activate, look_up
 from fxemu.engine.stream import on_cpu
 from fxemu.export.base import Model
 from fxemu.export.silence import settled
-from fxemu.plan import DRY, Layer, Part, Step
+from fxemu.plan import DRY, Layer, Lookup, Mix, Part
+
+# (value, span, dilation) to every `dilation`-th of the value's last span + 1 samples, oldest first: (1, W, N).
+Window = Callable[[int, int, int], Tensor]
 
 
 class PlanStep(nn.Module):
@@ -33,7 +39,7 @@ class PlanStep(nn.Module):
         now = {DRY: dry[None, None]}
 
         def window(value: int, span: int, dilation: int) -> Tensor:
-            """As `one_sample` wants it; a state's ends one sample ago."""
+            # A state's ends one sample ago.
             if value in self.plan.sources:
                 row = pasts[self.plan.sources[value]]
             else:
@@ -44,15 +50,21 @@ class PlanStep(nn.Module):
             if isinstance(step, Part):
                 now[value] = now[step.source][:, step.first : step.first + step.units]
             elif value not in self.plan.sources:
-                now[value] = self._made(step, window)[..., None]
+                now[value] = _made(step, window)[..., None]
         following = [torch.cat((pasts[v], now[v]), dim=2)[0, :, 1:] for v in self.values]
         return now[self.plan.last][0, 0], *following
 
-    @staticmethod
-    def _made(step: Step, window: Window) -> Tensor:
-        if isinstance(step, Layer):
-            return one_sample(step, window, step.terms, 0.0 if step.bias is None else step.bias)
-        return one_sample(step, window)
+
+def _made(step: Layer | Mix | Lookup, window: Window) -> Tensor:
+    """What a step makes of the windows that it reads: (1, U)."""
+    if isinstance(step, Layer):
+        bias = 0.0 if step.bias is None else step.bias
+        z = sum((window(t.source, t.span, t.dilation).flatten(1) @ t.weight.flatten(1).T for t in step.terms), bias)
+    elif isinstance(step, Mix):
+        z = sum(p.scale * reduce(torch.mul, (window(f, 0, 1)[..., 0] for f in p.factors)) for p in step.products)
+    else:
+        z = look_up(step.table, window(step.source, 0, 1), step.nearest)[..., 0]
+    return activate(z[..., None], step.activation)[..., 0]
 
 
 class WholeSong(nn.Module):

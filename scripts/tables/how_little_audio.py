@@ -1,0 +1,39 @@
+"""Draws docs/how_little_audio.png from the runs of `train.py -m experiment=how_little_audio`, and prints them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from statistics import median
+
+from matplotlib.figure import Figure
+
+from tables.common import ROOT
+
+RUNS = ROOT / "outputs" / "how_little_audio"
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print and draw the free-run error against the seconds of audio that were trained on, over all seeds."""
+    errors: dict[float, list[float]] = defaultdict(list)
+    for path in sorted(RUNS.glob("*/metrics.json")):
+        scores = json.loads(path.read_text())
+        errors[scores["audio_seconds"]].append(scores["test"]["esr"])
+    if not errors:
+        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=how_little_audio` first")
+    seconds = sorted(errors)
+    print("| seconds of audio | ESR of the free run, a number a seed |")
+    print("|---|---|")
+    for s in seconds:
+        print(f"| {s:g} | {', '.join(f'{e:.1e}' for e in sorted(errors[s]))} |")
+    figure = Figure(figsize=(5.5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.loglog(seconds, [median(errors[s]) for s in seconds], color="tab:red")
+    for s in seconds:
+        axes.loglog([s] * len(errors[s]), errors[s], "o", color="tab:red", markersize=5)
+    axes.set(xlabel="seconds of audio trained on", ylabel="free-run ESR", title="songs never trained on")
+    axes.set_xticks(seconds, [f"{s:g}" for s in seconds])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(ROOT / "docs" / "how_little_audio.png", dpi=90)
