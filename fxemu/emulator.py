@@ -10,16 +10,13 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_optimizer import SOAP
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fxemu import metrics
 from fxemu.data import Pair
-from fxemu.engine.batch import evaluate
 from fxemu.engine.rollout import rollout
-from fxemu.engine.stream import Stream, render_many
+from fxemu.engine.stream import render_many
 from fxemu.errors import TrainingDivergedError
 from fxemu.losses import evaluate_loss
-from fxemu.plan import DRY, WET
 from fxemu.rollout import ClosedLoop, feedback_gain
 from fxemu.schedule import Schedule, Stage
 from fxemu.shard import Shard
@@ -74,7 +71,7 @@ class Emulator(pl.LightningModule):
         if not stage.free:
             self._learn(stage, *self.loop.teacher_forced(dry, self._noisy(wet, stage)), dry, wet)
             return
-        heard, first = wet[..., : -stage.samples], -stage.samples
+        heard, first = self._noisy(wet[..., : -stage.samples], stage), -stage.samples
         if stage.lead:
             first += stage.lead
             with torch.no_grad():
@@ -183,18 +180,8 @@ class Emulator(pl.LightningModule):
         self.log("train/learning_rate", rate)
 
 
-@torch.inference_mode()
 def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
     """ESR with the true past at every step: what a free run is not, logged to show the gap."""
-    device, plan = loop.limit.device, loop.plan()
-    parts = []
-    if plan.hidden_states():
-        told = [(Stream(loop).process(song.dry, song.wet), song.wet) for song in songs]
-        return metrics.esr(*metrics.over_all(told))
-    for song in songs:
-        silence = torch.zeros(loop.warm_up)
-        dry, wet = (torch.cat((silence, x)).to(device)[None, None] for x in (song.dry, song.wet))
-        # Through the plan, whose long windows over a whole song go by FFT.
-        prediction = evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, {plan.last})[plan.last]
-        parts.append((prediction[0, 0, -song.wet.numel() :].cpu(), song.wet))
-    return metrics.esr(*metrics.over_all(parts))
+    wet = [song.wet for song in songs]
+    predictions = render_many(loop, [song.dry for song in songs], told=wet)
+    return metrics.esr(*metrics.over_all(zip(predictions, wet, strict=True)))

@@ -8,7 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -53,8 +57,7 @@ def evaluate(
         # Recordings cannot be played again at another level.
         levels = [] if isinstance(effect, Recorded) else _levels(loop, test, effect, sample_rate, folder, writer)
         if (figure := first_layer(loop.plan(), sample_rate)) is not None:
-            figure.savefig(folder / "plots" / "first_layer.png", dpi=110)
-            writer.add_figure("first_layer", figure)
+            _show(figure, folder, "first_layer", writer)
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
     prediction, target = metrics.over_all(pairs)
     songs = [
@@ -131,8 +134,17 @@ def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, wri
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():
         figure = draw(song.dry, song.wet, prediction, sample_rate)
-        figure.savefig(folder / "plots" / f"{stem}-{name}.png", dpi=110)
-        writer.add_figure(f"{stem}/{name}", figure)
+        _show(figure, folder, f"{stem}-{name}", writer, f"{stem}/{name}")
+
+
+def _show(figure: Figure, folder: Path, name: str, writer: SummaryWriter, tag: str | None = None) -> None:
+    """Draw a picture once, for its file and for TensorBoard (there under `tag`, if that is not its name)."""
+    figure.set_dpi(110)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    imsave(folder / "plots" / f"{name}.png", pixels)
+    writer.add_image(tag or name, pixels[..., :3], dataformats="HWC")
 
 
 def _levels(
@@ -141,8 +153,7 @@ def _levels(
     """Scores by input level, with their plot, and the sound of a quiet input."""
     scores, sounds = at_levels(loop, test, effect, sample_rate)
     figure = level_curves({"model": {score["level_db"]: score["esr"] for score in scores}})
-    figure.savefig(folder / "plots" / "levels.png", dpi=110)
-    writer.add_figure("levels/esr", figure)
+    _show(figure, folder, "levels", writer, "levels/esr")
     for pair, prediction in sounds:
         stem = f"{file_stem(pair.name)}{LISTENED_DB}dB"
         for kind, samples in {"dry": pair.dry, "target": pair.wet, "prediction": prediction}.items():

@@ -24,9 +24,9 @@ class Stage:
             backpropagation through time).
         own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others hear the
             truth again (scheduled sampling: Bengio et al. 2015).
-        noise: teacher forcing only: the largest standard deviation of Gaussian noise on the wet samples, where the
-            input representation compands them. Each segment draws its own, log-uniform over a factor of 300 below
-            that; a quarter of them stay clean.
+        noise: the largest standard deviation of Gaussian noise on the true wet samples that are heard, where the input
+            representation compands them: in teacher forcing all, in a rollout those before it, which it must forget.
+            Each segment draws its own, log-uniform over a factor of 300 below that; a quarter of them stay clean.
     """
 
     share: float

@@ -120,10 +120,15 @@ def render(loop: Playable, dry: Tensor) -> Tensor:
     return Stream(loop).process(dry)
 
 
-def render_many(loop: Playable, songs: list[Tensor]) -> list[Tensor]:
-    """Free runs from silence over several songs at once, one a core: the compiled loop holds no lock."""
+def render_many(loop: Playable, songs: list[Tensor], told: list[Tensor] | None = None) -> list[Tensor]:
+    """Free runs from silence over several songs at once, one a core: the compiled loop holds no lock.
+
+    Given `told`, true wet songs, the predictor hears those as its past instead: teacher forcing.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda dry: render(loop, dry), songs))
+        if told is None:
+            return list(pool.map(lambda dry: render(loop, dry), songs))
+        return list(pool.map(lambda dry, wet: Stream(loop).process(dry, wet), songs, told))
 
 
 def on_cpu(plan: Plan) -> Plan:
