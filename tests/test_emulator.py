@@ -47,24 +47,28 @@ class Cliff(nn.Module):
 
 
 class Noise(pl.LightningDataModule):
-    """Batches of noise, as dry and as wet."""
+    """Batches of noise, as dry and as wet, `level` of it."""
 
     parts: ClassVar[dict] = {"train": []}
+
+    def __init__(self, level: float = 1.0) -> None:
+        super().__init__()
+        self.level = level
 
     def wet_peak(self) -> float:
         return 1.0
 
     def train_dataloader(self) -> DataLoader:
-        noise = torch.randn(400, 2, 8, 1, 40, generator=torch.Generator().manual_seed(0))
+        noise = self.level * torch.randn(400, 2, 8, 1, 40, generator=torch.Generator().manual_seed(0))
         return DataLoader([tuple(batch) for batch in noise], batch_size=None)
 
 
-def fit(emulator: Emulator, steps: int) -> None:
+def fit(emulator: Emulator, steps: int, level: float = 1.0) -> None:
     trainer = pl.Trainer(
         max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu",
         enable_model_summary=False, limit_val_batches=0,
     )  # fmt: skip
-    trainer.fit(emulator, datamodule=Noise())
+    trainer.fit(emulator, datamodule=Noise(level))
 
 
 def test_a_batch_without_a_finite_gradient_does_no_harm(make_loop: Callable[..., ClosedLoop]) -> None:
@@ -86,16 +90,29 @@ def test_training_ends_when_no_gradient_is_finite_and_has_changed_nothing(
     assert all(torch.equal(p, q) for p, q in zip(before, emulator.loop.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(("noise", "learned"), [(0.0, False), (0.1, True)])
+def test_a_loop_that_swings_by_itself_is_mended_by_noise_before_its_rollouts(noise: float, learned: bool) -> None:
+    """In silence a loop that amplifies has nothing to amplify, unless its history is disturbed."""
+    loop = decaying(1.02)
+    fit(Emulator(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "noise": noise}])), 100, level=0)
+    assert (loop.predictor.wet.weight.item() < 0.99) == learned
+
+
+def decaying(pole: float) -> ClosedLoop:
+    """y[t] = 0.1 x[t] + pole y[t-1]."""
+    loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
+    with torch.no_grad():
+        loop.predictor.wet.weight.fill_(pole)
+        loop.predictor.dry.weight.fill_(0.1)
+        loop.predictor.dry.bias.zero_()
+    return loop
+
+
 def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
     """Both are silent where the songs are; of a click one keeps hold."""
     songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
     scores = []
     for pole in (0.5, 1.0):
-        loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
-        with torch.no_grad():
-            for weight, value in zip((loop.predictor.wet.weight, loop.predictor.dry.weight), (pole, 0.1), strict=True):
-                weight.fill_(value)
-            loop.predictor.dry.bias.zero_()
-        emulator = Emulator(loop, ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+        emulator = Emulator(decaying(pole), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
         scores.append(emulator._scores(songs)["val/esr"])
     assert scores == pytest.approx([1.0, 1.5], abs=1e-3)
