@@ -45,6 +45,7 @@ class Emulator(pl.LightningModule):
         self.automatic_optimization = False
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
         self.unusable = 0
+        self.logs = False
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
@@ -66,6 +67,7 @@ class Emulator(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         """One optimizer step, or one for each chunk of the stage."""
+        self.logs = self._is_written(batch_index)
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
@@ -83,6 +85,19 @@ class Emulator(pl.LightningModule):
             self._learn(stage, prediction, params, dry[until], wet[until])
             heard, first = self._carried(stage, heard, prediction.detach(), wet[until]), end
 
+    def _is_written(self, batch_index: int) -> bool:
+        """Whether Lightning writes what is logged in this batch, or the line after an epoch shows it.
+
+        Logging in every batch took a fifth of the time of training.
+        """
+        epoch = self.trainer.num_training_batches
+        number = self.current_epoch * epoch + batch_index + 1
+        return number % self.trainer.log_every_n_steps == 0 or batch_index + 1 == epoch
+
+    def _log(self, name: str, value: Tensor | float) -> None:
+        if self.logs:
+            self.log(name, value)
+
     def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
         """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
         own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own
@@ -97,13 +112,13 @@ class Emulator(pl.LightningModule):
         mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         if not torch.isfinite(mean):
             raise self._diverged(f"the loss is {float(mean)}")
-        self.log("train/loss", mean)
-        self.log("train/rollout", float(stage.length if stage.free else 0))
+        self._log("train/loss", mean)
+        self._log("train/rollout", float(stage.length if stage.free else 0))
         optimizer = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
-        self.log("train/gradient_norm", norm)
+        self._log("train/gradient_norm", norm)
         # A loop that amplifies can give a gradient beyond float32: then this batch teaches nothing.
         self.unusable = 0 if torch.isfinite(norm) else self.unusable + 1
         if self.unusable > UNUSABLE:
@@ -121,7 +136,7 @@ class Emulator(pl.LightningModule):
         if not self.schedule.gain_penalty:
             return 0.0
         gain = feedback_gain(self.loop, dry, wet, self._generator(2))
-        self.log("train/feedback_gain", gain)
+        self._log("train/feedback_gain", gain)
         return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
 
     def _generator(self, use: int) -> torch.Generator:
@@ -177,7 +192,7 @@ class Emulator(pl.LightningModule):
         rate = self.schedule.learning_rate(self.global_step, self._agreed_progress())
         for group in optimizer.param_groups:
             group["lr"] = rate
-        self.log("train/learning_rate", rate)
+        self._log("train/learning_rate", rate)
 
 
 def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
