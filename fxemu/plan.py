@@ -273,6 +273,11 @@ class Plan:
                     spans[remembered] = max(spans[remembered], span + 1)
         return spans
 
+    def tapped(self) -> dict[int, int]:
+        """The looping values that are looked back to, each with how many samples."""
+        past = self.histories()
+        return {value: past[value] for value in self.looping() if past[value]}
+
     def multiply_adds(self) -> int:
         """Multiplications and additions, as pairs, for one sample."""
         return sum(step.multiply_adds() for step in self.steps)

@@ -96,11 +96,9 @@ def pasts(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
 
     For plans whose only state is WET: all else then follows from dry and wet at once.
     """
-    rows, heard = plan.histories(), plan.sources[WET]
-    values = {value for value in plan.looping() if rows[value] and value != heard}
-    known = evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, values)
-    found = {value: known[value][..., -rows[value] :] for value in values}
-    return {heard: wet[..., wet.shape[-1] - rows[heard] :], **found} if rows[heard] else found
+    rows, heard = plan.tapped(), plan.sources[WET]
+    known = {heard: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {heard})}
+    return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}
 
 
 def _latest(x: Tensor, samples: int | None, before: int = 0) -> Tensor:

@@ -85,8 +85,7 @@ def past_values(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     there is no history (H = 0), all is zero.
     """
     if not wet.shape[-1]:
-        rows = plan.histories()
-        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows[v]) for v in plan.looping() if rows[v]}
+        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in plan.tapped().items()}
     return _remembered(plan, dry, wet) if plan.hidden_states() else pasts(plan, dry, wet)
 
 
@@ -103,7 +102,7 @@ def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     heard = layout.now(memory, plan.last)
     heard.copy_(grouped(wet, heard))
     run_forward(layout, memory, forced=True)
-    return {v: take(layout.rows(memory, s)[:, -s.past :], batch) for v in layout.tapped() for s in [layout.signals[v]]}
+    return {v: take(layout.rows(memory, layout.signals[v])[:, -n:], batch) for v, n in layout.tapped.items()}
 
 
 def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:

@@ -51,7 +51,7 @@ class Layout:
 
     def __init__(self, plan: Plan, samples: int, lanes: int = 1, keep: bool = False) -> None:
         self.plan, self.samples, self.lanes, self.keep = plan, samples, lanes, keep
-        self.looping, self.early = plan.looping(), plan.feedforward()
+        self.looping, self.early, self.tapped = plan.looping(), plan.feedforward(), plan.tapped()
         self.size = 0
         past = plan.histories()
         stay = {v for v in self.looping if keep or past[v] or v == plan.last}
@@ -88,10 +88,6 @@ class Layout:
     def driven(self, value: int) -> bool:
         """Whether a layer gets something that was evaluated for all samples beforehand."""
         return bool(self.plan.driving_terms(value))
-
-    def tapped(self) -> list[int]:
-        """The values with a past."""
-        return [value for value in self.looping if self.signals[value].past]
 
     def _fill_tables(self) -> None:
         ops, items, parameters = [], [], []

@@ -41,7 +41,7 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> tuple[Tensor, Ten
     drives = [drive(plan, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]
     weights = [tensor for _, tensor in weights_of(plan, layout.looping)]
-    return _Rollout.apply(layout, *drives, *outside, *(past[v] for v in layout.tapped()), *weights)
+    return _Rollout.apply(layout, *drives, *outside, *(past[v] for v in layout.tapped), *weights)
 
 
 class _Rollout(torch.autograd.Function):
@@ -52,7 +52,7 @@ class _Rollout(torch.autograd.Function):
         parts = iter(tensors)
         drives = {value: next(parts) for value in layout.drives}
         outside = {value: next(parts) for value in layout.outside}
-        pasts = {value: next(parts) for value in layout.tapped()}
+        pasts = {value: next(parts) for value in layout.tapped}
         heard = (*outside.values(), *drives.values(), *pasts.values())
         batch, device = max(x.shape[0] for x in heard), heard[0].device
         memory = lanes.memory_for(layout, batch, device)
@@ -80,9 +80,7 @@ class _Rollout(torch.autograd.Function):
         lanes.run_backward(layout, memory, grads)
         # The gradient before a layer's activation is that of what it gets from outside.
         places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
-        for value in layout.tapped():
-            signal = layout.signals[value]
-            places.append(layout.rows(grads, signal)[:, : signal.past])
+        places += [layout.rows(grads, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
         # A layer driven by its bias alone has one drive for all samples and streams.
         found = [
             lanes.take(place, shape[0]) if shape[-1] == place.shape[1] and shape[0] > 1 else _shared(place, shape)

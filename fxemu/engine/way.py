@@ -24,9 +24,7 @@ class Way:
     """A way through a plan: what is had at once for a block and what in turn, and rooms for blocks of some sizes."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.boundary = plan, boundary(plan)
-        past = plan.histories()
-        self.tapped = {value: past[value] for value in plan.looping() if past[value]}
+        self.plan, self.boundary, self.tapped = plan, boundary(plan), plan.tapped()
         self._rooms: OrderedDict[tuple[int, bool], Room] = OrderedDict()
 
     def room(self, samples: int, fed: bool) -> Room:
@@ -64,7 +62,7 @@ class Room:
     def run(self, signals: dict[int, Tensor], pasts: Pasts, fed: Tensor | None) -> tuple[Tensor, Pasts]:
         """Wet (samples,) and what the next block looks back to, given what is had at once and what was before."""
         layout, memory, samples = self.layout, self.memory, self.layout.samples
-        for value in layout.tapped():
+        for value in layout.tapped:
             _put(memory, layout.signals[value].start, pasts[value])
         for value in layout.outside:
             signal = layout.signals[value]
@@ -74,7 +72,7 @@ class Room:
             heard = layout.signals[layout.plan.last]
             memory[heard.row(0) : heard.end] = fed
         self.loop(memory.numpy(), samples)
-        return memory[self.made : self.made + samples].clone(), {v: self._tail(v) for v in layout.tapped()}
+        return memory[self.made : self.made + samples].clone(), {v: self._tail(v) for v in layout.tapped}
 
     def _drive(self, layers: list[int], signals: dict[int, Tensor]) -> None:
         """Put what some layers get from outside into memory."""
