@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from statistics import median
 
@@ -26,14 +27,16 @@ def run(options: argparse.Namespace) -> None:
     print("| seconds of audio | ESR of the free run, a number a seed |")
     print("|---|---|")
     for s in seconds:
-        print(f"| {s:g} | {', '.join(f'{e:.1e}' for e in sorted(errors[s]))} |")
+        print(f"| {s:.3g} | {', '.join(f'{e:.1e}' for e in sorted(errors[s]))} |")
     figure = Figure(figsize=(5.5, 3.5), layout="constrained")
     axes = figure.subplots()
     axes.loglog(seconds, [median(errors[s]) for s in seconds], color="tab:red")
     for s in seconds:
         axes.loglog([s] * len(errors[s]), errors[s], "o", color="tab:red", markersize=5)
     axes.set(xlabel="seconds of audio trained on", ylabel="free-run ESR", title="songs never trained on")
-    axes.set_xticks(seconds, [f"{s:g}" for s in seconds])
-    axes.minorticks_off()
+    axes.set_xticks(seconds, [f"{s:.3g}" for s in seconds])
+    everything = [e for same in errors.values() for e in same]
+    axes.set_ylim(10 ** math.floor(math.log10(min(everything))), 10 ** math.ceil(math.log10(max(everything))))
+    axes.xaxis.minorticks_off()
     axes.grid(alpha=0.3, which="both")
     figure.savefig(ROOT / "docs" / "how_little_audio.png", dpi=90)
