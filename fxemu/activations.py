@@ -1,7 +1,8 @@
 """The activations a plan may name: elementwise functions, and those over the units (dimension 1) of a class or a code.
 
-The compiled loops have their own (`engine/kernels.py`), with slopes as functions of the *output*, so that they store
-one number a unit instead of two. Mu-law companding is here too, since to a plan it is one more elementwise function.
+The compiled loops have their own (`engine/kernels.py`), and all loops of training slopes as functions of the *output*,
+so that they store one number a unit instead of two. Mu-law companding is here too, since to a plan it is one more
+elementwise function.
 Source of its formula: ITU-T G.711, continuous form, as in `torchaudio.functional.mu_law_encoding` before rounding.
 """
 
@@ -51,10 +52,8 @@ FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 def look_up(table: Tensor, place: Tensor, nearest: bool) -> Tensor:
     """Rows of `table` (C, U) at `place` (B, 1, T) in [-1, 1]: (B, U, T). See `plan.Lookup`."""
-    rows = table.shape[0]
-    position = (place[:, 0].clamp(-1, 1) + 1) * ((rows - 1) / 2)
-    low = position.detach().floor().clamp(0, rows - 2).long()
-    share = (position - low)[..., None]
+    low, share = row_below(place[:, 0], table.shape[0])
+    share = share[..., None]
     if nearest:
         between = F.embedding(low + (share[..., 0] > 0.5), table)
         if place.requires_grad:
@@ -63,6 +62,13 @@ def look_up(table: Tensor, place: Tensor, nearest: bool) -> Tensor:
     else:
         between = table[low] + share * (table[low + 1] - table[low])
     return between.transpose(1, 2)
+
+
+def row_below(place: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Which of the rows of a table lies below each place in [-1, 1], and how far on to the next it points, 0 to 1."""
+    position = (place.clamp(-1, 1) + 1) * ((rows - 1) / 2)
+    low = position.detach().floor().clamp(0, rows - 2).long()
+    return low, position - low
 
 
 def _most(x: Tensor) -> Tensor:

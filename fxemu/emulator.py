@@ -36,7 +36,7 @@ class Emulator(pl.LightningModule):
         loop: the predictor between its representations.
         loss: see `losses.evaluate_loss`.
         schedule: stages, steps and learning rate.
-        seed: of the noise on the fed-back history.
+        seed: of the noise on the true history.
     """
 
     def __init__(self, loop: ClosedLoop, loss: nn.Module, schedule: Schedule, seed: int = 0) -> None:
@@ -45,7 +45,8 @@ class Emulator(pl.LightningModule):
         self.automatic_optimization = False
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
         self.unusable = 0
-        self.logs = False
+        # What the last step has to tell, by the name that it is logged under.
+        self.said: dict[str, Tensor | float] = {}
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
@@ -62,12 +63,11 @@ class Emulator(pl.LightningModule):
 
     def _agreed_progress(self) -> float:
         """The same in all processes, whose clocks differ: the furthest."""
-        progress = torch.tensor(self.progress(), dtype=torch.float64, device=self.device)
+        progress = torch.tensor(self.progress(), device=self.device)
         return float(self.trainer.strategy.reduce(progress, reduce_op="max"))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         """One optimizer step, or one for each chunk of the stage."""
-        self.logs = self._is_written(batch_index)
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
@@ -85,18 +85,11 @@ class Emulator(pl.LightningModule):
             self._learn(stage, prediction, params, dry[until], wet[until])
             heard, first = self._carried(stage, heard, prediction.detach(), wet[until]), end
 
-    def _is_written(self, batch_index: int) -> bool:
-        """Whether Lightning writes what is logged in this batch, or the line after an epoch shows it.
-
-        Logging in every batch took a fifth of the time of training.
-        """
-        epoch = self.trainer.num_training_batches
-        number = self.current_epoch * epoch + batch_index + 1
-        return number % self.trainer.log_every_n_steps == 0 or batch_index + 1 == epoch
-
-    def _log(self, name: str, value: Tensor | float) -> None:
-        if self.logs:
-            self.log(name, value)
+    def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
+        """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training."""
+        writing = self.trainer._logger_connector.should_update_logs
+        if writing or batch_index + 1 == self.trainer.num_training_batches:
+            self.log_dict(self.said)
 
     def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
         """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
@@ -112,13 +105,13 @@ class Emulator(pl.LightningModule):
         mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         if not torch.isfinite(mean):
             raise self._diverged(f"the loss is {float(mean)}")
-        self._log("train/loss", mean)
-        self._log("train/rollout", float(stage.length if stage.free else 0))
+        self.said["train/loss"] = mean
+        self.said["train/rollout"] = float(stage.length if stage.free else 0)
         optimizer = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
-        self._log("train/gradient_norm", norm)
+        self.said["train/gradient_norm"] = norm
         # A loop that amplifies can give a gradient beyond float32: then this batch teaches nothing.
         self.unusable = 0 if torch.isfinite(norm) else self.unusable + 1
         if self.unusable > UNUSABLE:
@@ -136,7 +129,7 @@ class Emulator(pl.LightningModule):
         if not self.schedule.gain_penalty:
             return 0.0
         gain = feedback_gain(self.loop, dry, wet, self._generator(2))
-        self._log("train/feedback_gain", gain)
+        self.said["train/feedback_gain"] = gain.detach()
         return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
 
     def _generator(self, use: int) -> torch.Generator:
@@ -158,7 +151,9 @@ class Emulator(pl.LightningModule):
         level = stage.noise * torch.exp(-math.log(300) * self._drawn(torch.rand, shape, generator))
         level = level * (self._drawn(torch.rand, shape, generator) > 0.25)
         noise = level * self._drawn(torch.randn, tuple(wet.shape), generator)
-        return self.loop.input_repr.disturb(wet, noise.to(wet.device))
+        disturbed = self.loop.input_repr.disturb(wet, noise.to(wet.device))
+        # Nothing louder is ever fed back.
+        return disturbed.clamp(-self.loop.limit, self.loop.limit)
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
         """Free runs from silence over whole held-out songs, in one process for all."""
@@ -192,11 +187,11 @@ class Emulator(pl.LightningModule):
         rate = self.schedule.learning_rate(self.global_step, self._agreed_progress())
         for group in optimizer.param_groups:
             group["lr"] = rate
-        self._log("train/learning_rate", rate)
+        self.said["train/learning_rate"] = rate
 
 
 def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
     """ESR with the true past at every step: what a free run is not, logged to show the gap."""
     wet = [song.wet for song in songs]
-    predictions = render_many(loop, [song.dry for song in songs], told=wet)
+    predictions = render_many(loop, [song.dry for song in songs], fed=wet)
     return metrics.esr(*metrics.over_all(zip(predictions, wet, strict=True)))

@@ -25,8 +25,9 @@ class Stage:
         own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others hear the
             truth again (scheduled sampling: Bengio et al. 2015).
         noise: the largest standard deviation of Gaussian noise on the true wet samples that are heard, where the input
-            representation compands them: in teacher forcing all, in a rollout those before it, which it must forget.
-            Each segment draws its own, log-uniform over a factor of 300 below that; a quarter of them stay clean.
+            representation compands them (full scale is 1): in teacher forcing all, in rollouts those before the first
+            chunk, to be forgotten. Each segment draws its own, log-uniform over a factor of 300 below that; a quarter
+            of them stay clean.
     """
 
     share: float
@@ -74,7 +75,7 @@ class Schedule:
     def __init__(
         self,
         stages: Iterable[Mapping[str, float]],
-        steps: int = 7000,
+        steps: int = 12_000,
         learning_rate: float = 3e-3,
         final_share: float = 0.005,
         warm_up_steps: int = 100,

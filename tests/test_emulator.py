@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -96,6 +97,52 @@ def test_a_loop_that_swings_by_itself_is_mended_by_noise_before_its_rollouts(noi
     loop = decaying(1.02)
     fit(Emulator(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "noise": noise}])), 100, level=0)
     assert (loop.predictor.wet.weight.item() < 0.99) == learned
+
+
+class Rows(Logger):
+    """Keeps what it is told."""
+
+    name, version = "rows", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, float]] = []
+
+    def log_hyperparams(self, *_: object) -> None:
+        pass
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        if "train/loss" in metrics:
+            self.rows.append((step, metrics["train/loss"]))
+
+
+class Counting(nn.Module):
+    """A loss that says which batch it is of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        self.calls += 1
+        return 0 * prediction.sum() + self.calls
+
+
+@pytest.mark.parametrize("stop", [37, 60])
+def test_what_is_logged_is_of_the_batch_that_it_is_logged_for(make_loop: Callable[..., ClosedLoop], stop: int) -> None:
+    emulator, rows = Emulator(make_loop(), Counting(), Schedule([{"share": 1, "length": 4, "free": True}], 100)), Rows()
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+            trainer.should_stop = trainer.global_step == stop
+
+    trainer = pl.Trainer(
+        max_steps=100, logger=rows, callbacks=[Stop()], enable_checkpointing=False, enable_progress_bar=False,
+        accelerator="cpu", enable_model_summary=False, limit_val_batches=0, limit_train_batches=20, log_every_n_steps=8,
+    )  # fmt: skip
+    trainer.fit(emulator, datamodule=Noise())
+    assert [step for step, _ in rows.rows] == sorted({*range(7, stop, 8), stop - 1})
+    assert all(loss == step + 1 for step, loss in rows.rows)
 
 
 def decaying(pole: float) -> ClosedLoop:

@@ -89,7 +89,7 @@ def test_the_loops_know_every_activation() -> None:
 @pytest.mark.parametrize("nearest", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_rollout_and_its_gradient(monkeypatch: pytest.MonkeyPatch, kind: str, nearest: bool, compiled: bool) -> None:
-    monkeypatch.setattr(lanes, "compiled", lambda at: compiled)
+    monkeypatch.setattr(lanes, "compiled", lambda where: compiled)
     loop = make(kind, nearest)
     history, dry = noise(5, 1, 30, seed=1), noise(5, 1, 30 + 25)
     results = []

@@ -210,7 +210,7 @@ def test_sampling_follows_the_probabilities_in_plans_and_in_decode() -> None:
     representation = OneHot(65, decoding="sample")
     plan = Plan()
     plan.close(1, representation.plan_decode(plan, plan.add(Term(DRY, torch.zeros(65, 1, 1)), bias=logits)))
-    memory = unrolled_values(plan, 20_000)
+    memory = looped_values(plan, 20_000)
     for drawn in (memory, representation.decode(logits[None, :, None].expand(1, -1, 20_000))[0, 0]):
         place = mulaw_compress(drawn, 255.0)
         shares = [float(((place - (c - 32) / 32).abs() < 1e-3).float().mean()) for c in (3, 32, 50)]
@@ -241,7 +241,7 @@ def test_rollouts_elsewhere_are_those_of_the_cpu(
     history, dry = torch.rand(5, 1, 10) - 0.5, torch.rand(5, 1, 22) - 0.5
     found = []
     for compiled in (True, False):
-        monkeypatch.setattr(lanes, "compiled", lambda at, compiled=compiled: compiled)
+        monkeypatch.setattr(lanes, "compiled", lambda where, compiled=compiled: compiled)
         loop.zero_grad()
         wet = rollout(loop, dry, history)[0]
         wet.square().sum().backward()
@@ -251,7 +251,7 @@ def test_rollouts_elsewhere_are_those_of_the_cpu(
     assert (own - gradient).norm() <= 1e-4 * gradient.norm()
 
 
-def unrolled_values(plan: Plan, steps: int) -> Tensor:
+def looped_values(plan: Plan, steps: int) -> Tensor:
     """The last value of a plan over silence, in the compiled loop."""
     plan.params = plan.last
     layout = Layout(plan, steps)
@@ -262,7 +262,7 @@ def unrolled_values(plan: Plan, steps: int) -> Tensor:
         memory[place.row(0) : place.row(0) + x.numel()] = x[0].T.flatten()
     for value in layout.outside:
         memory[layout.signals[value].start : layout.signals[value].end] = signals[value][0].T.flatten()
-    machine.loop(layout, layout.ops)(memory.numpy(), steps)
+    machine.loop(layout, layout.tables.ops)(memory.numpy(), steps)
     signal = layout.signals[plan.last]
     return memory[signal.row(0) : signal.end]
 

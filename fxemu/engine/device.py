@@ -1,7 +1,7 @@
 """The loops of training on other devices than the CPU: those of `kernels.py` as operations of PyTorch.
 
 All streams of a batch lie side by side (`layout.lanes` of them), so that each operation spans the whole batch, writes
-in place and never waits for the device: for an MLP a product and an activation a layer and sample. What can be had for
+in place and waits for nothing: for an MLP a product and an activation a layer and sample. What can be had for
 all samples at once, the slopes of the activations, is. Shapes: K samples, U units, B batch, W width, N taps.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fxemu.activations import EXPAND_LIMIT, activate, look_up
+from fxemu.activations import EXPAND_LIMIT, activate, look_up, row_below
 from fxemu.engine.layout import Layout
 from fxemu.plan import Activation, Layer, Lookup, Mix, Product, Term
 
@@ -56,7 +56,10 @@ SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 def forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
-    """Run the loop in place over memory (1, layout.size); `forced` as in `lanes.run_forward`."""
+    """Run the loop in place over memory (1, layout.size) that is silent (what a mix sums up begins there as zero).
+
+    `forced` as in `lanes.run_forward`.
+    """
     steps = [_forward(layout, memory, value) for value in (layout.looping[:-1] if forced else layout.looping)]
     for t in range(layout.samples):
         for at in steps:
@@ -75,19 +78,20 @@ def _forward(layout: Layout, memory: Tensor, value: int) -> At:
     step, out = layout.plan.step(value), layout.now(memory, value)[0]
     z = out.unbind()
     if isinstance(step, Layer):
+        # What is driven from outside lies in its own rows already; a bias alone is one row for all samples.
         if not layout.driven(value):
             drive = layout.drives[value]
             out.copy_(memory[0, drive.start : drive.end].view(-1, layout.lanes))
-        add = [_add_products(term, layout, memory, z) for term in layout.plan.looping_terms(value)]
+        parts = [_add_products(term, layout, memory, z) for term in layout.plan.looping_terms(value)]
     elif isinstance(step, Mix):
-        add = [_add_product(product, layout, memory, z) for product in step.products]
+        parts = [_add_product(product, layout, memory, z) for product in step.products]
     else:
-        add = [_look_up(step, layout, memory, z)]
+        parts = [_look_up(step, layout, memory, z)]
 
     in_place = IN_PLACE.get(step.activation.kind)
 
     def at(t: int) -> None:
-        for part in add:
+        for part in parts:
             part(t)
         if in_place is not None:
             in_place(z[t])
@@ -185,7 +189,7 @@ def _share_place(step: Lookup, layout: Layout, memory: Tensor, grads: Tensor, de
 
     def at(t: int) -> None:
         place = x[t][0]
-        low = ((place.clamp(-1, 1) + 1) * ((table.shape[0] - 1) / 2)).long().clamp_max(rises.shape[0] - 1)
+        low, _ = row_below(place, table.shape[0])
         share[t].add_((rises[low].t() * delta[t]).sum(0) * (place.abs() <= 1))
 
     return at

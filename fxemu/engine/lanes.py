@@ -21,19 +21,19 @@ from fxemu.engine.layout import Layout
 from fxemu.plan import DRY, Layer, Plan
 
 
-def compiled(at: torch.device) -> bool:
+def compiled(where: torch.device) -> bool:
     """Whether the compiled loops run there."""
-    return at.type == "cpu"
+    return where.type == "cpu"
 
 
-def layout_for(plan: Plan, samples: int, batch: int, at: torch.device) -> Layout:
+def layout_for(plan: Plan, samples: int, batch: int, where: torch.device) -> Layout:
     """Of a block of samples of `batch` streams on a device, every value of it kept."""
-    return Layout(plan, samples, LANES if compiled(at) else batch, keep=True)
+    return Layout(plan, samples, LANES if compiled(where) else batch, keep=True)
 
 
-def memory_for(layout: Layout, batch: int, at: torch.device) -> Tensor:
+def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
     """Silent memory for `batch` streams: (G, layout.size)."""
-    return torch.zeros(-(-batch // layout.lanes), layout.size, device=at)
+    return torch.zeros(-(-batch // layout.lanes), layout.size, device=where)
 
 
 def put(place: Tensor, x: Tensor) -> None:
@@ -51,9 +51,8 @@ def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
     if not compiled(memory.device):
         device.forward(layout, memory, forced)
         return
-    ops = layout.ops[:-1] if forced else layout.ops
-    steps = np.uint64(layout.samples)
-    rest = layout.weights, ops, layout.parameters, layout.items
+    tables, steps = layout.tables, np.uint64(layout.samples)
+    rest = tables.weights, tables.ops[:-1] if forced else tables.ops, tables.parameters, tables.items
     _for_each_group(lambda g: kernels.forward(steps, memory[g].numpy(), *rest), memory.shape[0])
 
 
@@ -62,8 +61,8 @@ def run_backward(layout: Layout, memory: Tensor, grads: Tensor) -> None:
     if not compiled(memory.device):
         device.backward(layout, memory, grads)
         return
-    rest = layout.weights, layout.ops, layout.parameters, layout.items
-    steps = np.uint64(layout.samples)
+    tables, steps = layout.tables, np.uint64(layout.samples)
+    rest = tables.weights, tables.ops, tables.parameters, tables.items
     _for_each_group(lambda g: kernels.backward(steps, memory[g].numpy(), grads[g].numpy(), *rest), memory.shape[0])
 
 

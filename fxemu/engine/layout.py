@@ -6,6 +6,7 @@ Shapes: G groups of `lanes` streams, K samples of the block, W width of a value,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,6 +39,16 @@ class Signal:
         return self.start + self.past * self.stride + t * self.stride
 
 
+@dataclass(frozen=True)
+class Tables:
+    """What the compiled loops read: all weights, which step reads and writes what, and the activations' parameters."""
+
+    weights: NDArray[np.float32]
+    ops: NDArray[np.uint64]
+    items: NDArray[np.uint64]
+    parameters: NDArray[np.float32]
+
+
 class Layout:
     """Addresses and tables for a block of `samples` of `lanes` streams.
 
@@ -61,8 +72,6 @@ class Layout:
         behind = past if plan.in_turn else dict.fromkeys(self.outside, 0)
         self.signals |= {value: self._reserve(plan.width(value), behind[value], True) for value in self.outside}
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
-        self.weights, self.offsets = _flat(plan, self.looping)
-        self._fill_tables()
 
     def _reserve(self, units: int, past: int, stays: bool) -> Signal:
         width, rows = units * self.lanes, past + self.samples if stays else 1
@@ -89,28 +98,30 @@ class Layout:
         """Whether a layer gets something that was evaluated for all samples beforehand."""
         return bool(self.plan.driving_terms(value))
 
-    def _fill_tables(self) -> None:
+    @cached_property
+    def tables(self) -> Tables:
+        """Made when they are first read: on a GPU nothing does, and to fetch the weights from there takes time."""
+        weights, offsets = _flat(self.plan, self.looping)
         ops, items, parameters = [], [], []
         for value in self.looping:
             step, signal, first = self.plan.step(value), self.signals[value], len(items)
             drive = self.drives.get(value, signal)
             place = signal.row(0), signal.stride, step.units, drive.row(0), drive.stride
-            items += self._items(value)
+            items += self._items(value, offsets)
             op = {Layer: LAYER, Mix: MIX, Lookup: LOOKUP}[type(step)]
             ops.append((op, *place, KINDS.index(step.activation.kind), first, len(items)))
             parameters.append(step.activation.parameter)
-        self.ops = np.array(ops, np.uint64).reshape(-1, 9)
-        self.items = np.array(items, np.uint64).reshape(-1, 6)
-        self.parameters = np.array(parameters, np.float32)
+        rows = (np.array(table, np.uint64).reshape(-1, width) for table, width in ((ops, 9), (items, 6)))
+        return Tables(weights, *rows, np.array(parameters, np.float32))
 
-    def _items(self, value: int) -> list[tuple[int, ...]]:
+    def _items(self, value: int, offsets: dict[int, int]) -> list[tuple[int, ...]]:
         step = self.plan.step(value)
         if isinstance(step, Layer):
-            return [item for term in self.plan.looping_terms(value) for item in self._stretches(term)]
+            return [item for term in self.plan.looping_terms(value) for item in self._stretches(term, offsets)]
         if isinstance(step, Mix):
-            return [self._product(product) for product in step.products]
+            return [self._product(product, offsets) for product in step.products]
         row, stride = self._address(step.source)
-        return [(row, stride, step.table.shape[0], int(step.nearest), 0, self.offsets[id(step)])]
+        return [(row, stride, step.table.shape[0], int(step.nearest), 0, offsets[id(step)])]
 
     def present(self, value: int) -> tuple[Signal, int, int]:
         """The signal that holds a value, which of its rows is the present one, and which of its units the first.
@@ -135,7 +146,7 @@ class Layout:
         return self.rows(memory, signal)[:, signal.past :]
 
     def seen(self, memory: Tensor, value: int, back: int = 0) -> Tensor:
-        """What the steps of the block see of a value, `back` samples ago: (G, K, W, lanes)."""
+        """What the steps of the block see of a value that is kept, `back` samples ago: (G, K, W, lanes)."""
         signal, now, unit = self.present(value)
         first = signal.past + now - back
         return self.rows(memory, signal)[:, first : first + self.samples, unit : unit + self.plan.width(value)]
@@ -146,7 +157,7 @@ class Layout:
         if term.dilation > 1:
             return [self.seen(memory, term.source, term.span - tap * term.dilation) for tap in range(taps)]
         oldest = self.seen(memory, term.source, term.span)
-        # Rows lie end to end, so a window of N samples is N * W consecutive rows of lanes.
+        # Rows of a whole value (a part is read at one sample alone) lie end to end, so a window is one stretch of them.
         size = (*oldest.shape[:2], taps * width, self.lanes)
         return [oldest.as_strided(size, oldest.stride(), oldest.storage_offset())]
 
@@ -155,18 +166,18 @@ class Layout:
         signal, now, first = self.present(value)
         return signal.row(now - back) + first * self.lanes, signal.stride
 
-    def _stretches(self, term: Term) -> list[tuple[int, ...]]:
+    def _stretches(self, term: Term, offsets: dict[int, int]) -> list[tuple[int, ...]]:
         """A term as contiguous stretches of its source: one, or one a tap where it is dilated."""
         units, width, taps = term.weight.shape
-        weight = self.offsets[id(term)]
+        weight = offsets[id(term)]
         if term.dilation == 1:
             return [(*self._address(term.source, term.span), taps * width, 0, 0, weight)]
         places = [self._address(term.source, term.span - tap * term.dilation) for tap in range(taps)]
         return [(*place, width, 0, 0, weight + tap * width * units) for tap, place in enumerate(places)]
 
-    def _product(self, product: Product) -> tuple[int, ...]:
+    def _product(self, product: Product, offsets: dict[int, int]) -> tuple[int, ...]:
         a, b = (self._address(product.factors[i]) for i in (0, -1))
-        return *a, len(product.factors), *b, self.offsets[id(product)]
+        return *a, len(product.factors), *b, offsets[id(product)]
 
 
 def _flat(plan: Plan, values: list[int]) -> tuple[NDArray[np.float32], dict[int, int]]:

@@ -54,10 +54,10 @@ Loop = Callable[[NDArray[np.float32], int], None]
 
 def loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
     """Some of the layout's steps (rows of its table), as a function of (memory, samples) that works in place."""
-    tables = layout.weights, layout.parameters, ops, layout.items
-    run = _compiled(_without(ops, (OUT, DRIVE)), _without(layout.items, (A, B)))
+    weights, items, parameters = layout.tables.weights, layout.tables.items, layout.tables.parameters
+    run = _compiled(_without(ops, (OUT, DRIVE)), _without(items, (A, B)))
     # Pointers that keep their tables alive.
-    pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in tables]
+    pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in (weights, parameters, ops, items)]
     return lambda memory, samples: run(samples, memory.ctypes.data, *pointers)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from fxemu.activations import row_below
 from fxemu.engine import lanes
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.layout import Layout, weights_of
@@ -123,10 +124,9 @@ def _term_gradient(layout: Layout, memory: Tensor, delta: Tensor, term: Term) ->
 def _table_gradient(place: Tensor, delta: Tensor, lookup: Lookup) -> Tensor:
     """Delta added to the rows that were read: (C, U)."""
     rows = lookup.table.shape[0]
-    position = (place.flatten().clamp(-1, 1) + 1) * ((rows - 1) / 2)
-    low = position.floor().clamp(0, rows - 2)
-    share = (position - low)[:, None]
+    low, share = row_below(place.flatten(), rows)
+    share = share[:, None]
     share = (share > 0.5).to(delta.dtype) if lookup.nearest else share
     flat = delta.transpose(2, 3).flatten(0, 2)
     table = flat.new_zeros(rows, flat.shape[1])
-    return table.index_add(0, low.long(), (1 - share) * flat).index_add(0, low.long() + 1, share * flat)
+    return table.index_add(0, low, (1 - share) * flat).index_add(0, low + 1, share * flat)

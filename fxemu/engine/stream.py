@@ -120,15 +120,13 @@ def render(loop: Playable, dry: Tensor) -> Tensor:
     return Stream(loop).process(dry)
 
 
-def render_many(loop: Playable, songs: list[Tensor], told: list[Tensor] | None = None) -> list[Tensor]:
+def render_many(loop: Playable, songs: list[Tensor], fed: list[Tensor] | None = None) -> list[Tensor]:
     """Free runs from silence over several songs at once, one a core: the compiled loop holds no lock.
 
-    Given `told`, true wet songs, the predictor hears those as its past instead: teacher forcing.
+    Given `fed`, a song for each, the predictor hears those as its own past, as in `Stream.process`.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if told is None:
-            return list(pool.map(lambda dry: render(loop, dry), songs))
-        return list(pool.map(lambda dry, wet: Stream(loop).process(dry, wet), songs, told))
+        return list(pool.map(lambda dry, wet: Stream(loop).process(dry, wet), songs, fed or [None] * len(songs)))
 
 
 def on_cpu(plan: Plan) -> Plan:

@@ -49,7 +49,7 @@ class Room:
 
     def __init__(self, plan: Plan, samples: int, fed: bool) -> None:
         self.layout = layout = Layout(plan, samples)
-        self.memory, ops = torch.empty(layout.size + samples * fed), layout.ops.copy()
+        self.memory, ops = torch.empty(layout.size + samples * fed), layout.tables.ops.copy()
         if fed:
             # A place of its own, so that what is heard stays as it was put in.
             ops[-1, OUT] = layout.size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 import torch
 
@@ -11,7 +10,7 @@ from fxemu.engine.rollout import rollout
 from fxemu.models import MLP
 from fxemu.representations import Raw
 from fxemu.rollout import ClosedLoop
-from tables.common import one_thread, train
+from tables.common import fastest, one_thread, train
 
 STEPS = 256
 ROW = ["effect=distortion", "repr=raw", "loss=esr", "data.batch_size=8192", "training.steps=1000000"]
@@ -19,11 +18,11 @@ ROW = ["effect=distortion", "repr=raw", "loss=esr", "data.batch_size=8192", "tra
 
 def run(options: argparse.Namespace) -> None:
     """Print samples a second through rollouts with their gradient on one core and on the GPU, and an ESR from there."""
+    if not torch.cuda.is_available():
+        raise SystemExit("gpu: no CUDA device here")
     one_thread()
     core = _rate("cpu", 256)
     print(f"one core, batch 256: {core:,.0f} samples/s")
-    if not torch.cuda.is_available():
-        raise SystemExit("no CUDA device here, so nothing to compare it with")
     for batch in (256, 1024, 8192):
         rate = _rate("cuda", batch)
         print(f"{torch.cuda.get_device_name()}, batch {batch}: {rate:,.0f} samples/s, {rate / core:.0f} times one core")
@@ -32,16 +31,16 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _rate(device: str, batch: int) -> float:
-    """Samples a second of rollouts, 256 dry and 32 wet samples, 2 x 48 units, forward and backward; the best of 3."""
+    """Samples a second of rollouts, 256 dry and 32 wet samples, 2 x 48 units, forward and backward."""
     torch.manual_seed(0)
     model = MLP(1, 1, context_window=256, feedback_window=32, width=48)
     loop = ClosedLoop(model, Raw(), Raw()).to(device)
     history, dry = (0.3 * torch.randn(batch, 1, samples, device=device) for samples in (255, 255 + STEPS))
-    seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
+
+    def step() -> None:
         model.zero_grad()
         rollout(loop, dry, history)[0].square().mean().backward()
-        float(model.out.bias.grad.sum())  # waits for the device
-        seconds.append(time.perf_counter() - start)
-    return batch * STEPS / min(seconds[1:])
+        model.out.bias.grad.sum().item()  # waits for the device
+
+    step()
+    return batch * STEPS / fastest(step, times=3)[0]

@@ -20,7 +20,8 @@ def run(options: argparse.Namespace) -> None:
     errors: dict[float, list[float]] = defaultdict(list)
     for path in sorted(RUNS.glob("*/metrics.json")):
         scores = json.loads(path.read_text())
-        errors[scores["audio_seconds"]].append(scores["test"]["esr"])
+        if scores.get("audio_seconds"):  # runs of another version and of streams do not say
+            errors[scores["audio_seconds"]].append(scores["test"]["esr"])
     if not errors:
         raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=how_little_audio` first")
     seconds = sorted(errors)

@@ -21,9 +21,10 @@ SPINE = (
 def run(options: argparse.Namespace) -> None:
     """Print the table, one training a row."""
     jobs, threads, seed = options.jobs, options.threads, options.seed
-    rows = [row for row in SPINE if not options.rows or row[0] in options.rows]
-    if not rows:
-        raise SystemExit(f"--rows: got {options.rows}; choose from {[row[0] for row in SPINE]}")
+    names = options.rows or [row[0] for row in SPINE]
+    if unknown := set(names) - {row[0] for row in SPINE}:
+        raise SystemExit(f"--rows: got {sorted(unknown)}; choose from {[row[0] for row in SPINE]}")
+    rows = [row for row in SPINE if row[0] in names]
     common = [f"seed={seed}", f"data.library={options.library}"]
     with ThreadPoolExecutor(jobs) as pool:
         results = list(pool.map(lambda row: train([*row[1], *common], threads), rows))
