@@ -1,4 +1,4 @@
-"""Trains every family on every distortion for seconds, and counts free runs that diverge (15 minutes; --rows picks)."""
+"""Trains every family on every distortion for seconds, and counts free runs that diverge (35 minutes; --rows picks)."""
 
 from __future__ import annotations
 
