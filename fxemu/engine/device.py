@@ -128,14 +128,15 @@ def _look_up(step: Lookup, layout: Layout, memory: Tensor, z: tuple[Tensor, ...]
 
 def _backward(layout: Layout, memory: Tensor, grads: Tensor, value: int) -> list[At]:
     step, delta = layout.plan.step(value), layout.now(grads, value)[0].unbind()
-    steps = (
-        [] if step.activation.kind == "identity" else [_pull_back(layout.now(memory, value)[0], delta, step.activation)]
-    )
     if isinstance(step, Layer):
-        return steps + [_share_sum(term, layout, grads, delta) for term in layout.plan.looping_terms(value)]
-    if isinstance(step, Mix):
-        return steps + [_share_product(product, layout, memory, grads, delta) for product in step.products]
-    return [*steps, _share_place(step, layout, memory, grads, delta)]
+        shares = [_share_sum(term, layout, grads, delta) for term in layout.plan.looping_terms(value)]
+    elif isinstance(step, Mix):
+        shares = [_share_product(product, layout, memory, grads, delta) for product in step.products]
+    else:
+        shares = [_share_place(step, layout, memory, grads, delta)]
+    if step.activation.kind == "identity":
+        return shares
+    return [_pull_back(layout.now(memory, value)[0], delta, step.activation), *shares]
 
 
 def _pull_back(y: Tensor, delta: tuple[Tensor, ...], activation: Activation) -> At:
