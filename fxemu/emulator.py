@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fxemu import metrics
 from fxemu.data import Pair
-from fxemu.engine.rollout import rollout
+from fxemu.engine.rollout import rollout, teacher_forced
 from fxemu.engine.stream import render_many
 from fxemu.errors import TrainingDivergedError
 from fxemu.losses import evaluate_loss
@@ -71,7 +71,7 @@ class Emulator(pl.LightningModule):
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
-            self._learn(stage, *self.loop.teacher_forced(dry, self._noisy(wet, stage)), dry, wet)
+            self._learn(stage, *teacher_forced(self.loop, dry, self._noisy(wet, stage)), dry, wet)
             return
         heard, first = self._noisy(wet[..., : -stage.samples], stage), -stage.samples
         if stage.lead:

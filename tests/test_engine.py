@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fxemu.engine import lanes
 from fxemu.engine.batch import FFT_SAMPLES, FFT_TAPS, boundary, evaluate
 from fxemu.engine.layout import Layout
-from fxemu.engine.rollout import rollout
+from fxemu.engine.rollout import rollout, teacher_forced
 from fxemu.engine.stream import BLOCK, Stream, render, render_many
 from fxemu.plan import DRY, Plan, Term
 from fxemu.rollout import ClosedLoop, free_run
@@ -111,6 +111,28 @@ def test_rollout_elsewhere_is_a_free_run_with_its_gradient(
     expected, expected_gradients = run_and_gradients(free_run, loop, dry, history)
     wet, gradients = run_and_gradients(rollout, loop, dry, history)
     assert torch.allclose(wet, expected, atol=1e-5)
+    for name, gradient in expected_gradients.items():
+        assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+@pytest.mark.parametrize("representation", ["raw", "mulaw"])
+@pytest.mark.parametrize("model", ["gru", "lstm", "lru", "oscillator"])
+def test_teacher_forcing_through_the_loops(
+    monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, model: str, representation: str, feedback: bool
+) -> None:
+    if model == "oscillator" and representation == "mulaw":
+        pytest.skip("it takes plain samples")
+    loop = make_loop(model=model, inputs=representation, outputs=representation, feedback=feedback)
+    # In training they take this way only where PyTorch's is slower.
+    monkeypatch.setattr(type(loop.predictor), "slow_forward", True)
+    dry, wet = noise(3, 1, loop.warm_up + 20), noise(3, 1, loop.warm_up + 20, seed=1)
+    expected, expected_gradients = run_and_gradients(
+        lambda loop, dry, wet: loop.teacher_forced(dry, wet), loop, dry, wet
+    )
+    predicted, gradients = run_and_gradients(teacher_forced, loop, dry, wet)
+    assert predicted.shape == (3, 1, 20)
+    assert torch.allclose(predicted, expected, atol=1e-5)
     for name, gradient in expected_gradients.items():
         assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
 

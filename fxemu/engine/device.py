@@ -60,15 +60,16 @@ def forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
 
     `forced` as in `lanes.run_forward`.
     """
-    steps = [_forward(layout, memory, value) for value in (layout.looping[:-1] if forced else layout.looping)]
+    steps = [_forward(layout, memory, value) for value in layout.looping[: -1 if forced else None]]
     for t in range(layout.samples):
         for at in steps:
             at(t)
 
 
-def backward(layout: Layout, memory: Tensor, grads: Tensor) -> None:
+def backward(layout: Layout, memory: Tensor, grads: Tensor, forced: bool = False) -> None:
     """Turn the gradients of outputs in `grads` into those before each activation and of all that was read."""
-    steps = [at for value in reversed(layout.looping) for at in _backward(layout, memory, grads, value)]
+    values = layout.looping[: -1 if forced else None]
+    steps = [at for value in reversed(values) for at in _backward(layout, memory, grads, value)]
     for t in reversed(range(layout.samples)):
         for at in steps:
             at(t)

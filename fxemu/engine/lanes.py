@@ -52,17 +52,17 @@ def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
         device.forward(layout, memory, forced)
         return
     tables, steps = layout.tables, np.uint64(layout.samples)
-    rest = tables.weights, tables.ops[:-1] if forced else tables.ops, tables.parameters, tables.items
+    rest = tables.weights, tables.ops[: -1 if forced else None], tables.parameters, tables.items
     _for_each_group(lambda g: kernels.forward(steps, memory[g].numpy(), *rest), memory.shape[0])
 
 
-def run_backward(layout: Layout, memory: Tensor, grads: Tensor) -> None:
+def run_backward(layout: Layout, memory: Tensor, grads: Tensor, forced: bool = False) -> None:
     """Turn the gradients of outputs in `grads` into those before each activation and of all that was read."""
     if not compiled(memory.device):
-        device.backward(layout, memory, grads)
+        device.backward(layout, memory, grads, forced)
         return
     tables, steps = layout.tables, np.uint64(layout.samples)
-    rest = tables.weights, tables.ops, tables.parameters, tables.items
+    rest = tables.weights, tables.ops[: -1 if forced else None], tables.parameters, tables.items
     _for_each_group(lambda g: kernels.backward(steps, memory[g].numpy(), grads[g].numpy(), *rest), memory.shape[0])
 
 

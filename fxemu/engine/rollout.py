@@ -1,6 +1,7 @@
 """Rollouts for training: a free run of K samples with its gradient, without autograd's work at every step.
 
-The same numbers as `fxemu.rollout.free_run`, from the plan. Everything that does not hear the feedback is computed
+The same numbers as `fxemu.rollout.free_run`, from the plan; and, for predictors that go in turn even with the true past
+in sight, those of `ClosedLoop.teacher_forced`. Everything that does not hear the feedback is computed
 for the whole stretch at once, under autograd; the rest runs in the loops of `lanes.py`, forward and backward, as one
 autograd function. Weight gradients are summed over all steps at once.
 
@@ -15,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 
 from fxemu.activations import row_below
 from fxemu.engine import lanes
 from fxemu.engine.batch import boundary, drive, evaluate
 from fxemu.engine.layout import Layout, weights_of
-from fxemu.plan import DRY, Lookup, Product, Term
+from fxemu.plan import DRY, Lookup, Plan, Product, Term
 from fxemu.rollout import ClosedLoop
 
 
@@ -38,18 +40,40 @@ def rollout(loop: ClosedLoop, dry: Tensor, history: Tensor) -> tuple[Tensor, Ten
     if plan.last in signals:
         return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
     past = lanes.past_values(plan, dry[..., :-steps], history)
-    layout = lanes.layout_for(plan, steps, dry.shape[0], dry.device)
+    return _run(plan, signals, past, steps)
+
+
+def teacher_forced(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> tuple[Tensor, Tensor]:
+    """As `ClosedLoop.teacher_forced`, with its gradient: through the loops where the predictor's own way is slower."""
+    if not (loop.predictor.slow_forward and lanes.compiled(dry.device)):
+        return loop.teacher_forced(dry, wet)
+    plan, steps = loop.plan(), dry.shape[-1]
+    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, boundary(plan), steps)
+    silence = lanes.past_values(plan, dry[..., :0], wet[..., :0])
+    params = _run(plan, signals, silence, steps, fed=wet)[1][..., loop.warm_up :]
+    return loop.output_repr.decode(params), params
+
+
+def _run(
+    plan: Plan, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What is heard (B, 1, steps) and the parameters behind it (B, P, steps), given what is had at once and the past.
+
+    Given `fed` (B, 1, steps), that is what is heard, in place of what is predicted.
+    """
+    heard = next(iter(past.values()))
+    layout = lanes.layout_for(plan, steps, heard.shape[0], heard.device)
     drives = [drive(plan, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]
     weights = [tensor for _, tensor in weights_of(plan, layout.looping)]
-    return _Rollout.apply(layout, *drives, *outside, *(past[v] for v in layout.tapped), *weights)
+    return _Rollout.apply(layout, fed, *drives, *outside, *(past[v] for v in layout.tapped), *weights)
 
 
 class _Rollout(torch.autograd.Function):
-    """(layout, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters."""
+    """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, layout: Layout, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         parts = iter(tensors)
         drives = {value: next(parts) for value in layout.drives}
         outside = {value: next(parts) for value in layout.outside}
@@ -63,8 +87,10 @@ class _Rollout(torch.autograd.Function):
             lanes.put(layout.now(memory, value), x)
         for value, x in pasts.items():
             lanes.put(layout.rows(memory, layout.signals[value])[:, : x.shape[-1]], x)
-        lanes.run_forward(layout, memory)
-        ctx.layout, ctx.memory, ctx.shapes = layout, memory, [x.shape for x in tensors]
+        if fed is not None:
+            lanes.put(layout.now(memory, layout.plan.last), fed)
+        lanes.run_forward(layout, memory, forced=fed is not None)
+        ctx.layout, ctx.memory, ctx.shapes, ctx.forced = layout, memory, [x.shape for x in tensors], fed is not None
         ctx.set_materialize_grads(False)
         plan = layout.plan
         wet, params = (lanes.take(layout.now(memory, v), batch).contiguous() for v in (plan.last, plan.params))
@@ -78,7 +104,7 @@ class _Rollout(torch.autograd.Function):
             if grad is not None:
                 place = layout.now(grads, value)
                 place.copy_(lanes.grouped(grad, place))
-        lanes.run_backward(layout, memory, grads)
+        lanes.run_backward(layout, memory, grads, ctx.forced)
         # The gradient before a layer's activation is that of what it gets from outside.
         places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
         places += [layout.rows(grads, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
@@ -87,13 +113,13 @@ class _Rollout(torch.autograd.Function):
             lanes.take(place, shape[0]) if shape[-1] == place.shape[1] and shape[0] > 1 else _shared(place, shape)
             for place, shape in zip(places, ctx.shapes, strict=False)
         ]
-        needed = ctx.needs_input_grad[1 + len(found) :]
+        needed = ctx.needs_input_grad[2 + len(found) :]
         owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.plan, [value])]
         found += [
             _weight_gradient(layout, memory, grads, *pair) if wanted else None
             for pair, wanted in zip(owners, needed, strict=True)
         ]
-        return None, *found
+        return None, None, *found
 
 
 def _shared(place: Tensor, shape: torch.Size) -> Tensor:

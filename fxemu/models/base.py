@@ -31,6 +31,9 @@ class Predictor(nn.Module, ABC):
     plain_samples = False
     """Whether it takes and makes samples as they are, and so needs `repr=raw`."""
 
+    slow_forward = False
+    """Whether, on a CPU, `forward` with its gradient takes longer than the compiled loops that go sample by sample."""
+
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         """dry, wet (B, C, T) to params (B, P, T - receptive_field + 1): those with their whole past in sight.
 

@@ -117,6 +117,8 @@ class GRU(Recurrent):
     """A gated recurrent unit (PyTorch's, gates in the order r, z, n). Arguments as for `LSTM`."""
 
     cell, gates = nn.GRU, 3
+    # PyTorch trains an LSTM as one operation on a CPU, but a GRU step by step.
+    slow_forward = True
 
     def initial_state(self, batch: int) -> Tensor:
         """A zero hidden state (B, width)."""
