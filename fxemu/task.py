@@ -22,6 +22,9 @@ from fxemu.rollout import ClosedLoop
 from fxemu.schedule import Schedule
 
 MOST_THREADS = 1024
+# Not Apple's mps: it has no float64, which oscillators and long averages need, and a rollout is thousands of short
+# operations, for which the compiled loops of the CPU are made.
+ACCELERATORS = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ def task(config: DictConfig) -> Task:
     _check_whole("data.segment", config.data.segment, 1, 2**31 - 1)
     if config.threads is not None:
         _check_whole("threads", config.threads, 1, MOST_THREADS)
+    if config.trainer.accelerator not in ACCELERATORS:
+        raise ConfigError(
+            f"trainer.accelerator: got {config.trainer.accelerator!r}; must be one of {', '.join(ACCELERATORS)}"
+        )
     torch.manual_seed(config.seed)
     try:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)

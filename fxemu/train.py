@@ -144,9 +144,13 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
         ModelCheckpoint(folder / "checkpoints", name, monitor=monitor, enable_version_counter=False)
         for name, monitor in (("best", "val/esr"), ("last", None))
     )
+    accelerator = config.trainer.accelerator
+    if accelerator == "auto":
+        # Lightning's own "auto" takes Apple's GPU too (see `task.ACCELERATORS`).
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         trainer = pl.Trainer(
-            **config.trainer,
+            **{**config.trainer, "accelerator": accelerator},
             max_steps=emulator.schedule.steps,
             logger=TensorBoardLogger(folder, name="", version=""),
             callbacks=[best, last, curve, PrintProgress(), *_stopping(config)],

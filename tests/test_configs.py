@@ -117,6 +117,7 @@ def test_sides_of_the_representation_are_chosen_separately():
         ("data.segment=long", "data.segment: got 'long'"),
         ("data.file_count=-1", "data.file_count: got -1; must be at least 3"),
         ("threads=-1", "threads: got -1; must be a whole number from 1"),
+        ("trainer.accelerator=mps", "trainer.accelerator: got 'mps'; must be one of auto, cpu, cuda"),
         ("training.warm_up_steps=-1", "warm_up_steps -1"),
         ("effect._target_=fxemu.effects.command.subprocess.check_output", "_target_: got 'fxemu.effects.command.sub"),
         ("loss._target_=fxemu.losses.Loss", "Loss"),
