@@ -137,6 +137,19 @@ def test_teacher_forcing_through_the_loops(
         assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
 
 
+@pytest.mark.parametrize(
+    ("model", "compiled", "through"), [("gru", True, True), ("gru", False, False), ("lstm", True, False)]
+)
+def test_a_gru_alone_is_teacher_forced_through_the_loops_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, model: str, compiled: bool, through: bool
+) -> None:
+    loop, called = make_loop(model=model), []
+    monkeypatch.setattr(lanes, "compiled", lambda where: compiled)
+    loop.predictor.register_forward_hook(lambda *_: called.append(True))
+    teacher_forced(loop, noise(3, 1, loop.warm_up + 20), noise(3, 1, loop.warm_up + 20, seed=1))
+    assert bool(called) is not through
+
+
 class Operations(TorchDispatchMode):
     """The names of all operations that PyTorch is asked for, views left out."""
 

@@ -61,8 +61,7 @@ def _run(
 
     Given `fed` (B, 1, steps), that is what is heard, in place of what is predicted.
     """
-    heard = next(iter(past.values()))
-    layout = lanes.layout_for(plan, steps, heard.shape[0], heard.device)
+    layout = lanes.layout_for(plan, steps, signals[DRY].shape[0], signals[DRY].device)
     drives = [drive(plan, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]
     weights = [tensor for _, tensor in weights_of(plan, layout.looping)]

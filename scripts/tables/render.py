@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         error = float((run(dry) - Stream(loop).process(dry)).abs().max())
         print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {theirs / ours:.2f} | {error:.0e} |")
     _representations(dry)
-    _many_streams(dry)
+    _many_streams(dry, bool(compiler))
 
 
 def _representations(dry: torch.Tensor) -> None:
@@ -69,8 +70,14 @@ def _representations(dry: torch.Tensor) -> None:
         print(f"{kind.__name__}: {seconds / ours:.0f}x real time")
 
 
-def _many_streams(dry: torch.Tensor) -> None:
-    loop, cores = ClosedLoop(families()["mlp"], Raw(), Raw()), os.cpu_count() or 1
-    (one,) = fastest(lambda: render_many(loop, [dry]))
-    (many,) = fastest(lambda: render_many(loop, [dry] * cores))
-    print(f"{cores} streams on {cores} cores: {cores * one / many:.2f} times the rate of one stream")
+def _many_streams(dry: torch.Tensor, compiler: bool) -> None:
+    """As many streams as cores, in ours and, for what the machine can do, in C."""
+    model, cores = families()["mlp"], os.cpu_count() or 1
+    songs, loop = [dry] * cores, ClosedLoop(model, Raw(), Raw())
+    ways = {"fxemu": (lambda: render_many(loop, songs[:1]), lambda: render_many(loop, songs))}
+    if compiler:
+        run, pool = build(model), ThreadPoolExecutor(cores)
+        ways["C"] = lambda: run(dry), lambda: list(pool.map(run, songs))
+    for name, pair in ways.items():
+        one, many = fastest(*pair)
+        print(f"{name}, {cores} streams on {cores} cores: {cores * one / many:.2f} times the rate of one stream")
