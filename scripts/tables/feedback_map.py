@@ -15,6 +15,8 @@ from tables.common import ROOT
 
 RUNS = ROOT / "outputs" / "feedback_map"
 COLOURS = {True: "tab:red", False: "tab:blue"}
+# Dry samples that an `mlp` hears, where the experiment does not say otherwise.
+WINDOW = 256
 MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
 
 
@@ -23,21 +25,21 @@ class Point:
     """A run: what it costs a sample, and its free-run error."""
 
     model: str
+    net: str
     feedback: bool
     cost: int
     esr: float
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print, for each effect, the least error with and without feedback at equal cost, and draw all runs."""
-    effects: dict[str, list[Point]] = defaultdict(list)
-    for path in sorted(RUNS.glob("*/metrics.json")):
-        scores = json.loads(path.read_text())
-        feedback = yaml.safe_load((path.parent / "config.yaml").read_text())["model"]["feedback"]
-        point = Point(scores["model"], feedback, scores["multiply_adds"], scores["test"]["esr"])
-        effects[scores["effect"]].append(point)
+    """Print all runs, and for each effect the least error with and without feedback at equal cost; draw them."""
+    effects, diverged = _finished_runs()
     if not effects:
         raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=feedback_map` first")
+    _print_nets(effects)
+    print(
+        f"\nfree-run ESR with / without feedback, bold where it is half of the other or less; {diverged} divergences\n"
+    )
     print("| effect | runs | best with feedback | best without | with over without, at the same cost |")
     print("|---|---|---|---|---|")
     for effect, points in effects.items():
@@ -46,6 +48,40 @@ def run(options: argparse.Namespace) -> None:
         cells = [f"{line[-1].esr:.1e} ({line[-1].cost})" if line else "" for line in best.values()]
         print(f"| {effect} | {len(points)} | {' | '.join(cells)} | {ratio} |")
     _draw(effects)
+
+
+def _finished_runs() -> tuple[dict[str, list[Point]], int]:
+    """The runs of each effect, and how many free runs diverged in all."""
+    effects: dict[str, list[Point]] = defaultdict(list)
+    diverged = 0
+    for path in sorted(RUNS.glob("*/metrics.json")):
+        scores, config = json.loads(path.read_text()), yaml.safe_load((path.parent / "config.yaml").read_text())
+        model, chosen = scores["model"], config["model"]
+        window = chosen.get("context_window", WINDOW)
+        net = f"`{model}` {chosen['width']}" + (f", window {window}" if window != WINDOW else "")
+        point = Point(model, net, chosen["feedback"], scores["multiply_adds"], scores["test"]["esr"])
+        effects[scores["effect"]].append(point)
+        diverged += scores["test"]["divergences"]
+    return effects, diverged
+
+
+def _print_nets(effects: dict[str, list[Point]]) -> None:
+    """A row a net, a column an effect."""
+    names = {point.net: point.model for points in effects.values() for point in points}
+    print(f"| net | multiply-adds | {' | '.join(effects)} |\n|{'---|' * (2 + len(effects))}")
+    for net in sorted(names, key=lambda net: (list(MARKS).index(names[net]), "window" in net, len(net), net)):
+        pairs = [{p.feedback: p for p in points if p.net == net} for points in effects.values()]
+        costs = [{p.cost for pair in pairs for p in pair.values() if p.feedback == side} for side in (True, False)]
+        cost = " / ".join(str(max(side)) if side else "" for side in costs)
+        print(f"| {net} | {cost} | {' | '.join(map(_both, pairs))} |")
+
+
+def _both(pair: dict[bool, Point]) -> str:
+    """The errors with and without feedback, the winner bold."""
+    if len(pair) < 2:
+        return " / ".join(f"{pair[side].esr:.1e}" if side in pair else "-" for side in (True, False)) if pair else ""
+    a, b = pair[True].esr, pair[False].esr
+    return " / ".join(f"**{x:.1e}**" if x <= y / 2 else f"{x:.1e}" for x, y in ((a, b), (b, a)))
 
 
 def frontier(points: list[Point], feedback: bool) -> list[Point]:
