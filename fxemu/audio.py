@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fxemu.decoding import SUFFIXES, AudioError, printable, read
+from fxemu.decoding import SUFFIXES, AudioError, opened, printable, read
 from fxemu.writing import writing
 
 __all__ = ["SUFFIXES", "AudioError", "decode", "peak_normalize", "printable", "write_wav"]
@@ -40,18 +40,8 @@ def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tupl
 
 def layout(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Sample rate in Hz and number of channels of a file's first audio stream; AudioError as for `decode`."""
-    try:
-        with av.open(os.path.abspath(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{path}: has no audio stream")
-            stream = container.streams.audio[0]
-            return stream.rate, stream.channels
-    except (av.FFmpegError, OSError) as error:
-        raise AudioError(f"{path}: cannot be decoded ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    with opened(path) as source:
+        return source.rate, source.channels
 
 
 def peak_normalize(samples: Tensor) -> Tensor:

@@ -134,6 +134,8 @@ def main(arguments: list[str]) -> None:
             sub.add_argument("--force", action="store_true", help="go on in spite of findings")
     given = parser.parse_args(arguments)
     try:
+        if not given.file.name:
+            raise LibraryError(f"--file: got {given.file}; give the name of the file to play")
         given.run(given)
     except (AudioError, LibraryError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -35,6 +36,10 @@ def main() -> None:
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
                 sys.exit(130)
+            except BrokenPipeError:
+                # Who read our output, such as `head`, has enough; nothing is left to be flushed when Python ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(1)
         case [command, *_]:
             print(f"error: no command {command!r}; there is: {', '.join(COMMANDS)}\n\n{usage()}", file=sys.stderr)
             sys.exit(2)

@@ -215,6 +215,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each song, its loudest (%(default)s)")
     given = parser.parse_args(arguments)
     try:
+        if not given.output.name:
+            raise RunError(f"--output: got {given.output}; give a name, to which .csv and .html are added")
         if given.songs < 0 or not 0 < given.seconds <= 600:
             raise RunError(f"--songs and --seconds: got {given.songs}, {given.seconds:g}; at least 0, and 0 to 600")
         compare(given.places, given.output, given.songs, given.seconds)

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
         description="\n".join([__doc__, "", "formats:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("run", type=Path, help="a run folder, a checkpoint, or what was exported from one")
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--output", type=Path, help="where to write it; else into the run folder, named as the run is")
     parser.add_argument("--name", help="of the emulation; else the run folder's")
@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> None:
         files = packed.files(given.run)
         loop, rate = weights.parse(files, printable(given.run))
         model = Model(loop, rate, given.name or given.run.resolve().name, files)
+        if given.output is None and not given.run.is_dir():
+            raise ExportError(f"{printable(given.run)} is no folder: say with --output where to write the export")
         path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
         found = export(model, form, path)
     except (packed.WeightsError, ExportError, OSError) as error:

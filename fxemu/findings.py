@@ -206,8 +206,9 @@ def dropouts(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -
         start, stop = (
             round((place - alignment.delay_samples) / (1 + alignment.drift_ppm * 1e-6)) for place in (first, end)
         )
-        if start >= 0 and dry[start:stop].abs().amax() > 0.01 * dry.abs().max():
-            found.append((start, min(stop, dry.numel())))
+        stop = min(stop, dry.numel())
+        if 0 <= start < stop and dry[start:stop].abs().amax() > 0.01 * dry.abs().max():
+            found.append((start, stop))
     return found
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from fxemu.audio_device import Array, DeviceError, playing
@@ -48,6 +49,8 @@ class Performer:
         """dry (samples,) to the result; `lost` says that samples were lost before it."""
         start = time.perf_counter()
         wet = self.stream.process(torch.from_numpy(self.sound.heard(dry))).numpy()
+        # A model of another runtime may overflow: silence is better for loudspeakers.
+        wet = wet if np.isfinite(wet).all() else np.zeros_like(wet)
         result = self.sound.result(dry, wet)
         spent = time.perf_counter() - start
         self.blocks += 1

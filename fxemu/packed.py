@@ -61,7 +61,7 @@ def _folder(path: Path) -> Path:
     if not path.exists():
         raise WeightsError(f"{printable(path)}: no such run; give a run folder, or a file that was exported from one")
     if path.is_file() and path.name not in MOST_BYTES and path.suffix != ".onnx":
-        raise WeightsError(f"{printable(path)}: is no run of ours, and no file that we play")
+        raise WeightsError(f"{printable(path)}: is no run of ours, and no file that was exported from one")
     return path if path.is_dir() else path.parent
 
 
@@ -95,7 +95,10 @@ def _from_archive(path: Path) -> dict[str, bytes]:
         if [] in found.values():
             raise WeightsError(f"{printable(path)}: holds no model of fxemu; it is played if fxemu export wrote it")
         for name, (place, *_) in found.items():
-            _check_size(path, name, place.file_size)
+            # PyTorch does not compress them, and what is compressed may be larger than it says.
+            if place.compress_type != zipfile.ZIP_STORED:
+                raise WeightsError(f"{printable(path)}: {name} in it is compressed, so it is none of ours")
+            _check_size(path, name, max(place.file_size, place.compress_size))
         return {name: archive.read(place) for name, (place, *_) in found.items()}
 
 

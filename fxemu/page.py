@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 from torch import Tensor
 
-from fxemu.audio import AudioError, decode, encode_flac
+from fxemu.audio import encode_flac
+from fxemu.decoding import AudioError, read
 from fxemu.library import file_stem
 from fxemu.plots import PLOTS, level_curves
 from fxemu.runs import Run, plain
@@ -21,6 +23,8 @@ from fxemu.runs import Run, plain
 TEMPLATE = Path(__file__).with_name("page.html")
 LARGEST_IMAGE_PIXELS = 8_000_000
 LOWEST_HZ, HIGHEST_HZ = 8000, 192_000
+# A file of some megabytes may hold hours of silence.
+LONGEST_S = 1200
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,10 @@ def _players(task: Task, song: str, seconds: float) -> Iterator[Player]:
 def _sound(run: Run, song: str, kind: str) -> tuple[Tensor, int] | None:
     """Samples and their rate in Hz; None if there is no such file, or it is none that a run writes."""
     try:
-        samples, rate = decode(run.folder / "audio" / f"{file_stem(song)}-{kind}.wav")
+        sound = read(run.folder / "audio" / f"{file_stem(song)}-{kind}.wav", seconds=LONGEST_S)
     except AudioError:
         return None
-    return (samples, rate) if LOWEST_HZ <= rate <= HIGHEST_HZ else None
+    return (torch.from_numpy(sound.samples), sound.rate) if LOWEST_HZ <= sound.rate <= HIGHEST_HZ else None
 
 
 def _plots(run: Run, songs: int) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,7 @@ from fxemu.train import build
 
 # How often a song is begun again when the machine that had it is lost.
 RETRIES = 10
+MOST_JOBS = 256
 Submit = Callable[..., Future]
 
 
@@ -137,12 +138,13 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("fxemu prepare", description=__doc__)
     parser.add_argument("options", metavar="OPTION=VALUE", nargs="+", help="as for training: effect=command ...")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=int, default=os.cpu_count(), help="songs at once (default: all cores)")
+    cores = min(MOST_JOBS, os.cpu_count() or 1)
+    where.add_argument("--jobs", type=int, default=cores, help="songs at once (default: all cores)")
     where.add_argument("--ray", action="store_true", help="on all machines of the Ray cluster that is running")
     given = parser.parse_args(arguments)
     try:
-        if not 1 <= given.jobs <= 256:
-            raise ConfigError(f"--jobs: got {given.jobs}; must be from 1 to 256")
+        if not 1 <= given.jobs <= MOST_JOBS:
+            raise ConfigError(f"--jobs: got {given.jobs}; must be from 1 to {MOST_JOBS}")
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("train", overrides(given.options))
         data, _ = build(config, task(config))

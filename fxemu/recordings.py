@@ -109,10 +109,12 @@ def split_recordings(
 ) -> dict[str, list[Recording]]:
     """Three recordings or more are split by name, fewer in time: train, val, test, with `shortest` samples between.
 
+    Those with fewer than `shortest` usable samples are left out, and named on standard error.
+
     Raises:
-        LibraryError: for recordings too short to split.
+        LibraryError: for recordings too short to use, all of them, or to split.
     """
-    recordings = list(recordings)
+    recordings = _long_enough(list(recordings), shortest)
     named = {recording.name: recording for recording in recordings}
     if len(named) >= len(PARTS):
         names = split_songs(named, val_share, test_share, seed)
@@ -122,6 +124,16 @@ def split_recordings(
         for part, piece in _split_in_time(recording, shortest, val_share, test_share):
             parts[part].append(piece)
     return parts
+
+
+def _long_enough(recordings: list[Recording], shortest: int) -> list[Recording]:
+    short = [recording for recording in recordings if recording.dry.numel() < shortest]
+    said = "\n".join(f"{r.name}: {r.dry.numel()} usable samples, of {shortest} that are needed" for r in short)
+    if short and len(short) == len(recordings):
+        raise LibraryError(f"{said}; record for longer")
+    if short:
+        print(f"left out: {said}", file=sys.stderr)
+    return [recording for recording in recordings if recording.dry.numel() >= shortest]
 
 
 def _split_in_time(recording: Recording, gap: int, val_share: float, test_share: float) -> list[tuple[str, Recording]]:

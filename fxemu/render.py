@@ -67,11 +67,10 @@ class Player:
             for _, block in source.blocks(mix=separate):
                 _check(source, block)
                 dry = block if dry is None else np.concatenate((dry, block), axis=1)
-                wet = np.stack(list(pool.map(Channel.process, channels, self.sound.heard(block))))
+                wet = _usable(source, list(pool.map(Channel.process, channels, self.sound.heard(block))))
                 yield self.sound.result(dry[:, : wet.shape[1]], wet)
                 dry = dry[:, wet.shape[1] :]
-            wet = np.stack(list(pool.map(Channel.end, channels)))
-            yield self.sound.result(dry, wet)
+            yield self.sound.result(dry, _usable(source, list(pool.map(Channel.end, channels))))
 
 
 def _check(source: Source, block: Array) -> None:
@@ -79,6 +78,14 @@ def _check(source: Source, block: Array) -> None:
         raise AudioError(f"{source.name}: cannot be decoded (the number of channels changes)")
     if not np.isfinite(block).all():
         raise AudioError(f"{source.name}: holds samples that are NaN or infinite")
+
+
+def _usable(source: Source, wets: list[Array]) -> Array:
+    """Wet of all channels; AudioError if it overflowed, as only a model of another runtime does."""
+    wet = np.stack(wets)
+    if not np.isfinite(wet).all():
+        raise AudioError(f"{source.name}: the model makes samples of it that are NaN or infinite")
+    return wet
 
 
 def render_file(player: Player, path: str, target: str) -> None:

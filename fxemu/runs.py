@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,14 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
         dict(_flat(config)),
         {plain(k): _number(v) for k, v in (metrics | test).items() if _is_number(v)},
         {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])},
-        {str(song["name"]): _number(song["esr"]) for song in test.get("songs", [])},
+        {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])},
     )
+
+
+def _file_name(value: Any) -> str:
+    """A name that files can have; ValueError for any other."""
+    os.fsencode(str(value))
+    return str(value)
 
 
 def _flat(config: dict[Any, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -90,6 +90,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         if data.skipped:
             print(data.skipped, file=sys.stderr)
         print(f"{data.summary()}; {'going on' if resume else 'writing'} in {folder}")
+        # A run that goes on is not finished.
+        (folder / "metrics.json").unlink(missing_ok=True)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
         write_json(folder / "environment.json", {**environment(config), "chosen": chosen})
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})

@@ -102,9 +102,10 @@ def _description(content: bytes) -> dict[str, Any]:
 
 def _built(description: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> ClosedLoop:
     """The loop that is described, once it is known to have the tensors that the file holds."""
-    for name in ("layers", "arrays"):
-        if description["model"].get(name, 1) > len(shapes):
-            raise ValueError(f"{name}: got {description['model'][name]}, with {len(shapes)} tensors in the file")
+    asked = description["model"]
+    layers = asked.get("layers", 1), asked.get("arrays", 1) * len(asked.get("dilations", [0]))
+    if max(layers) > len(shapes):
+        raise ValueError(f"{DESCRIPTION} says {max(layers)} layers, with {len(shapes)} tensors in the file")
     with torch.device("meta"):
         outline = _loop(description)
     expected = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
@@ -113,8 +114,8 @@ def _built(description: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> C
         name = wrong[0]
         said = [str(found.get(name, "no such tensor")) for found in (expected, shapes)]
         raise ValueError(f"{name}: {DESCRIPTION} says {said[0]}, {WEIGHTS} says {said[1]}")
-    if outline.warm_up > LONGEST_MEMORY:
-        raise ValueError(f"remembers {outline.warm_up} samples; at most {LONGEST_MEMORY} can be run")
+    if type(outline.warm_up) is not int or not 0 <= outline.warm_up <= LONGEST_MEMORY:
+        raise ValueError(f"remembers {outline.warm_up} samples; a whole number up to {LONGEST_MEMORY} can be run")
     return _loop(description)
 
 

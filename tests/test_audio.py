@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxemu.audio import SUFFIXES, AudioError, decode, encode_flac, peak_normalize, write_wav
+from fxemu.audio import SUFFIXES, AudioError, decode, encode_flac, layout, peak_normalize, write_wav
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SONGS = sorted(path for path in EXAMPLES.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -154,3 +154,14 @@ def test_flac_keeps_samples_to_sixteen_bits(tmp_path):
     (tmp_path / "a.flac").write_bytes(encode_flac(samples, 44_100))
     decoded, rate = decode(tmp_path / "a.flac")
     assert rate == 44_100 and torch.allclose(decoded, samples.clamp(-1, 1), atol=1 / 30_000)
+
+
+def test_a_tag_in_another_encoding_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    write_wav(path, torch.zeros(100), 8000)
+    artist = b"IART" + (6).to_bytes(4, "little") + b"caf\xe9\0\0"
+    tags = b"LIST" + (4 + len(artist)).to_bytes(4, "little") + b"INFO" + artist
+    content = bytearray(path.read_bytes() + tags)
+    content[4:8] = (len(content) - 8).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert layout(path) == (8000, 1) and decode(path)[0].numel() == 100

@@ -71,7 +71,12 @@ def test_the_command_writes_all_three_and_names_what_it_skips(make_run, tmp_path
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["nowhere"], "no such folder"), ([".", "--seconds", "0"], "--songs and --seconds"), (["."], "no run in it")],
+    [
+        (["nowhere"], "no such folder"),
+        ([".", "--seconds", "0"], "--songs and --seconds"),
+        (["."], "no run in it"),
+        ([".", "--output", "."], "--output: got .; give a name"),
+    ],
 )
 def test_a_mistake_gets_one_clear_error(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)

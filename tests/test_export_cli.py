@@ -70,6 +70,7 @@ def test_the_pair_beside_a_file_is_what_the_model_makes_of_it(run, tmp_path):
     [
         (["--name", "!"], "name: got '!'; must have a letter or a digit in it"),
         (["--output", "/proc/no/x.nam"], "/proc/no"),
+        (["--output", "amp"], "got amp to write; its name must end with .nam"),
     ],
 )
 def test_errors_are_one_line(run, arguments, message, capsys):
@@ -77,6 +78,21 @@ def test_errors_are_one_line(run, arguments, message, capsys):
         main([str(run), "--format", "nam", *arguments])
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_a_checkpoint_is_exported_to_where_it_is_said(run, tmp_path, capsys):
+    checkpoint = [str(run / "checkpoints" / "best.ckpt"), "--format", "nam"]
+    with pytest.raises(SystemExit, match="1"):
+        main(checkpoint)
+    assert "best.ckpt is no folder: say with --output where to write the export" in capsys.readouterr().err
+    main([*checkpoint, "--output", str(tmp_path / "best.nam")])
+    assert (tmp_path / "best.nam").is_file()
+
+
+def test_exports_of_one_model_do_not_replace_each_other(run):
+    for form in ("rtneural", "aidax", "proteus"):
+        main([str(run), "--format", form])
+    assert len([path for path in (run / "export").iterdir() if path.suffix == ".json"]) == 3
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
@@ -88,10 +104,10 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
 
 def test_a_folder_is_replaced_only_by_an_export_of_the_same_kind(run, tmp_path, capsys):
     pytest.importorskip("onnx")
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "other.txt").write_text("mine")
-    for form in ("onnx", "nam"):
+    for form, name in (("onnx", "plugins"), ("nam", "plugins.nam")):
+        plugins = tmp_path / name
+        plugins.mkdir()
+        (plugins / "other.txt").write_text("mine")
         with pytest.raises(SystemExit, match="1"):
             main([str(run), "--format", form, "--output", str(plugins)])
         assert "is a folder that is not replaced: " in capsys.readouterr().err

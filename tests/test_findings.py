@@ -7,7 +7,8 @@ import torch
 from boxes import RATE, compressor, fuzz, interface, music, reverb
 from torchaudio.functional import lowpass_biquad
 
-from fxemu.findings import check_pair, find_repeat
+from fxemu.alignment import Alignment
+from fxemu.findings import check_pair, dropouts, find_repeat
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,9 @@ def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
     assert find_repeat(dry, RATE) is None
     wet = 0.5 * song + 0.01 * torch.randn(song.numel(), generator=torch.Generator().manual_seed(3)) * song.abs().sqrt()
     assert "and wet differs by" in texts(song, wet, "note") + texts(song, wet, "warning")
+
+
+def test_a_gap_after_the_end_of_dry_is_none(dry):
+    # A second take, after some silence, in the same file.
+    again = torch.cat((dry, torch.zeros(RATE // 10), dry))
+    assert dropouts(dry, again, Alignment(0.0, 0.0, 1, 1.0, 1.0), RATE) == []

@@ -226,6 +226,14 @@ def test_a_convnet_of_nam(activation, batchnorm):
     assert model.warm_up == 5 and torch.allclose(render(model, dry), expected, atol=1e-5)
 
 
+def test_a_batch_normalisation_that_divides_by_zero_is_refused():
+    config = {"channels": 1, "dilations": [1], "batchnorm": True, "activation": "Tanh"}
+    # A kernel of two, then mean, variance, scale, shift and epsilon, then the head.
+    weights = [1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 1e-5, 1.0, 0.0]
+    with pytest.raises(ValueError, match="its batch normalisation divides by zero, or by the root of less"):
+        nam.parse({"architecture": "ConvNet", "config": config, "weights": weights})
+
+
 DENSE = entry("dense", torch.ones(1, 1), torch.zeros(1))
 
 

@@ -54,6 +54,12 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
     assert blocks * 64 == len(out) and xruns in (device.streams[0].late, device.streams[0].late - 1)
 
 
+def test_what_a_model_overflows_with_is_silence(monkeypatch, run, capsys):
+    monkeypatch.setattr(live.Sound, "heard", lambda self, dry: np.full_like(dry, np.nan))
+    out, _ = played(monkeypatch, run, "--seconds", 0.1)
+    assert out.size and not out.any()
+
+
 def test_late_blocks_and_xruns_are_counted(monkeypatch, run, capsys):
     process = live.Performer.__call__
 

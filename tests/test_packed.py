@@ -49,8 +49,8 @@ class Payload:
         return os.system, ("touch ran",)
 
 
-def zipped(path: Path, **content: bytes) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+def zipped(path: Path, method: int = zipfile.ZIP_STORED, **content: bytes) -> None:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in content.items():
             archive.writestr(name.replace("__", "/").replace("_dot_", "."), data)
 
@@ -69,7 +69,8 @@ HOSTILE = {
     "a large program": ("x.c", lambda p: (p.touch(), os.truncate(p, 10**11)), "larger than"),
     "a pickle": ("x.pt", lambda p: p.write_bytes(pickle.dumps(Payload())), "broken: File is not a zip file"),
     "a checkpoint": ("x.pt", lambda p: torch.save(Payload(), p), "holds no model of fxemu"),
-    "a bomb": ("x.pt", lambda p: zipped(p, **BOMB), "larger than 16000 bytes"),
+    "a large archive": ("x.pt", lambda p: zipped(p, **BOMB), "larger than 16000 bytes"),
+    "a bomb": ("x.pt", lambda p: zipped(p, zipfile.ZIP_DEFLATED, **BOMB), "in it is compressed"),
     "a pickle by another name": ("x.ckpt", lambda p: p.write_bytes(pickle.dumps(Payload())), "has no model"),
     "a song": ("x.wav", lambda p: p.write_bytes(b"RIFF"), "is no run of ours"),
 }

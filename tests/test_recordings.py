@@ -167,3 +167,11 @@ def test_it_trains_from_the_command_line(pair, tmp_path):
     done = run("train", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "latency 217." in done.stderr and (tmp_path / "run" / "audio" / "dry-test-prediction.wav").is_file()
+
+
+def test_recordings_that_are_too_short_are_left_out_and_named(capsys):
+    parts = split_recordings([ramp("stub", 40), *(ramp(name) for name in "abc")], 50, 0.15, 0.2, seed=0)
+    assert sorted(r.name for part in parts.values() for r in part) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "left out: stub: 40 usable samples, of 50 that are needed\n"
+    with pytest.raises(LibraryError, match="stub: 40 usable samples, of 50 that are needed; record for longer"):
+        split_recordings([ramp("stub", 40)], 50, 0.15, 0.2, seed=0)

@@ -228,6 +228,14 @@ def test_nan_is_refused_before_it_is_remembered(run, tmp_path, capsys):
     assert "NaN" in capsys.readouterr().err and not (tmp_path / "out.wav").exists()
 
 
+def test_what_a_model_overflows_with_is_not_written(run, tmp_path, monkeypatch, capsys):
+    write_wav(tmp_path / "in.wav", torch.zeros(100), RATE)
+    monkeypatch.setattr(render.Channel, "end", lambda self: np.full(100, np.inf, np.float32))
+    assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 1
+    assert "the model makes samples of it that are NaN or infinite" in capsys.readouterr().err
+    assert not (tmp_path / "out.wav").exists()
+
+
 MISTAKES = {
     "no run": (["nowhere", "in.wav", "out.wav"], "nowhere: no such run"),
     "a foreign run": (["in.wav", "in.wav", "out.wav"], "in.wav: is no run of ours"),

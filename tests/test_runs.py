@@ -47,6 +47,7 @@ def test_a_place_without_runs_is_refused(tmp_path):
         ("metrics.json", None, "no metrics.json: not finished"),
         ("metrics.json", '{"test": {"esr": ', "broken"),
         ("metrics.json", "[1]", "metrics.json is no mapping"),
+        ("metrics.json", '{"test": {"esr": 1, "songs": [{"name": "\\ud800", "esr": 1}]}}', "surrogates not allowed"),
         ("metrics.json", '{"test": {}}', "no free-run ESR"),
         ("metrics.json", '{"test": {"esr": "0.1"}}', "no free-run ESR"),
         ("metrics.json", '{"test": {"esr": 0.1, "levels": [{"level_db": "x", "esr": 1}]}}', "where a number belongs"),

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import resource
 import struct
 import subprocess
@@ -80,7 +81,15 @@ HOSTILE = {
     "a list for a target": (lambda f: describe(f, model={"_target_": [1]}), "_target_: got"),
     "a width that lies": (lambda f: describe(f, model=MLP | {"width": 10**9}), "model.json says"),
     "a width beyond all": (lambda f: describe(f, model=MLP | {"width": 10**30}), "broken"),
-    "endless layers": (lambda f: describe(f, model=MLP | {"layers": 10**12}), "layers: got 1000000000000"),
+    "endless layers": (lambda f: describe(f, model=MLP | {"layers": 10**12}), "says 1000000000000 layers"),
+    "endless dilations": (
+        lambda f: describe(f, model={"_target_": "fxemu.models.WaveNet", "arrays": 20, "dilations": [1] * 999}),
+        "says 19980 layers",
+    ),
+    "endless knees": (
+        lambda f: describe(f, model={"_target_": "fxemu.models.Dynamics", "knees": 10**9}),
+        "got knees 1000000000",
+    ),
     "another argument": (lambda f: describe(f, model=MLP | {"path": "/etc/passwd"}), "unexpected keyword"),
     "channels given": (lambda f: describe(f, model=MLP | {"channels": 1}), "multiple values"),
     "out of range": (lambda f: describe(f, model=MLP | {"context_window": 0}), "context_window: got 0"),
@@ -111,11 +120,12 @@ def test_a_hostile_file_is_one_line(saved, monkeypatch, spoil, message):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
 
 
-def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop):
-    lstm = {"_target_": "fxemu.models.LSTM", "width": 5, "memory_samples": 10**12}
+@pytest.mark.parametrize("samples", [10**12, 512.0, float("nan")])
+def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop, samples):
+    lstm = {"_target_": "fxemu.models.LSTM", "width": 5, "memory_samples": samples}
     config = {"data": {"sample_rate": 8000}, "model": lstm, "repr": {"input": RAW, "output": RAW}}
     save(make_loop(model="lstm"), config, tmp_path)
-    with pytest.raises(WeightsError, match="remembers 1000000000000 samples"):
+    with pytest.raises(WeightsError, match=f"remembers {re.escape(str(samples))} samples"):
         read(tmp_path)
 
 

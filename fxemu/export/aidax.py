@@ -22,7 +22,7 @@ UNITS = (8, 12, 16, 20, 24, 32, 40, 64, 80)
 class AidaX(Format):
     """An AIDA-X JSON file, of an LSTM or a GRU without feedback, of up to 79 units and a dry gain."""
 
-    suffix = ".json"
+    suffix = "-aidax.json"
     holds_pair = True
 
     @torch.no_grad()

@@ -95,11 +95,17 @@ def _sensitivity(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> float:
 class Format(ABC):
     """One kind of file.
 
-    `suffix` is what its name ends with. `holds_pair`: whether a pair of input and output to check it by is in it.
+    `suffix` is what its name ends with, or `extension` alone of a name that is given. `holds_pair`: whether a pair of
+    input and output to check it by is in it.
     """
 
     suffix: str
     holds_pair = False
+
+    @property
+    def extension(self) -> str:
+        """By which programs know such a file; empty for a folder."""
+        return Path(f"x{self.suffix}").suffix
 
     @abstractmethod
     def write(self, model: Model, path: Path) -> None:
@@ -114,8 +120,10 @@ def export(model: Model, form: Format, path: Path) -> str:
     """Write a checked file at `path`, under a temporary name until it has passed, and return what the check found.
 
     Beside it come `NAME-check-dry.wav` and `NAME-check-wet.wav`, if the format has no place for them. An earlier export
-    is replaced; ExportError for a folder with anything else in it.
+    is replaced; ExportError for a folder with anything else in it, or a name of another kind of file.
     """
+    if not path.name.endswith(form.extension):
+        raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
     place = path.parent / f".{path.name}.part"
@@ -124,7 +132,7 @@ def export(model: Model, form: Format, path: Path) -> str:
     try:
         form.write(model, place / path.name)
         found = form.check(model, place / path.name)
-        pair = [] if form.holds_pair else _write_pair(model, place, path.name.removesuffix(form.suffix))
+        pair = [] if form.holds_pair else _write_pair(model, place, _stem(path, form))
         if path.is_dir():
             _make_way(path, place / path.name)
         for name in (*pair, path.name):
@@ -132,6 +140,10 @@ def export(model: Model, form: Format, path: Path) -> str:
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return found
+
+
+def _stem(path: Path, form: Format) -> str:
+    return path.name.removesuffix(form.suffix).removesuffix(form.extension)
 
 
 def _make_way(path: Path, new: Path) -> None:

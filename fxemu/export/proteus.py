@@ -19,7 +19,7 @@ RATE_HZ = 44_100
 class Proteus(Format):
     """A Proteus JSON file, of an LSTM without feedback, of up to 39 units, at 44.1 kHz."""
 
-    suffix = ".json"
+    suffix = "-proteus.json"
 
     @torch.no_grad()
     def write(self, model: Model, path: Path) -> None:

@@ -22,7 +22,7 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid")
 class RTNeural(Format):
     """An RTNeural JSON file, of an LSTM, GRU, MLP, ConvNet or linear model without feedback."""
 
-    suffix = ".json"
+    suffix = "-rtneural.json"
 
     @torch.no_grad()
     def write(self, model: Model, path: Path) -> None:

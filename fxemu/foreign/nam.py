@@ -10,6 +10,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fxemu import cells
@@ -62,6 +63,8 @@ def _convnet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
             mean, variance, scale, shift = (weights.take(channels) for _ in range(4))
             scale = scale / (variance + weights.take(1)).sqrt()
             kernel, bias = kernel * scale[:, None, None], shift - mean * scale
+            if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
+                raise ValueError("its batch normalisation divides by zero, or by the root of less")
         else:
             bias = weights.take(channels)
         term = Term(x, kernel, whole(dilation, "dilation"))

@@ -41,7 +41,7 @@ class Dynamics(Predictor):
 
     Args:
         channels, params: 1 each.
-        knees: of the static curve, J, at least 1.
+        knees: of the static curve, J, 1 to 64.
         max_gain_db: the highest gain, 0 to 60 dB.
         memory_samples: true samples heard before a prediction counts in training, at least 1.
         feedback: False for the control that does not hear its own output.
@@ -59,10 +59,10 @@ class Dynamics(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if min(knees, memory_samples) < 1 or not 0 <= max_gain_db <= 60:
+        if not 1 <= knees <= 64 or memory_samples < 1 or not 0 <= max_gain_db <= 60:
             raise ValueError(
                 f"Dynamics: got knees {knees}, memory_samples {memory_samples}, max_gain_db {max_gain_db}; "
-                "allowed are knees and memory_samples from 1, and max_gain_db 0 to 60"
+                "allowed are knees from 1 to 64, memory_samples from 1, and max_gain_db from 0 to 60"
             )
         self.feedback, self.receptive_field = feedback, memory_samples + 1
         self.max_gain = 10 ** (max_gain_db / 20)
