@@ -6,6 +6,7 @@ import io
 import math
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place and renames it.
 
     Lightning's own way leads through the system's folder for temporary files, often another disk, whence it is copied.
+    A run whose folder was moved finds in its checkpoint the paths as they are now, by which it knows its best one.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -27,6 +29,32 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, content)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        checkpoint = super().load_checkpoint(path, *arguments, **options)
+        folder = Path(path).resolve().parent
+        for state in checkpoint["callbacks"].values():
+            if "dirpath" in state:
+                state |= _moved(state, folder)
+        return checkpoint
+
+
+def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The paths in a ModelCheckpoint's state, in this folder."""
+
+    def here(path: str) -> str:
+        return str(folder / Path(path).name) if path else path
+
+    names = ("best_model_path", "kth_best_model_path", "last_model_path")
+    best = {here(path): score for path, score in state["best_k_models"].items()}
+    return {"dirpath": str(folder), **{name: here(state[name]) for name in names}, "best_k_models": best}
+
+
+class ValidateLast(pl.Callback):
+    """Stops training after its last step: Lightning validates where it is told to stop, not where steps run out."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        trainer.should_stop |= trainer.global_step >= trainer.max_steps
 
 
 class StopOnInterrupt(pl.Callback):
@@ -60,10 +88,21 @@ class StopOnInterrupt(pl.Callback):
 
 
 class KeepCurve(pl.Callback):
-    """Keeps (step, free-run ESR, teacher-forced ESR) of every validation, through interruptions too."""
+    """Keeps (step, free-run ESR, teacher-forced ESR) of every validation, and how long all of training took.
+
+    Both through interruptions: what came after the last checkpoint does not count.
+    """
 
     def __init__(self) -> None:
         self.validations: list[tuple[int, float, float]] = []
+        self.before, self.begun = 0.0, time.perf_counter()
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.begun = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Of training so far, that before an interruption included."""
+        return self.before + time.perf_counter() - self.begun
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         scores = trainer.callback_metrics
@@ -76,10 +115,11 @@ class KeepCurve(pl.Callback):
         return min((esr for _, esr, _ in self.validations if math.isfinite(esr)), default=None)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"validations": self.validations}
+        return {"validations": self.validations, "seconds": self.seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.validations = [tuple(row) for row in state_dict["validations"]]
+        self.before = state_dict.get("seconds", 0.0)
 
 
 class PrintProgress(pl.Callback):

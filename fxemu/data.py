@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fxemu.audio import printable
 from fxemu.cache import WetCache
-from fxemu.effects import Effect, Recorded
+from fxemu.effects import Effect, EffectError, Recorded
 from fxemu.first_look import FirstLook, first_look
 from fxemu.gains import DrawnGains, check_gains
 from fxemu.index import BackgroundScan, Range, Selection
@@ -69,6 +69,19 @@ class RandomSegments(Dataset):
         return gather(self.dry, starts, self.samples)[:, None], gather(self.wet, starts, self.samples)[:, None]
 
 
+class Left(Sampler[int]):
+    """The numbers from `first` to before `count`, with the length of all, as Lightning counts them."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first, self.count = first, count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.count))
+
+    def __len__(self) -> int:
+        return self.count
+
+
 class HeldOut(dict[str, list[Pair]]):
     """The songs of each part; of a streamed library, a part is read when it is first asked for."""
 
@@ -105,7 +118,7 @@ class SongData(pl.LightningDataModule):
         glob: which songs, by their path below the library.
         duration_s, loudness_lufs: (lowest, highest) of a song; null for any.
         tags: patterns of tags that must all fit, by name (title, artist, album, genre, date, composer); null for any.
-        file_count: songs picked at random of these; null for all.
+        file_count: songs picked at random of those that `glob` takes, before the selection; null for all.
         index: file that keeps what was measured of each song; null for one in the user's cache folder.
         memory_hours: of songs that are kept in memory; of more, stretches are decoded while the model trains.
         excerpts: held-out songs that are then used of each part, EXCERPT_S seconds each, 1 or more.
@@ -195,10 +208,15 @@ class SongData(pl.LightningDataModule):
 
         Raises:
             LibraryError: for a missing or empty library, or too few usable songs.
-            EffectError: for an effect that does not return a wet signal.
+            EffectError: for an effect that does not return a wet signal, or only silence.
         """
         if self.parts:
             return
+        self._fill()
+        if self.wet_peak() == 0:
+            raise EffectError("the effect makes silence of every training song: look at its output and its options")
+
+    def _fill(self) -> None:
         if isinstance(self.effect, Recorded):
             recordings = read_recordings(self.effect, self.sample_rate)
             parts = split_recordings(recordings, self.samples, *self.shares, self.split_seed)
@@ -206,7 +224,7 @@ class SongData(pl.LightningDataModule):
             self.parts["train"] = self._shortened(self.parts["train"])
             return
         look = self.begun or self.look()
-        if look.scan.hours_exceed(self.memory_hours):
+        if look.scan.hours_exceed(self.memory_hours, self.selection.takes):
             if self.train_seconds is not None:
                 raise LibraryError(
                     f"data.train_seconds: a library of more than data.memory_hours={self.memory_hours} is streamed, "
@@ -281,7 +299,12 @@ class SongData(pl.LightningDataModule):
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(self._segments(self.trainer.current_epoch if self.trainer else 0), batch_size=None)
+        """The batches of the epoch; of one in which an earlier start was interrupted, those that it has not had."""
+        epoch, had = 0, 0
+        if self.trainer:
+            epoch, had = self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        left = Left(had % self.batches_per_epoch, self.batches_per_epoch)
+        return DataLoader(self._segments(epoch), batch_size=None, sampler=left)
 
     def _segments(self, epoch: int) -> RandomSegments | SongStream:
         """The training batches of an epoch."""
@@ -307,11 +330,17 @@ class SongData(pl.LightningDataModule):
             if len(self.skipped.reasons) > self.named:
                 logging.getLogger(__name__).warning("%s", self.skipped)
 
+    def on_exception(self, exception: BaseException) -> None:
+        """End what a stream has running, beside which the next run of a sweep would go on."""
+        if self.stream is not None:
+            self.stream.close()
+
     def val_dataloader(self) -> DataLoader:
         """One item: the middle of all validation songs."""
-        return DataLoader(ValidationSongs(self._validation_songs), batch_size=None, collate_fn=lambda songs: songs)
+        return DataLoader(ValidationSongs(self.validation_songs), batch_size=None, collate_fn=lambda songs: songs)
 
-    def _validation_songs(self) -> list[Pair]:
+    def validation_songs(self) -> list[Pair]:
+        """The middle of each validation song, of `val_seconds`."""
         songs = self.parts["val"]
         if self.val_seconds is None:
             return songs

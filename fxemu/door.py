@@ -23,6 +23,9 @@ from fxemu.first_look import FirstLook, first_look
 from fxemu.start import CONF, checkpoint, claimed, explained, saved_config
 from fxemu.sweep import finished_score, in_sweep, one_of_many
 
+# Options that are folders or files.
+PATHS = r"data\.(?:library|index|cache)|effect\.(?:dry|wet|path)"
+
 
 def _look(config: DictConfig) -> FirstLook | None:
     """What there is to train on; None for recordings, and if anything is wrong: who checks the config will say what."""
@@ -60,6 +63,11 @@ def _importing() -> Iterator[None]:
 
 def _start(config: DictConfig, folder: Path) -> float:
     """Begin a run, or go on with what an earlier start has left in its folder."""
+    with claimed(folder):
+        return _go_on(config, folder)
+
+
+def _go_on(config: DictConfig, folder: Path) -> float:
     if config.resume:
         return _run(saved_config(folder), folder, checkpoint(folder))
     if config.data.library is None:
@@ -73,10 +81,8 @@ def _start(config: DictConfig, folder: Path) -> float:
 def _main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     # Here too, lest Hydra adds a line of its own.
-    with _errors_in_a_line(), claimed(folder):
-        if in_sweep():
-            return one_of_many(partial(_start, config, folder), folder)
-        return _start(config, folder)
+    with _errors_in_a_line():
+        return one_of_many(partial(_start, config, folder), folder) if in_sweep() else _start(config, folder)
 
 
 @contextmanager
@@ -97,17 +103,45 @@ def arguments(given: list[str]) -> list[str]:
     and `dry=`, `wet=` and `force=` belong to `effect=recorded`.
 
     Raises:
-        ConfigError: for a group without a choice.
+        ConfigError: for a group without a choice, or a run that cannot go on.
     """
     for word in given:
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data|trainer)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
+    result = [re.sub(rf"^({PATHS})=(.+)", _quoted, word) for word in result]
     for word in given:
         if word.startswith("resume=") and word != "resume=null":
-            result.append(f"hydra.run.dir={Path(word.removeprefix('resume=')).resolve()}")
+            folder = _quote(str(_resumed(word, given).resolve()))
+            result[given.index(word)] = f"resume={folder}"
+            result.append(f"hydra.run.dir={folder}")
     return result
+
+
+def _resumed(word: str, given: list[str]) -> Path:
+    """The folder of the run that is to go on, with its own options."""
+    folder = word.removeprefix("resume=")
+    if quoted := re.fullmatch(r"(['\"])(.*)\1", folder):
+        folder = quoted[2].replace("\\'", "'")
+    if not folder or not Path(folder).is_dir():
+        raise ConfigError(f"{word}: no such folder; give that of the run that is to go on")
+    others = [other for other in given if other != word and not other.startswith(("hydra.", "-"))]
+    if others:
+        raise ConfigError(f"{word}: it goes on with the options that it began with; leave out {' '.join(others)}")
+    return Path(folder)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A folder or file as Hydra takes it for one, whatever is in its name; lists and quoted ones stay as they are."""
+    name, value = found.groups()
+    if value == "null" or re.search(r"^['\"\[]|,|\$\{", value):
+        return found[0]
+    return f"{name}={_quote(os.path.expanduser(value))}"
+
+
+def _quote(text: str) -> str:
+    return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
 
 
 def main(given: list[str] | None = None) -> None:

@@ -88,7 +88,7 @@ class Emulator(pl.LightningModule):
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
         """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training."""
         writing = self.trainer._logger_connector.should_update_logs
-        if writing or batch_index + 1 == self.trainer.num_training_batches:
+        if writing or self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches:
             self.log_dict(self.said)
 
     def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
@@ -157,10 +157,10 @@ class Emulator(pl.LightningModule):
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
         """Free runs from silence over whole held-out songs, in one process for all."""
-        scores = self._scores(songs) if self.trainer.is_global_zero else None
+        scores = self.scores(songs) if self.trainer.is_global_zero else None
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 
-    def _scores(self, songs: list[Pair]) -> dict[str, float]:
+    def scores(self, songs: list[Pair]) -> dict[str, float]:
         """Over the songs and what is left of a click: a net that never comes to rest is not to be selected.
 
         Music may hide for seconds that a net has more than one point of rest.

@@ -312,11 +312,11 @@ class BackgroundScan(Thread):
         if self.failure:
             raise self.failure
 
-    def hours_exceed(self, hours: float) -> bool:
-        """Whether the usable songs last longer than that; waits until it is certain."""
+    def hours_exceed(self, hours: float, takes: Callable[[Entry], bool] = lambda entry: True) -> bool:
+        """Whether the usable songs that are selected last longer than that; waits until it is certain."""
 
         def exceed(entries: dict[str, Entry]) -> bool:
-            return sum(e.duration_s for e in entries.values() if not e.error) > 3600 * hours
+            return sum(e.duration_s for e in entries.values() if not e.error and takes(e)) > 3600 * hours
 
         self.wait(exceed)
         return exceed(self.known())

@@ -61,7 +61,7 @@ def gain_error_db(prediction: Tensor, target: Tensor, frame: int = 441) -> float
 
 
 def diverged(prediction: Tensor, limit: float) -> bool:
-    """Whether a free run ended stuck at its limit, or anything but finite: a tenth of its last second there."""
+    """Whether a free run ended stuck at its limit, or anything but finite: a tenth of its last 44,100 samples there."""
     last = prediction[-44_100:]
     return not bool(torch.isfinite(prediction).all()) or float((last.abs() >= 0.999 * limit).float().mean()) > 0.1
 

@@ -73,7 +73,7 @@ def songs(data: SongData) -> list[tuple[str, float | None]]:
     if data.gain_db != (0.0, 0.0):
         raise ConfigError(f"data.gain_db: got {list(data.gain_db)}; must be [0,0]: the effect comes after that gain")
     scan = data.look().scan
-    streamed = scan.hours_exceed(data.memory_hours)
+    streamed = scan.hours_exceed(data.memory_hours, data.selection.takes)
     scan.wait(lambda entries: False)
     chosen = [entry for entry in scan.known().values() if not entry.error and data.selection.takes(entry)]
     needed = 4 * data.sample_rate * sum(_seconds(entry, streamed) for entry in chosen)

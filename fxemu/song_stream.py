@@ -122,7 +122,8 @@ class SongStream(Dataset):
 
     Args:
         source: the songs, of which more may become known on the way.
-        gain_db: lowest and highest gain on dry before the effect; each stretch draws its own, evenly in dB.
+        gain_db: lowest and highest gain on dry before the effect; each stretch draws its own, evenly in dB
+            (each song, for effects that need all of it).
         effect: makes wet of dry; run in a thread, on a stretch with the audio before it that the effect asks for.
         samples: in a segment.
         batch_size: segments in a batch.

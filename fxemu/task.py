@@ -45,7 +45,11 @@ def task(config: DictConfig) -> Task:
     """
     _only_ours(config)
     _check_whole("seed", config.seed, 0, 2**32 - 1)
-    _check_whole("data.segment", config.data.segment, 1, 2**31 - 1)
+    for name in ("segment", "batch_size", "batches_per_epoch", "excerpts"):
+        _check_whole(f"data.{name}", config.data[name], 1, 2**31 - 1)
+    if config.data.file_count is not None:
+        _check_whole("data.file_count", config.data.file_count, 3, 2**31 - 1)
+    _check_whole("data.sample_rate", config.data.sample_rate, 8000, 192_000)
     if config.threads is not None:
         _check_whole("threads", config.threads, 1, MOST_THREADS)
     if config.trainer.accelerator not in ACCELERATORS:

@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +23,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, WholeCheckpoints
+from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, ValidateLast, WholeCheckpoints
 from fxemu.data import SongData
 from fxemu.emulator import Emulator
 from fxemu.errors import ConfigError
@@ -95,11 +94,14 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
         write_json(folder / "environment.json", {**environment(config), "chosen": chosen})
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
-    start = time.perf_counter()
     trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
-    seconds = time.perf_counter() - start
+    seconds = curve.seconds()
     if not trainer.is_global_zero:
         return math.nan
+    if not curve.validations:
+        # A fit without a step.
+        scores = emulator.scores(data.validation_songs())
+        curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
     _report(config, folder, data, emulator, curve, {"train_seconds": seconds, **chosen})
     return math.inf if curve.best() is None else curve.best()
 
@@ -155,7 +157,7 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
             **{**config.trainer, "accelerator": accelerator},
             max_steps=emulator.schedule.steps,
             logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=[best, last, curve, PrintProgress(), *_stopping(config)],
+            callbacks=[best, last, curve, PrintProgress(), ValidateLast(), *_stopping(config)],
             plugins=[WholeCheckpoints()],
             default_root_dir=folder,
             # Each process cuts its share of a batch itself.
@@ -224,7 +226,7 @@ def environment(config: DictConfig) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the code's own folder; None where it is not a checkout."""
+    """What git says of the code's own folder; None where it is in no checkout."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10

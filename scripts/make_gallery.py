@@ -1,4 +1,4 @@
-"""Draw docs/gallery.png, one small picture of each effect, and print the README's table of them.
+"""Draw docs/gallery.png, one small picture of each effect, and print a table of them.
 
 Run `python scripts/make_gallery.py`. Options of conf/effect that need something of the user are left out.
 """

@@ -1,10 +1,12 @@
-"""What is printed after a validation."""
+"""What is printed after a validation, and what a run that goes on knows of what was."""
 
 from types import SimpleNamespace
 
 import pytest
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
-from fxemu.callbacks import PrintProgress
+from fxemu.callbacks import KeepCurve, PrintProgress, WholeCheckpoints
 
 
 @pytest.mark.parametrize(("inverted", "warned"), [(0.1, True), (3.0, False)])
@@ -13,3 +15,29 @@ def test_an_inverted_output_is_pointed_out(inverted, warned, capsys):
     trainer = SimpleNamespace(callback_metrics=scores, sanity_checking=False, global_step=7, is_global_zero=True)
     PrintProgress().on_validation_epoch_end(trainer, SimpleNamespace(progress=lambda: 0.5))
     assert ("POLARITY" in capsys.readouterr().out) == warned
+
+
+def test_a_run_that_was_moved_knows_its_best_checkpoint(tmp_path):
+    state = {
+        "dirpath": "/old/checkpoints",
+        "best_model_score": torch.tensor(0.1),
+        "best_model_path": "/old/checkpoints/best.ckpt",
+        "kth_best_model_path": "/old/checkpoints/best.ckpt",
+        "last_model_path": "",
+        "best_k_models": {"/old/checkpoints/best.ckpt": torch.tensor(0.1)},
+    }
+    WholeCheckpoints().save_checkpoint(
+        {"callbacks": {"best": state, "curve": {"validations": []}}}, tmp_path / "x.ckpt"
+    )
+    found = WholeCheckpoints().load_checkpoint(tmp_path / "x.ckpt", weights_only=True)["callbacks"]["best"]
+    best = ModelCheckpoint(tmp_path, "best", monitor="val/esr")
+    best.load_state_dict(found)
+    assert best.best_model_score == 0.1 and best.best_model_path == str(tmp_path / "best.ckpt")
+    assert best.best_k_models == {str(tmp_path / "best.ckpt"): 0.1} and best.last_model_path == ""
+
+
+def test_the_time_before_an_interruption_counts():
+    earlier, later = KeepCurve(), KeepCurve()
+    earlier.before = 240.0
+    later.load_state_dict(earlier.state_dict())
+    assert 240 < later.seconds() < 250

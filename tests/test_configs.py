@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -115,7 +116,9 @@ def test_sides_of_the_representation_are_chosen_separately():
         ("data.segment=8", "data.segment is 8"),
         ("data.segment=null", "data.segment: got None; must be a whole number"),
         ("data.segment=long", "data.segment: got 'long'"),
-        ("data.file_count=-1", "data.file_count: got -1; must be at least 3"),
+        ("data.file_count=-1", "data.file_count: got -1; must be a whole number from 3"),
+        ("data.file_count=1e1", "data.file_count: got 10.0; must be a whole number from 3"),
+        ("data.batches_per_epoch=1e3", "data.batches_per_epoch: got 1000.0; must be a whole number from 1"),
         ("threads=-1", "threads: got -1; must be a whole number from 1"),
         ("trainer.accelerator=mps", "trainer.accelerator: got 'mps'; must be one of auto, cpu, cuda"),
         ("training.warm_up_steps=-1", "warm_up_steps -1"),
@@ -168,6 +171,39 @@ def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
     with pytest.raises(ConfigError):
         door._run(composed(*overrides, f"data.index={index}"), tmp_path / "run", None)
     assert not index.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["resume="], "no such folder; give that of the run that is to go on"),
+        (["resume=nowhere"], "no such folder"),
+        (["resume=.", "hydra.verbose=true", "training.steps=9"], "began with; leave out training.steps=9"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_before_any_folder_is_made(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        door.arguments(words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["My Songs (2020)", "Rock & Roll", "Don't", "a=b", "ends\\", "it's a \\'"])
+def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    given = [f"data.library=~/{name}", f"dry=/x/{name}", f"resume={name}"]
+    library, dry, resume, folder = OverridesParser.create().parse_overrides(
+        [word for each in given for word in door.arguments([each])]
+    )
+    assert library.value() == f"/home/me/{name}" and dry.value() == f"/x/{name}"
+    assert resume.value() == folder.value() == str(tmp_path / name)
+
+
+def test_lists_of_folders_and_quoted_ones_stay_as_they_are():
+    given = ["data.library=a,b", "data.library='a b'", "data.cache=null", "data.index=${oc.env:HOME}/x"]
+    assert door.arguments(given) == given
 
 
 @pytest.mark.parametrize("word", ["effect=null", "model=", "loss=null", "repr.input=null"])

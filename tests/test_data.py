@@ -17,6 +17,13 @@ class Broken(Effect):
         return dry * float("nan")
 
 
+class Mute(Effect):
+    """Returns silence."""
+
+    def process(self, dry, sample_rate, start):
+        return 0 * dry
+
+
 def ramps() -> list[Pair]:
     """Songs whose samples tell where they come from: song k is 1000 k, 1000 k + 1, and so on."""
     return [
@@ -98,6 +105,11 @@ def test_unusable_libraries_are_explained(tmp_path, prepare, message):
     prepare(tmp_path)
     with pytest.raises(LibraryError, match=message):
         SongData(Tanh(), 7, str(tmp_path), 8000, segment=16).setup()
+
+
+def test_an_effect_that_makes_silence_is_refused(tmp_path):
+    with pytest.raises(EffectError, match="makes silence of every training song"):
+        SongData(Mute(), 7, library(tmp_path), 8000, segment=16).setup()
 
 
 def test_an_effect_that_returns_nan_is_named(tmp_path):

@@ -184,3 +184,5 @@ def test_a_background_scan_tells_what_it_knows(library, index):
     assert not scan.hours_exceed(1)
     assert scan.finished and len(scan.known()) == 5
     assert scan.hours_exceed(0.0006)
+    # Only what is selected counts.
+    assert not scan.hours_exceed(0.0006, lambda entry: False)

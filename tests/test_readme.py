@@ -53,7 +53,8 @@ def test_its_overrides_compose():
         words = shlex.split(line.split(" #")[0])
         if words[:2] not in (["python", "train.py"], ["fxemu", "train"]):
             continue
-        given = [word for word in arguments(words[2:]) if word not in ("-m", "--help") and "resume" not in word]
+        words = [word for word in words[2:] if word not in ("-m", "--help") and "resume" not in word]
+        given = arguments(words)
         # Of a sweep over several options, the first.
         given = [re.sub(r"^(\w+=\w+),[\w,]+$", r"\1", word) for word in given if not word.startswith("hydra")]
         with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -10,10 +10,16 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from hydra import compose, initialize_config_dir
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 import fxemu
 from fxemu.audio import decode, write_wav
+from fxemu.start import CONF
+from fxemu.task import task
+from fxemu.train import build
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["debug=fast", "data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", "threads=1"]
@@ -155,6 +161,49 @@ def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def fitted(library: Path, folder: Path, stop_at: int) -> dict[str, torch.Tensor]:
+    """The weights after a training in this process that ends with this step, and goes on if it had begun."""
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.should_stop |= trainer.global_step == stop_at
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [f"data.library={library}", *FAST, "effect=tanh"])
+    data, emulator = build(config, task(config))
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    last = ModelCheckpoint(folder, "last", enable_version_counter=False)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_steps=20, callbacks=[last, Stop()], reload_dataloaders_every_n_epochs=1, **quiet
+    )
+    begun = folder / "last.ckpt"
+    trainer.fit(emulator, datamodule=data, ckpt_path=begun if begun.is_file() else None, weights_only=True)
+    assert trainer.global_step == stop_at
+    return emulator.state_dict()
+
+
+@pytest.mark.parametrize("stop_at", [7, 10, 13])
+def test_a_run_that_was_stopped_amid_an_epoch_goes_on_with_the_batches_it_has_not_had(library, tmp_path, stop_at):
+    whole = fitted(library, tmp_path / "whole", 20)
+    part = fitted(library, tmp_path / "parts", stop_at)
+    assert not all(torch.equal(whole[name], part[name]) for name in whole)
+    again = fitted(library, tmp_path / "parts", 20)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "last"),
+    [(["training.steps=23"], 23), (["model=linear", "repr=raw", "training=closed_form", "training.steps=0"], 0)],
+    ids=["steps that fill no epoch", "a fit without a step"],
+)
+def test_what_came_last_is_validated(library, tmp_path, overrides, last):
+    done = train(library, tmp_path / "run", "effect=tanh", *overrides)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 < scores["val_esr"] < 10
+    assert (f"step{last:8}  100%" in done.stdout) == bool(last)
+
+
 def test_a_library_too_large_for_memory_is_streamed(library, tmp_path):
     done = train(library, tmp_path / "run", "effect=tanh", "data.memory_hours=0", "data.excerpts=1")
     assert done.returncode == 0, done.stderr
@@ -192,7 +241,6 @@ def test_training_stops_early_when_nothing_improves(library, tmp_path):
         (["model.width=0"], "layers and width: got 2 and 0"),
         (["training.stages=[]"], "add up to 0"),
         (["effect=tanh", "loss=esr", "training.learning_rate=1e30", "training.clip=1e30"], "learning_rate"),
-        (["resume=nowhere"], "is not a run folder"),
         (["seed=one"], "seed"),
     ],
 )
