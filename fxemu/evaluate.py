@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 import time
@@ -143,7 +144,9 @@ def _show(figure: Figure, folder: Path, name: str, writer: SummaryWriter, tag: s
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())
-    imsave(folder / "plots" / f"{name}.png", pixels)
+    picture = io.BytesIO()
+    imsave(picture, pixels)
+    write_whole(folder / "plots" / f"{name}.png", picture.getvalue())
     writer.add_image(tag or name, pixels[..., :3], dataformats="HWC")
 
 

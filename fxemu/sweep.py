@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,15 @@ def _settings(config: DictConfig) -> dict[str, Any]:
 class ReportFailures(Callback):
     """Ends a sweep in which runs failed with a list of them and exit status 1."""
 
+    begun = 0.0
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.begun = time.time()
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        failed = sorted(Path(config.hydra.sweep.dir).rglob(ERROR))
+        # Another sweep may have left some in the same folder.
+        found = sorted(Path(config.hydra.sweep.dir).rglob(ERROR))
+        failed = [path for path in found if path.stat().st_mtime >= self.begun]
         if not failed:
             return
         print(f"{len(failed)} run(s) failed; the same command tries these again, and no others:", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
@@ -112,7 +113,9 @@ def _report(
     """Write what is to be known of the best model so far, its scores and what else is said about the run last."""
     if curve.validations:
         (folder / "plots").mkdir(exist_ok=True)
-        training_curve(curve.validations).savefig(folder / "plots" / "training_curve.png", dpi=110)
+        picture = io.BytesIO()
+        training_curve(curve.validations).savefig(picture, dpi=110)
+        write_whole(folder / "plots" / "training_curve.png", picture.getvalue())
     best, loop = folder / "checkpoints" / "best.ckpt", emulator.loop
     (last := best.with_name("last")).mkdir(parents=True, exist_ok=True)
     save(loop, OmegaConf.to_container(config, resolve=True), last)
@@ -213,9 +216,11 @@ def _flat(config: DictConfig) -> dict[str, Any]:
 
 def environment(config: DictConfig) -> dict[str, Any]:
     """What else a run depends on: git commit, versions, device and seeds."""
+    # Installed, it may lie within a repository of something else.
+    ours = _git("ls-files", "--error-unmatch", Path(__file__).name)
     return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_commit": _git("rev-parse", "HEAD") if ours else None,
+        "git_dirty": bool(ours and _git("status", "--porcelain")),
         "python": sys.version.split()[0],
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -52,6 +53,11 @@ def test_a_sweep_with_failures_ends_with_their_list(tmp_path, capsys):
         ReportFailures().on_multirun_end(config)
     assert ended.value.code == 1
     assert f"{tmp_path / '3-tanh'}: RuntimeError: out of memory" in capsys.readouterr().err
+    # Which is none of the next sweep's, that has other runs.
+    later = ReportFailures()
+    later.on_multirun_start(config)
+    os.utime(tmp_path / "3-tanh" / "error.txt", (0, 0))
+    later.on_multirun_end(config)
 
 
 def test_what_is_finished_is_known_by_its_config(tmp_path):
