@@ -191,9 +191,12 @@ def test_a_run_that_was_stopped_amid_an_epoch_goes_on_with_the_batches_it_has_no
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
+CLOSED_FORM = ["model=linear", "model.feedback=false", "repr=raw", "training=closed_form", "training.steps=0"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "last"),
-    [(["training.steps=23"], 23), (["model=linear", "repr=raw", "training=closed_form", "training.steps=0"], 0)],
+    [(["training.steps=23"], 23), (CLOSED_FORM, 0)],
     ids=["steps that fill no epoch", "a fit without a step"],
 )
 def test_what_came_last_is_validated(library, tmp_path, overrides, last):
