@@ -161,5 +161,5 @@ def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
     scores = []
     for pole in (0.5, 1.0):
         emulator = Emulator(decaying(pole), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
-        scores.append(emulator._scores(songs)["val/esr"])
+        scores.append(emulator.scores(songs)["val/esr"])
     assert scores == pytest.approx([1.0, 1.5], abs=1e-3)

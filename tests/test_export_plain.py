@@ -118,5 +118,5 @@ def test_dry_gain_in_a_unit_is_a_straight_line(family, gain):
 )
 def test_what_a_runtime_cannot_play_is_refused_with_what_to_do(form, make, reason, tmp_path):
     with pytest.raises(ExportError, match=reason):
-        export(make(), FORMATS[form](), tmp_path / "x.json")
+        export(make(), FORMATS[form](), tmp_path / f"x{FORMATS[form].suffix}")
     assert not list(tmp_path.iterdir())

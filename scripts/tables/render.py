@@ -73,6 +73,8 @@ def _representations(dry: torch.Tensor) -> None:
 def _many_streams(dry: torch.Tensor, compiler: bool) -> None:
     """As many streams as cores, in ours and, for what the machine can do, in C."""
     model, cores = families()["mlp"], os.cpu_count() or 1
+    # Long enough that the threads do not begin and end for most of it.
+    dry = dry.repeat(4)
     songs, loop = [dry] * cores, ClosedLoop(model, Raw(), Raw())
     ways = {"fxemu": (lambda: render_many(loop, songs[:1]), lambda: render_many(loop, songs))}
     if compiler:
