@@ -97,7 +97,8 @@ class KeepCurve(pl.Callback):
         self.validations: list[tuple[int, float, float]] = []
         self.before, self.begun = 0.0, time.perf_counter()
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        # Before the module's own, in which predictors are fitted in closed form.
         self.begun = time.perf_counter()
 
     def seconds(self) -> float:

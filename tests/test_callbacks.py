@@ -1,10 +1,13 @@
 """What is printed after a validation, and what a run that goes on knows of what was."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.demos.boring_classes import BoringModel
 
 from fxemu.callbacks import KeepCurve, PrintProgress, WholeCheckpoints
 
@@ -41,3 +44,15 @@ def test_the_time_before_an_interruption_counts():
     earlier.before = 240.0
     later.load_state_dict(earlier.state_dict())
     assert 240 < later.seconds() < 250
+
+
+def test_a_fit_in_closed_form_counts_as_training():
+    class Fitted(BoringModel):
+        def setup(self, stage):
+            time.sleep(0.2)
+
+    curve = KeepCurve()
+    pl.Trainer(accelerator="cpu", max_steps=0, logger=False, callbacks=[curve], enable_checkpointing=False).fit(
+        Fitted()
+    )
+    assert curve.seconds() >= 0.2
