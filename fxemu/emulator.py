@@ -71,7 +71,8 @@ class Emulator(pl.LightningModule):
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
-            self._learn(stage, *teacher_forced(self.loop, dry, self._noisy(wet, stage)), dry, wet)
+            heard = self._deafened(self._noisy(wet, stage), stage)
+            self._learn(stage, *teacher_forced(self.loop, dry, heard), dry, wet)
             return
         heard, first = self._noisy(wet[..., : -stage.samples], stage), -stage.samples
         if stage.lead:
@@ -154,6 +155,11 @@ class Emulator(pl.LightningModule):
         disturbed = self.loop.input_repr.disturb(wet, noise.to(wet.device))
         # Nothing louder is ever fed back.
         return disturbed.clamp(-self.loop.limit, self.loop.limit)
+
+    def _deafened(self, wet: Tensor, stage: Stage) -> Tensor:
+        """Silence in place of the wet samples in a share of the segments."""
+        deaf = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.deaf
+        return wet.masked_fill(deaf.to(wet.device), 0.0)
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
         """Free runs from silence over whole held-out songs, in one process for all."""

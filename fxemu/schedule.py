@@ -28,6 +28,9 @@ class Stage:
             representation compands them (full scale is 1): in teacher forcing all, in rollouts those before the first
             chunk, to be forgotten. Each segment draws its own, log-uniform over a factor of 300 below that; a quarter
             of them stay clean.
+        deaf: teacher forcing only: the share of segments that hear silence in place of the true wet samples, so that a
+            predictor with a state of its own learns to use that instead (as the history of a language model is dropped
+            in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
     """
 
     share: float
@@ -37,6 +40,7 @@ class Stage:
     lead: int = 0
     chunks: int = 1
     own: float = 1.0
+    deaf: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or self.length < 1 or not 0 <= self.noise <= 1:
@@ -48,6 +52,10 @@ class Stage:
             raise ValueError(
                 f"training stage: got lead {self.lead}, chunks {self.chunks}, own {self.own}; "
                 "allowed are lead >= 0, chunks >= 1, 0 <= own <= 1"
+            )
+        if not 0 <= self.deaf <= 1 or (self.free and self.deaf):
+            raise ValueError(
+                f"training stage: got deaf {self.deaf}, free {self.free}; allowed are 0 <= deaf <= 1, without free"
             )
         if not self.free and (self.lead or self.chunks > 1):
             raise ValueError("training stage: lead and chunks are for rollouts; set free: true or leave them out")

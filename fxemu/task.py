@@ -69,6 +69,12 @@ def task(config: DictConfig) -> Task:
             f"training asks for segments of {made.schedule.longest()} predictions, data.segment is "
             f"{config.data.segment}: raise data.segment or shorten the stages"
         )
+    if not made.schedule.steps and not (loop.plain_samples and predictor.closed_form):
+        raise ConfigError(
+            "training.steps: got 0, which leaves training to a fit in closed form; this model with this repr has none. "
+            "Use training=free_running, or repr=raw with model=linear model.feedback=false, model=dynamics, "
+            "model=oscillator or model=periodic_filter"
+        )
     _check_loss(made)
     return made
 

@@ -72,6 +72,9 @@ def test_every_effect_builds_and_runs(effect):
     assert not [word for word in ("${", "defaults:", "@package") if word in text]
 
 
+FILTER = ["repr=raw", "model=linear", "model.feedback=false"]
+
+
 @pytest.mark.parametrize(
     ("group", "option"),
     [(g, o) for g in ("loss", "training", "data", "trainer", "experiment", "debug") for o in GROUPS[g]],
@@ -79,7 +82,7 @@ def test_every_effect_builds_and_runs(effect):
 def test_every_other_option_builds(group, option):
     if option == "search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    config = composed(f"{group}={option}")
+    config = composed(f"{group}={option}", *(FILTER if option == "closed_form" else []))
     _, emulator = build(config, task(config))
     assert (emulator.schedule.steps > 0) == (option not in ("closed_form", "dynamics"))
 
@@ -152,6 +155,15 @@ def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
 def test_a_loss_that_does_not_fit_is_refused_before_any_audio_is_read(overrides, message):
     with pytest.raises(ConfigError, match=message):
         task(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [("model=mlp", "repr=raw"), ("model=linear", "repr=raw"), ("model=linear", "model.feedback=false", "repr=mulaw")],
+)
+def test_a_fit_in_closed_form_is_refused_where_there_is_none(overrides):
+    with pytest.raises(ConfigError, match=r"training.steps: got 0.* Use training=free_running, or repr=raw with"):
+        task(composed("training=closed_form", *overrides))
 
 
 @pytest.mark.parametrize(

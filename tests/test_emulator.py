@@ -33,6 +33,26 @@ def test_a_share_of_the_segments_goes_on_with_its_own_history(make_loop: Callabl
     assert float(kept.float().mean()) == pytest.approx(own, abs=0.05)
 
 
+@pytest.mark.parametrize("deaf", [0.0, 0.5, 1.0])
+def test_a_share_of_the_segments_hears_silence_in_teacher_forcing(
+    make_loop: Callable[..., ClosedLoop], deaf: float
+) -> None:
+    emulator = Emulator(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": False}]))
+    emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    heard = emulator._deafened(torch.ones(1000, 1, 6), Stage(share=1, length=4, free=False, deaf=deaf))
+    silent, whole = (heard == 0).all(-1).flatten(), (heard == 1).all(-1).flatten()
+    assert (silent | whole).all()
+    assert float(silent.float().mean()) == pytest.approx(deaf, abs=0.05)
+
+
+@pytest.mark.parametrize(("deaf", "learned"), [(0.0, True), (1.0, False)])
+def test_who_hears_only_silence_does_not_learn_to_listen(deaf: float, learned: bool) -> None:
+    loop = decaying(0.5)
+    fit(Emulator(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": False, "deaf": deaf}])), 20)
+    assert (loop.predictor.wet.weight.item() != 0.5) == learned
+    assert loop.predictor.dry.weight.item() != pytest.approx(0.1, abs=1e-3)
+
+
 class Cliff(nn.Module):
     """A loss of 0 whose gradient is infinite on some calls, and plain squared error on the others."""
 

@@ -34,6 +34,9 @@ class Predictor(nn.Module, ABC):
     slow_forward = False
     """Whether, on a CPU, `forward` with its gradient takes longer than the compiled loops that go sample by sample."""
 
+    closed_form = False
+    """Whether `fit` finds all of its weights, so that training without a step, `training=closed_form`, makes sense."""
+
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         """dry, wet (B, C, T) to params (B, P, T - receptive_field + 1): those with their whole past in sight.
 

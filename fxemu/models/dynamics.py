@@ -48,6 +48,7 @@ class Dynamics(Predictor):
     """
 
     plain_samples = True
+    closed_form = True
 
     def __init__(
         self,

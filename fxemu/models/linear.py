@@ -41,7 +41,7 @@ class Linear(Predictor):
             raise ValueError(
                 f"context_window and feedback_window: got {context_window} and {feedback_window}; must be at least 1"
             )
-        self.channels, self.feedback = channels, feedback
+        self.channels, self.feedback, self.closed_form = channels, feedback, not feedback
         self.receptive_field = max(context_window, feedback_window + 1) if feedback else context_window
         self.dry = nn.Conv1d(channels, params, context_window)
         self.wet = nn.Conv1d(channels, params, feedback_window, bias=False) if feedback else None
@@ -52,7 +52,7 @@ class Linear(Predictor):
     @torch.no_grad()
     def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Without feedback: the taps with the least squared error over the songs, plain samples."""
-        if self.feedback:
+        if not self.closed_form:
             return
         taps = fit_filter(songs, self.dry.kernel_size[0])
         self.dry.weight.copy_(taps.flip(0))

@@ -42,6 +42,7 @@ class Oscillator(Predictor):
     """
 
     plain_samples = True
+    closed_form = True
 
     def __init__(
         self,

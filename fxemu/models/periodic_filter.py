@@ -50,6 +50,7 @@ class PeriodicFilter(Predictor):
     """
 
     plain_samples = True
+    closed_form = True
 
     def __init__(
         self,
