@@ -106,10 +106,8 @@ class KeepCurve(pl.Callback):
         return self.before + time.perf_counter() - self.begun
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        scores = trainer.callback_metrics
-        if not trainer.sanity_checking:
-            errors = (float(scores[f"val/{name}"]) for name in ("esr", "teacher_forced_esr"))
-            self.validations.append((trainer.global_step, *errors))
+        errors = (float(trainer.callback_metrics[f"val/{name}"]) for name in ("esr", "teacher_forced_esr"))
+        self.validations.append((trainer.global_step, *errors))
 
     def best(self) -> float | None:
         """The least free-run ESR; None before the first validation, or if none gave a number."""
@@ -128,7 +126,7 @@ class PrintProgress(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         scores = trainer.callback_metrics
-        if trainer.sanity_checking or "train/loss" not in scores or not trainer.is_global_zero:
+        if "train/loss" not in scores or not trainer.is_global_zero:
             return
         print(
             f"step {trainer.global_step:>7}  {module.progress():>4.0%}  loss {float(scores['train/loss']):.3e}  "

@@ -18,7 +18,7 @@ from fxemu.audio import AudioError, decode, write_wav
 from fxemu.audio_device import DeviceError, play_and_record
 from fxemu.files import write_whole
 from fxemu.findings import Finding, Report, check_pair, db, dropouts
-from fxemu.library import LibraryError, Skipped, Song, choose, list_audio_files, read_songs, split_songs
+from fxemu.library import PARTS, LibraryError, Skipped, Song, choose, list_audio_files, read_songs, split_songs
 from fxemu.recordings import Recording, longest_clean
 
 LEVELS_DB = (-48, -42, -36, -30, -24, -18, -12, -6, 0)
@@ -91,8 +91,9 @@ def read(recording: Tensor, signal: Tensor, description: dict[str, Any]) -> tupl
     gaps = dropouts(signal, recording, place, rate)
     songs = []
     for section in sections:
-        if section["kind"] == "song":
-            first, end = longest_clean(section["start"], section["start"] + section["samples"], gaps)
+        start, end = section["start"], min(section["start"] + section["samples"], recorded)
+        if section["kind"] == "song" and start < end:
+            first, end = longest_clean(start, end, gaps)
             songs.append(Recording(section["name"], signal[first:end], wet[first:end]))
     return songs, Report(tuple(findings), place)
 
@@ -137,7 +138,7 @@ def main(arguments: list[str]) -> None:
         if not given.file.name:
             raise LibraryError(f"--file: got {given.file}; give the name of the file to play")
         given.run(given)
-    except (AudioError, LibraryError, DeviceError) as error:
+    except (AudioError, LibraryError, DeviceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -219,6 +220,8 @@ def _fault(description: Any) -> str:
     for place in description["sections"]:
         if not _holds(place, section) or not 0 <= place["start"] < place["start"] + place["samples"] <= total:
             return f"got the section {str(place)[:80]}; must hold {', '.join(section)}, and lie within the file"
+        if place["kind"] == "song" and not Path(place["name"]).name:
+            return f"got a song with the name {place['name']!r}"
     missing = {"marker", "song"} - {place["kind"] for place in description["sections"]}
     return f"got no section that is a {' or a '.join(sorted(missing))}" if missing else ""
 
@@ -237,14 +240,21 @@ def _flat(song: str, taken: Collection[str]) -> str:
 def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], given: argparse.Namespace) -> None:
     songs, report = read(recording, signal, description)
     print(report)
-    if (report.refused and not given.force) or not songs:
+    if report.refused and not given.force:
         raise LibraryError("the recording was refused; mend what is said above, or go on all the same with --force")
+    if not songs:
+        raise LibraryError("no song can be found in the recording; mend what is said above")
     names: list[str] = []
     for song in songs:
-        names.append(name := _flat(song.name, names))
+        names.append(_flat(song.name, names))
+    others = {path.name for side in ("dry", "wet") for path in (given.out / side).glob("*")} - set(names)
+    if others:
+        raise LibraryError(f"{given.out}: holds {min(others)} of another capture; choose another folder with --out")
+    for name, song in zip(names, songs, strict=True):
         write_wav(given.out / "dry" / name, song.dry, description["sample_rate"])
         write_wav(given.out / "wet" / name, song.wet, description["sample_rate"])
-    for part, chosen in split_songs(names).items():
+    # Fewer are split in time.
+    for part, chosen in split_songs(names).items() if len(names) >= len(PARTS) else ():
         print(f"  {part:<6}{', '.join(chosen)}")
     place = f"dry={given.out}/dry wet={given.out}/wet data.sample_rate={description['sample_rate']}"
     print(f"{len(songs)} pairs in {given.out}; train with: fxemu train effect=recorded {place}")

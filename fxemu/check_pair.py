@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
             *_, report = examine(dry, wet, layout(dry)[0])
             print(f"{dry} -> {wet}\n{report}")
             refused |= report.refused
-    except (AudioError, LibraryError) as error:
+    except (AudioError, LibraryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     print("refused: training would need force=true" if refused else "fine to train on")

@@ -166,8 +166,10 @@ def csv_table(names: list[str], table: list[Task]) -> str:
 
 def _inert(text: str) -> str:
     """Text that no spreadsheet takes for a formula."""
-    if text[:1] in ("=", "+", "@") or (text[:1] == "-" and not text[1:2].isdigit()):
-        return f"'{text}"
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
     return text
 
 

@@ -15,7 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import get_original_cwd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fxemu.errors import ConfigError, UserError
@@ -24,7 +24,7 @@ from fxemu.start import CONF, checkpoint, claimed, explained, saved_config
 from fxemu.sweep import finished_score, in_sweep, one_of_many
 
 # Options that are folders or files.
-PATHS = r"data\.(?:library|index|cache)|effect\.(?:dry|wet|path)"
+PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet", "effect.path", "effect.file")
 
 
 def _look(config: DictConfig) -> FirstLook | None:
@@ -72,7 +72,10 @@ def _go_on(config: DictConfig, folder: Path) -> float:
         return _run(saved_config(folder), folder, checkpoint(folder))
     if config.data.library is None:
         raise ConfigError("data.library: got null; must be a folder of songs")
-    config.data.library = str(Path(get_original_cwd()) / str(config.data.library))
+    for name in PATHS:
+        if OmegaConf.select(config, name) is not None:
+            # So that the run is the same from wherever it goes on.
+            OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(OmegaConf.select(config, name))))
     score = finished_score(config, folder)
     return _run(config, folder, checkpoint(folder)) if score is None else score
 
@@ -110,7 +113,7 @@ def arguments(given: list[str]) -> list[str]:
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
-    result = [re.sub(rf"^({PATHS})=(.+)", _quoted, word) for word in result]
+    result = [re.sub(rf"^({'|'.join(map(re.escape, PATHS))})=(.+)", _quoted, word) for word in result]
     for word in given:
         if word.startswith("resume=") and word != "resume=null":
             folder = _quote(str(_resumed(word, given).resolve()))

@@ -162,7 +162,7 @@ class Emulator(pl.LightningModule):
         return wet.masked_fill(deaf.to(wet.device), 0.0)
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
-        """Free runs from silence over whole held-out songs, in one process for all."""
+        """Free runs from silence over the validation songs, in one process for all."""
         scores = self.scores(songs) if self.trainer.is_global_zero else None
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     try:
         files = packed.files(given.run)
         loop, rate = weights.parse(files, printable(given.run))
-        model = Model(loop, rate, given.name or given.run.resolve().name, files)
+        model = Model(loop, rate, given.name or _name(given.run.resolve()), files)
         if given.output is None and not given.run.is_dir():
             raise ExportError(f"{printable(given.run)} is no folder: say with --output where to write the export")
         path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
@@ -37,3 +37,8 @@ def main(arguments: list[str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     print(f"{path}\n{found}")
+
+
+def _name(run: Path) -> str:
+    """The run folder's, of a checkpoint in it too; any other file's own."""
+    return run.parent.parent.name if run.parent.name == "checkpoints" else run.name

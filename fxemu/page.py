@@ -118,7 +118,7 @@ def _players(task: Task, song: str, seconds: float) -> Iterator[Player]:
     if not sounds:
         return
     samples, rate = next(iter(sounds.values()))
-    length = int(seconds * rate)
+    length = max(1, int(seconds * rate))
     start = max(0, min(int(samples.abs().argmax()) - length // 2, samples.numel() - length))
     parts = {label: sound[start : start + length] for label, (sound, its_rate) in sounds.items() if its_rate == rate}
     peak = max(1.0, *(float(part.abs().max()) for part in parts.values() if part.numel()))

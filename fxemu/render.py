@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -134,6 +135,11 @@ def songs_and_targets(source: str, target: str) -> list[tuple[str, str]]:
             raise RenderError(f"{printable(result)}: is the input itself; give another name")
     if not pairs:
         raise RenderError(f"{printable(source)}: holds no song")
+    twice = [result for result, count in Counter(result for _, result in pairs).items() if count > 1]
+    if twice:
+        raise RenderError(
+            f"{printable(twice[0])}: two songs of {printable(source)} would be rendered into it; rename one"
+        )
     return pairs
 
 

@@ -43,6 +43,9 @@ class Stage:
     deaf: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("length", "lead", "chunks"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"training stage: got {name} {getattr(self, name)!r}; must be a whole number")
         if not 0 < self.share <= 1 or self.length < 1 or not 0 <= self.noise <= 1:
             raise ValueError(
                 f"training stage: got share {self.share}, length {self.length}, noise {self.noise}; "

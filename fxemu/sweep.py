@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,14 @@ def one_of_many(run: Callable[[], float], folder: Path) -> float:
     Args:
         run: trains in `folder` and returns a score.
     """
-    (folder / ERROR).unlink(missing_ok=True)
     try:
+        (folder / ERROR).unlink(missing_ok=True)
         return run()
     except Exception as error:
         known = isinstance(error, UserError | OSError)
-        (folder / ERROR).write_text(f"{error}\n" if known else traceback.format_exc(), encoding="utf-8")
+        # The disk may be full.
+        with suppress(OSError):
+            (folder / ERROR).write_text(f"{error}\n" if known else traceback.format_exc(), encoding="utf-8")
         print(f"error: {folder}: {error if known else repr(error)}", file=sys.stderr)
         return math.inf
 

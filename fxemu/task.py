@@ -50,6 +50,8 @@ def task(config: DictConfig) -> Task:
     if config.data.file_count is not None:
         _check_whole("data.file_count", config.data.file_count, 3, 2**31 - 1)
     _check_whole("data.sample_rate", config.data.sample_rate, 8000, 192_000)
+    if config.patience is not None:
+        _check_whole("patience", config.patience, 1, 2**31 - 1)
     if config.threads is not None:
         _check_whole("threads", config.threads, 1, MOST_THREADS)
     if config.trainer.accelerator not in ACCELERATORS:

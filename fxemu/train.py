@@ -93,7 +93,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         # A run that goes on is not finished.
         (folder / "metrics.json").unlink(missing_ok=True)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-        write_json(folder / "environment.json", {**environment(config), "chosen": chosen})
+        about = environment(config, trainer.strategy.root_device)
+        write_json(folder / "environment.json", {**about, "chosen": chosen})
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
     trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
     seconds = curve.seconds()
@@ -171,8 +172,8 @@ def _trainer(config: DictConfig, folder: Path, emulator: Emulator, curve: KeepCu
             enable_progress_bar=False,
         )
         Shard(trainer.global_rank, trainer.world_size).rows(config.data.batch_size)
-    except (MisconfigurationException, ValueError) as error:
-        raise ConfigError(str(error)) from error
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise ConfigError(f"trainer: {error}") from error
     external = trainer.world_size == 1 or trainer.strategy.cluster_environment.creates_processes_externally
     if in_sweep() and not external:
         raise ConfigError(
@@ -214,8 +215,8 @@ def _flat(config: DictConfig) -> dict[str, Any]:
     return flat
 
 
-def environment(config: DictConfig) -> dict[str, Any]:
-    """What else a run depends on: git commit, versions, device and seeds."""
+def environment(config: DictConfig, device: torch.device) -> dict[str, Any]:
+    """What else a run depends on: git commit, versions, the device it is trained on and seeds."""
     # Installed, it may lie within a repository of something else.
     ours = _git("ls-files", "--error-unmatch", Path(__file__).name)
     return {
@@ -223,7 +224,7 @@ def environment(config: DictConfig) -> dict[str, Any]:
         "git_dirty": bool(ours and _git("status", "--porcelain")),
         "python": sys.version.split()[0],
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "seed": config.seed,
         "split_seed": config.data.split_seed,

@@ -52,7 +52,8 @@ def test_a_fit_in_closed_form_counts_as_training():
             time.sleep(0.2)
 
     curve = KeepCurve()
-    pl.Trainer(accelerator="cpu", max_steps=0, logger=False, callbacks=[curve], enable_checkpointing=False).fit(
-        Fitted()
-    )
+    pl.Trainer(
+        accelerator="cpu", max_steps=0, logger=False, callbacks=[curve], enable_checkpointing=False,
+        num_sanity_val_steps=0,
+    ).fit(Fitted())  # fmt: skip
     assert curve.seconds() >= 0.2

@@ -80,6 +80,34 @@ def test_a_recording_that_was_cut_off_is_refused(made, capsys):
     assert not (folder / "no").exists()
 
 
+def test_what_a_cut_off_recording_does_not_hold_is_no_pair(made, capsys):
+    folder, _, wet = made
+    write_wav(folder / "cut.wav", wet[: int(0.8 * wet.numel())], RATE)
+    out = folder / "forced"
+    capture.main(["read", str(folder / "cut.wav"), "--file", str(folder / "capture.wav"), "--out", str(out), "--force"])
+    pairs = [tuple(decode(out / side / path.name)[0] for side in ("dry", "wet")) for path in (out / "dry").iterdir()]
+    assert 0 < sum(dry.numel() for dry, _ in pairs) < 9 * RATE
+    assert all(dry.numel() == wet.numel() and wet[-RATE // 10 :].abs().max() > 0.01 for dry, wet in pairs)
+
+
+def test_pairs_of_another_capture_are_not_mixed_with_these(made, capsys):
+    folder, _, _ = made
+    write_wav(folder / "mixed" / "wet" / "other.wav", torch.zeros(100), RATE)
+    with pytest.raises(SystemExit):
+        capture.main(
+            [
+                "read",
+                str(folder / "recording.wav"),
+                "--file",
+                str(folder / "capture.wav"),
+                "--out",
+                str(folder / "mixed"),
+            ]
+        )
+    assert "holds other.wav of another capture; choose another folder with --out" in capsys.readouterr().err
+    assert not (folder / "mixed" / "dry").exists()
+
+
 def play(made, monkeypatch, input_gain: float) -> list[np.ndarray]:
     """`fxemu capture play` through a fake sounddevice that records the box, and the trial at a gain; what it played."""
     folder, signal, wet = made
@@ -168,6 +196,10 @@ def described(**changes) -> str:
         (described(sample_rate=0), "got a sample_rate of 0; must be from 8000 to 192000"),
         (described(sections=[]), "got no section that is a marker or a song"),
         (described(sections=[{"kind": "song"}]), "got the section {'kind': 'song'}; must hold kind, name, start"),
+        (
+            described(sections=[{"kind": "song", "name": "", "start": 0, "samples": 50}]),
+            "got a song with the name ''",
+        ),
         (described(samples=50), "must hold kind, name, start, samples, and lie within the file"),
         (described(samples=200), "lasts 100 samples at 44100 Hz, but"),
     ],

@@ -51,10 +51,11 @@ def test_a_diverged_run_is_never_the_best(make_run):
 
 
 def test_no_cell_of_the_csv_is_a_formula(make_run):
-    folders = [make_run("a", {"loss": "=1+1"}), make_run("b", {"loss": "-x"}), make_run("c", {"loss": "-3.5"})]
+    values = ("=1+1", "-x", "-3.5", "-2+3+cmd|' /C calc'!A0")
+    folders = [make_run(name, {"loss": value}) for name, value in zip("abcd", values, strict=True)]
     groups = group_runs(map(read_run, folders))
     rows = list(csv.DictReader(csv_table(["loss"], tasks(groups)).splitlines()))
-    assert sorted(row["loss"] for row in rows) == ["'-x", "'=1+1", "-3.5"]
+    assert sorted(row["loss"] for row in rows) == ["'-2+3+cmd|' /C calc'!A0", "'-x", "'=1+1", "-3.5"]
     assert {(row["esr"], row["runs"], row["mrstft"]) for row in rows} == {("0.1", "1", "")}
 
 

@@ -123,6 +123,8 @@ def test_sides_of_the_representation_are_chosen_separately():
         ("data.file_count=1e1", "data.file_count: got 10.0; must be a whole number from 3"),
         ("data.batches_per_epoch=1e3", "data.batches_per_epoch: got 1000.0; must be a whole number from 1"),
         ("threads=-1", "threads: got -1; must be a whole number from 1"),
+        ("patience=long", "patience: got 'long'; must be a whole number from 1"),
+        ("effect._target_=fxemu.__main__.main", "_target_: got 'fxemu.__main__.main'"),
         ("trainer.accelerator=mps", "trainer.accelerator: got 'mps'; must be one of auto, cpu, cuda"),
         ("training.warm_up_steps=-1", "warm_up_steps -1"),
         ("effect._target_=fxemu.effects.command.subprocess.check_output", "_target_: got 'fxemu.effects.command.sub"),
@@ -205,11 +207,12 @@ def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
-    given = [f"data.library=~/{name}", f"dry=/x/{name}", f"resume={name}"]
-    library, dry, resume, folder = OverridesParser.create().parse_overrides(
+    given = [f"data.library=~/{name}", f"dry=/x/{name}", f"effect.file=~/{name}", f"resume={name}"]
+    library, dry, file, resume, folder = OverridesParser.create().parse_overrides(
         [word for each in given for word in door.arguments([each])]
     )
     assert library.value() == f"/home/me/{name}" and dry.value() == f"/x/{name}"
+    assert file.value() == library.value()
     assert resume.value() == folder.value() == str(tmp_path / name)
 
 

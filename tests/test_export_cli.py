@@ -86,7 +86,7 @@ def test_a_checkpoint_is_exported_to_where_it_is_said(run, tmp_path, capsys):
         main(checkpoint)
     assert "best.ckpt is no folder: say with --output where to write the export" in capsys.readouterr().err
     main([*checkpoint, "--output", str(tmp_path / "best.nam")])
-    assert (tmp_path / "best.nam").is_file()
+    assert json.loads((tmp_path / "best.nam").read_text())["metadata"]["name"] == run.name
 
 
 def test_exports_of_one_model_do_not_replace_each_other(run):

@@ -42,6 +42,11 @@ def html(make_run) -> str:
     return page_of(good, evil)
 
 
+def test_players_of_less_than_a_sample_play_one(make_run):
+    page = page_of(make_run("short", songs=[{"name": "band/a.mp3", "esr": 0.1}]), seconds=1e-6)
+    assert page.count('src="data:audio/flac') == 3
+
+
 def test_it_needs_nothing_from_outside(html):
     addresses = re.findall(r'(?:src|href)="([^"]{0,20})', html)
     assert len(addresses) >= 6 and all(address.startswith("data:") for address in addresses)

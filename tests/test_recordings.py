@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from boxes import RATE, compressor, interface, music
+from omegaconf import OmegaConf
 from torchaudio import functional as AF
 
 from fxemu import check_pair
@@ -163,10 +164,21 @@ def test_check_pair_of_a_missing_file_is_one_line(pair, capsys):
 
 def test_it_trains_from_the_command_line(pair, tmp_path):
     dry, wet = map(str, pair)
-    options = ["effect=recorded", f"dry={dry}", f"wet={wet}", "debug=fast", "threads=1", "hydra.run.dir=run"]
+    options = [
+        "effect=recorded",
+        f"dry={os.path.relpath(dry, tmp_path)}",
+        f"wet={wet}",
+        "debug=fast",
+        "threads=1",
+        "hydra.run.dir=run",
+    ]
     done = run("train", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "latency 217." in done.stderr and (tmp_path / "run" / "audio" / "dry-test-prediction.wav").is_file()
+    # So that it can go on from anywhere.
+    assert OmegaConf.load(tmp_path / "run" / "config.yaml").effect.dry == os.path.join(
+        tmp_path, os.path.relpath(dry, tmp_path)
+    )
 
 
 def test_recordings_that_are_too_short_are_left_out_and_named(capsys):

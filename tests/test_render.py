@@ -250,6 +250,7 @@ MISTAKES = {
     "a folder into a file": (["run", "songs", "in.wav"], "in.wav: must be a folder"),
     "a folder into a pipe": (["run", "songs", "-"], "must be a folder"),
     "an empty folder": (["run", "empty", "out"], "empty: holds no song"),
+    "two songs into one": (["run", "twice", "out"], "a.mp3.wav: two songs of twice would be rendered into it"),
     "mix": (["run", "in.wav", "out.wav", "--mix", "2"], "--mix: got 2.0; must be from 0"),
     "gain": (["run", "in.wav", "out.wav", "--input-gain-db", "nan"], "--input-gain-db: got nan; must be from -60"),
     "no prime": (["run", "in.wav", "out.wav", "--prime", "none.wav", "in.wav"], "none.wav: cannot be decoded"),
@@ -260,9 +261,10 @@ MISTAKES = {
 @pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_one_line(run, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
-    for folder in ("songs", "empty", "folder.wav"):
+    for folder in ("songs", "empty", "twice", "folder.wav"):
         (tmp_path / folder).mkdir()
-    for name in ("in.wav", "songs/in.wav"):
+    (tmp_path / "twice" / "a.mp3").touch()
+    for name in ("in.wav", "songs/in.wav", "twice/a.mp3.wav"):
         write_wav(tmp_path / name, torch.zeros(100), RATE)
     (tmp_path / "text.wav").write_text("no sound")
     before = decode(tmp_path / "in.wav")[0]

@@ -29,7 +29,9 @@ def test_shares_must_add_up_to_one():
         Schedule(STAGES[:1])
 
 
-@pytest.mark.parametrize("bad", [{"share": 0}, {"length": 0}, {"noise": -1}, {"free": False, "deaf": 1.1}])
+@pytest.mark.parametrize(
+    "bad", [{"share": 0}, {"length": 0}, {"noise": -1}, {"free": False, "deaf": 1.1}, {"length": 64.5}, {"lead": 1.5}]
+)
 def test_stage_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="training stage: got"):
         Stage(**{"share": 1.0, "length": 1, "free": True, **bad})

@@ -43,6 +43,13 @@ def test_a_failing_run_scores_worst_and_leaves_its_reason(tmp_path, capsys):
     assert not (tmp_path / "error.txt").exists()
 
 
+def test_a_folder_that_cannot_be_written_ends_one_run_only(tmp_path, capsys):
+    folder = tmp_path / "full"
+    folder.write_text("in the way")
+    assert one_of_many(lambda: 0.5, folder) == math.inf
+    assert capsys.readouterr().err.startswith(f"error: {folder}: ")
+
+
 def test_a_sweep_with_failures_ends_with_their_list(tmp_path, capsys):
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
     ReportFailures().on_multirun_end(config)

@@ -245,6 +245,7 @@ def test_training_stops_early_when_nothing_improves(library, tmp_path):
         (["training.stages=[]"], "add up to 0"),
         (["effect=tanh", "loss=esr", "training.learning_rate=1e30", "training.clip=1e30"], "learning_rate"),
         (["seed=one"], "seed"),
+        (["trainer.devices=two"], "error: trainer: "),
     ],
 )
 def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, overrides, message):
