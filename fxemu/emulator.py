@@ -167,9 +167,10 @@ class Emulator(pl.LightningModule):
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 
     def scores(self, songs: list[Pair]) -> dict[str, float]:
-        """Over the songs and what is left of a click: a net that never comes to rest is not to be selected.
+        """Over the songs and what is left of a click: a net that never forgets it is not to be selected.
 
-        Music may hide for seconds that a net has more than one point of rest.
+        Music may hide for seconds that a net has more than one point of rest. The click's end is held against the
+        net's own silence, whose offset is the business of the songs.
         """
         silence, click = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
         *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), silence, click])

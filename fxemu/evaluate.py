@@ -49,7 +49,7 @@ def evaluate(
         folder: the run folder.
 
     Returns:
-        what `metrics.json` holds under "test" (see README).
+        what `metrics.json` holds under "test".
     """
     predictions = render_many(loop, [song.dry for song in test])
     with SummaryWriter(str(folder)) as writer:
