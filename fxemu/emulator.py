@@ -25,6 +25,8 @@ from fxemu.shard import Shard
 UNUSABLE = 100
 # Samples after a click: half for it to be forgotten, half to see whether it is.
 SETTLING = 32_768
+# Power that may be left of it, of the songs': that of an effect's echoes.
+ECHO = 1e-3
 
 
 class Emulator(pl.LightningModule):
@@ -167,18 +169,19 @@ class Emulator(pl.LightningModule):
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 
     def scores(self, songs: list[Pair]) -> dict[str, float]:
-        """Over the songs and what is left of a click: a net that never forgets it is not to be selected.
+        """Over the songs; `val/esr` and what is left of a click: a net that never forgets it is not to be selected.
 
         Music may hide for seconds that a net has more than one point of rest. The click's end is held against the
-        net's own silence, whose offset is the business of the songs.
+        net's own silence, whose offset is the business of the songs; its power counts as that of any error in them.
         """
         silence, click = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
         *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), silence, click])
-        prediction = torch.cat([*predictions, clicked[SETTLING // 2 :]])
-        target = torch.cat([*(song.wet for song in songs), rest[SETTLING // 2 :]])
+        prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
+        power = (clicked - rest)[SETTLING // 2 :].square().mean()
+        left = max(0.0, float(power / (target.square().mean() + metrics.EPSILON)) - ECHO)
         return {
-            "val/esr": metrics.esr(prediction, target),
-            "val/inverted_esr": metrics.inverted_esr(prediction, target),
+            "val/esr": metrics.esr(prediction, target) + left,
+            "val/inverted_esr": metrics.inverted_esr(prediction, target) + left,
             "val/nmae": metrics.nmae(prediction, target),
             "val/teacher_forced_esr": teacher_forced_esr(self.loop, songs),
         }

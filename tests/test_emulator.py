@@ -182,4 +182,10 @@ def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
     for pole in (0.5, 1.0):
         emulator = Emulator(decaying(pole), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
         scores.append(emulator.scores(songs)["val/esr"])
-    assert scores == pytest.approx([1.0, 1.5], abs=1e-3)
+    assert scores == pytest.approx([1.0, 2.0], abs=2e-3)
+
+
+def test_an_echo_of_the_click_is_not_held_against_a_net() -> None:
+    songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
+    emulator = Emulator(decaying(0.9998), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    assert emulator.scores(songs)["val/esr"] == pytest.approx(1.0, abs=1e-6)
