@@ -1,4 +1,4 @@
-"""Trains the rows of "What it reaches" and prints them as Markdown (30 minutes; --rows picks, e.g. "tanh(5x)")."""
+"""Trains the rows of "What it reaches" and prints them as Markdown (35 minutes; --rows picks, e.g. "tanh(5x)")."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ SPINE = (
     ("lowpass 1 kHz", ["effect=lowpass", "loss=esr"], "esr", 1e-6),
     ("distortion, raw", ["effect=distortion", "repr=raw", "loss=esr"], "esr", 1e-3),
     ("distortion, mu-law", ["effect=distortion", "repr=mulaw"], "esr", 1e-2),
+    ("distortion, gru", ["experiment=long_segments", "model=gru", "effect=distortion", "loss=esr"], "esr", 1e-3),
     ("distortion, window 64", ["experiment=small_window", "loss=esr"], "esr", None),
     ("the same, no feedback", ["experiment=small_window", "loss=esr", "model.feedback=false"], "esr", None),
 )
