@@ -73,9 +73,9 @@ def _go_on(config: DictConfig, folder: Path) -> float:
     if config.data.library is None:
         raise ConfigError("data.library: got null; must be a folder of songs")
     for name in PATHS:
-        if OmegaConf.select(config, name) is not None:
+        if (path := OmegaConf.select(config, name)) is not None:
             # So that the run is the same from wherever it goes on.
-            OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(OmegaConf.select(config, name))))
+            OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(path)))
     score = finished_score(config, folder)
     return _run(config, folder, checkpoint(folder)) if score is None else score
 
