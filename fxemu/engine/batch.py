@@ -65,10 +65,8 @@ def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor]
         # As one product: much faster than one after another, where there are many.
         x = torch.cat(_ending_together([seen[term] for term in present]), dim=1)
         parts.append(torch.cat([term.weight[..., 0] for term in present], dim=1).to(x.device) @ x)
-    parts = _ending_together(parts)
-    if layer.bias is not None:
-        parts.append(layer.bias[:, None])
-    return reduce(torch.add, parts)
+    total = reduce(torch.add, _ending_together(parts))
+    return total if layer.bias is None else total.add_(layer.bias[:, None])
 
 
 def boundary(plan: Plan) -> set[int]:

@@ -20,6 +20,9 @@ from fxemu.engine.kernels import LANES
 from fxemu.engine.layout import Layout
 from fxemu.plan import DRY, Layer, Plan
 
+# Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share (measured).
+CACHE = 1_000_000
+
 
 def compiled(where: torch.device) -> bool:
     """Whether the compiled loops run there."""
@@ -36,14 +39,32 @@ def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
     return torch.zeros(-(-batch // layout.lanes), layout.size, device=where)
 
 
+def turns(layout: Layout, batch: int, where: torch.device) -> list[slice]:
+    """Which streams of a batch to run after each other: as many as a cache has room for, or all on a GPU."""
+    threads = torch.get_num_threads()
+    span = layout.lanes * threads * max(1, CACHE // (layout.size * threads)) if compiled(where) else batch
+    return [slice(first, min(first + span, batch)) for first in range(0, batch, span)]
+
+
 def put(place: Tensor, x: Tensor) -> None:
-    """Write x (B, W, T), or one stream for all (1, W, T), to rows (G, T, W, lanes)."""
-    place.copy_(grouped(x, place) if x.shape[0] > 1 else x.permute(0, 2, 1)[..., None])
+    """Write the streams x (B, W, T) to rows (G, T, W, lanes); lanes beyond them stay as they are."""
+    # By way of (W, T, lanes): PyTorch transposes a matrix in tiles, and anything else number by number.
+    for rows, streams in zip(place, x.split(place.shape[-1]), strict=True):
+        turned = streams.flatten(1).t().contiguous().view(*x.shape[1:], -1)
+        rows[..., : turned.shape[-1]] = turned.transpose(0, 1)
 
 
-def take(place: Tensor, batch: int) -> Tensor:
-    """Rows (G, T, W, lanes) as (B, W, T)."""
-    return place.permute(0, 3, 2, 1).flatten(0, 1)[:batch]
+def share(place: Tensor, x: Tensor) -> None:
+    """Write one stream x (1, W, T), or (1, W, 1) for all samples, to all lanes of rows (G, T, W, lanes)."""
+    place.copy_(x.permute(0, 2, 1)[..., None])
+
+
+def take(place: Tensor, out: Tensor) -> Tensor:
+    """Write rows (G, T, W, lanes) to the streams out (B, W, T), which is returned."""
+    for rows, streams in zip(place, out.split(place.shape[-1]), strict=True):
+        turned = rows[..., : streams.shape[0]].transpose(0, 1).contiguous()
+        streams.view(streams.shape[0], -1).copy_(turned.flatten(0, 1).t())
+    return out
 
 
 def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
@@ -98,28 +119,26 @@ def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     layout = layout_for(plan, samples, batch, wet.device)
     memory = memory_for(layout, batch, wet.device)
     fill(layout, memory, {v: s.detach() for v, s in signals.items()})
-    heard = layout.now(memory, plan.last)
-    heard.copy_(grouped(wet, heard))
+    put(layout.now(memory, plan.last), wet)
     run_forward(layout, memory, forced=True)
-    return {v: take(layout.rows(memory, layout.signals[v])[:, -n:], batch) for v, n in layout.tapped.items()}
+    return {
+        value: take(layout.rows(memory, layout.signals[value])[:, -rows:], wet.new_empty(batch, plan.width(value), rows))
+        for value, rows in layout.tapped.items()
+    }
 
 
 def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
     """Put what the loop hears from outside, given the feed-forward signals, into memory."""
-    for value in layout.looping:
-        if isinstance(layout.plan.step(value), Layer):
-            put_drive(layout, memory, value, drive(layout.plan, value, signals, layout.samples))
-    for value in layout.outside:
-        put(layout.now(memory, value), signals[value][..., -layout.samples :])
+    heard = {value: drive(layout.plan, value, signals, layout.samples) for value in layout.drives}
+    heard |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
+    for value, x in heard.items():
+        place = outside_rows(layout, memory, value)
+        put(place, x) if x.shape[0] > 1 else share(place, x)
 
 
-def put_drive(layout: Layout, memory: Tensor, value: int, x: Tensor) -> None:
+def outside_rows(layout: Layout, memory: Tensor, value: int) -> Tensor:
+    """Where what a layer gets from outside the loop belongs, or a value that is read from there: (G, T, W, lanes)."""
+    if value not in layout.drives:
+        return layout.now(memory, value)
     signal = layout.drives[value]
-    put(layout.rows(memory, signal)[:, signal.past :], x)
-
-
-def grouped(x: Tensor, place: Tensor) -> Tensor:
-    """(B, W, T), padded with silence, as (G, T, W, lanes), to lie in a place of that shape."""
-    groups, lanes = place.shape[0], place.shape[-1]
-    x = F.pad(x, (0, 0, 0, 0, 0, groups * lanes - x.shape[0]))
-    return x.view(groups, lanes, *x.shape[1:]).permute(0, 3, 2, 1)
+    return layout.rows(memory, signal)[:, signal.past :]

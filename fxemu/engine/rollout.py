@@ -69,62 +69,71 @@ def _run(
 
 
 class _Rollout(torch.autograd.Function):
-    """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters."""
+    """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters.
+
+    A few streams after the others, so that what one step leaves to the next is still in the cache.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        parts = iter(tensors)
-        drives = {value: next(parts) for value in layout.drives}
-        outside = {value: next(parts) for value in layout.outside}
-        pasts = {value: next(parts) for value in layout.tapped}
-        heard = (*outside.values(), *drives.values(), *pasts.values())
-        batch, device = max(x.shape[0] for x in heard), heard[0].device
-        memory = lanes.memory_for(layout, batch, device)
-        for value, x in drives.items():
-            lanes.put_drive(layout, memory, value, x)
-        for value, x in outside.items():
-            lanes.put(layout.now(memory, value), x)
-        for value, x in pasts.items():
-            lanes.put(layout.rows(memory, layout.signals[value])[:, : x.shape[-1]], x)
-        if fed is not None:
-            lanes.put(layout.now(memory, layout.plan.last), fed)
-        lanes.run_forward(layout, memory, forced=fed is not None)
-        ctx.layout, ctx.memory, ctx.shapes, ctx.forced = layout, memory, [x.shape for x in tensors], fed is not None
+        heard = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
+        batch, forced = max(x.shape[0] for x in heard), fed is not None
+        turns = lanes.turns(layout, batch, heard[0].device)
+        memories = [lanes.memory_for(layout, streams.stop - streams.start, heard[0].device) for streams in turns]
+        values = layout.plan.last, layout.plan.params
+        found = [heard[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
+        for streams, memory in zip(turns, memories, strict=True):
+            places = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
+            for place, x in zip(places + _pasts(layout, memory), heard, strict=True):
+                lanes.put(place, x[streams]) if x.shape[0] > 1 else lanes.share(place, x)
+            if fed is not None:
+                lanes.put(layout.now(memory, layout.plan.last), fed[streams])
+            lanes.run_forward(layout, memory, forced)
+            for value, out in zip(values, found, strict=True):
+                lanes.take(layout.now(memory, value), out[streams])
+        ctx.layout, ctx.turns, ctx.memories, ctx.forced = layout, turns, memories, forced
+        ctx.shapes = [x.shape for x in heard]
         ctx.set_materialize_grads(False)
-        plan = layout.plan
-        wet, params = (lanes.take(layout.now(memory, v), batch).contiguous() for v in (plan.last, plan.params))
-        return wet, params
+        return found[0], found[1]
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
-        layout, memory = ctx.layout, ctx.memory
-        grads = torch.zeros_like(memory)
-        for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
-            if grad is not None:
-                place = layout.now(grads, value)
-                place.copy_(lanes.grouped(grad, place))
-        lanes.run_backward(layout, memory, grads, ctx.forced)
-        # The gradient before a layer's activation is that of what it gets from outside.
-        places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
-        places += [layout.rows(grads, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
-        # A layer driven by its bias alone has one drive for all samples and streams.
-        found = [
-            lanes.take(place, shape[0]) if shape[-1] == place.shape[1] and shape[0] > 1 else _shared(place, shape)
-            for place, shape in zip(places, ctx.shapes, strict=False)
-        ]
-        needed = ctx.needs_input_grad[2 + len(found) :]
+        layout, needed = ctx.layout, ctx.needs_input_grad[2 + len(ctx.shapes) :]
         owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.plan, [value])]
-        found += [
-            _weight_gradient(layout, memory, grads, *pair) if wanted else None
-            for pair, wanted in zip(owners, needed, strict=True)
-        ]
-        return None, None, *found
+        wanted = [pair for pair, need in zip(owners, needed, strict=True) if need]
+        found = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
+        learned: list[Tensor] = []
+        for streams, memory in zip(ctx.turns, ctx.memories, strict=True):
+            grads = torch.zeros_like(memory)
+            for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
+                if grad is not None:
+                    lanes.put(layout.now(grads, value), grad[streams])
+            lanes.run_backward(layout, memory, grads, ctx.forced)
+            # The gradient before a layer's activation is that of what it gets from outside.
+            places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
+            for place, total in zip(places + _pasts(layout, grads), found, strict=True):
+                _collect(place, total, streams)
+            parts = [_weight_gradient(layout, memory, grads, *pair) for pair in wanted]
+            learned = [a + b for a, b in zip(learned, parts, strict=True)] if learned else parts
+        ready = iter(learned)
+        return None, None, *found, *(next(ready) if need else None for need in needed)
 
 
-def _shared(place: Tensor, shape: torch.Size) -> Tensor:
-    """The gradient (1, U, T) of something that all streams, or all samples too, have in common."""
-    total = place.sum((0, 3)).t()[None]
-    return total if shape[-1] == total.shape[-1] else total.sum(-1, keepdim=True)
+def _pasts(layout: Layout, memory: Tensor) -> list[Tensor]:
+    """The rows (G, T, W, lanes) of every tapped value from before the block."""
+    return [layout.rows(memory, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
+
+
+def _collect(place: Tensor, total: Tensor, streams: slice) -> None:
+    """Write the gradient (G, T, U, lanes) of some streams to that of all, (B, U, T).
+
+    Or add it, summed, where all streams, or all samples too, have something in common: (1, U, T) or (1, U, 1).
+    """
+    if total.shape[-1] == place.shape[1] and total.shape[0] > 1:
+        lanes.take(place, total[streams])
+        return
+    shared = place.sum((0, 3)).t()[None]
+    total += shared if shared.shape[-1] == total.shape[-1] else shared.sum(-1, keepdim=True)
 
 
 def _weight_gradient(
