@@ -18,7 +18,7 @@ from fxemu.engine import device, kernels
 from fxemu.engine.batch import boundary, drive, evaluate, pasts
 from fxemu.engine.kernels import LANES
 from fxemu.engine.layout import Layout
-from fxemu.plan import DRY, Layer, Plan
+from fxemu.plan import DRY, Plan
 
 # Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share (measured).
 CACHE = 1_000_000
@@ -122,7 +122,9 @@ def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     put(layout.now(memory, plan.last), wet)
     run_forward(layout, memory, forced=True)
     return {
-        value: take(layout.rows(memory, layout.signals[value])[:, -rows:], wet.new_empty(batch, plan.width(value), rows))
+        value: take(
+            layout.rows(memory, layout.signals[value])[:, -rows:], wet.new_empty(batch, plan.width(value), rows)
+        )
         for value, rows in layout.tapped.items()
     }
 

@@ -14,6 +14,7 @@ from fxemu.models.base import Predictor
 from fxemu.models.echoes import find_lags
 from fxemu.models.mlp import MLP
 from fxemu.models.octaves import SHORTEST, octave_levels, plan_octave_levels
+from fxemu.models.pointwise import Pointwise
 from fxemu.plan import Activation, Plan, Product, Term
 
 TANH, DECAY = Activation("tanh"), Activation("decay")
@@ -72,7 +73,7 @@ class Auto(Predictor):
         self.feedback, self.octaves, self.memory_samples = feedback, octaves, memory_samples
         self.net = MLP(channels, params, context_window, 0, layers, width, feedback=False)
         self.gain = nn.ModuleList(
-            nn.Conv1d(seen, units, 1)
+            Pointwise(seen, units)
             for seen, units in ((octaves - SHORTEST + 1, GAIN_WIDTH), (GAIN_WIDTH, GAIN_WIDTH), (GAIN_WIDTH, 1))
         )
         # At first a gain of 1, or nearly.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from fxemu.activations import activate, hidden_activation
 from fxemu.models.base import Predictor
+from fxemu.models.pointwise import Pointwise
 from fxemu.plan import Plan, Term
 
 
@@ -49,7 +50,7 @@ class ConvNet(Predictor):
         self.layers = nn.ModuleList(
             nn.Conv1d(before, width, kernel, dilation=d) for before, d in zip(widths, dilations, strict=False)
         )
-        self.out = nn.Conv1d(width, params, 1)
+        self.out = Pointwise(width, params)
         # Start quiet, and with a weak loop, so that the first free runs stay bounded.
         self.out.weight.data.mul_(0.3)
         self.layers[0].weight.data[:, channels:].mul_(0.3)

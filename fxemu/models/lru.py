@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from fxemu.activations import activate
 from fxemu.models.base import Predictor, before
+from fxemu.models.pointwise import Pointwise
 from fxemu.models.scan import scan
 from fxemu.plan import Activation, Plan, Product, Term
 
@@ -69,9 +70,9 @@ class LRU(Predictor):
         self.channels, self.feedback, self.receptive_field = channels, feedback, memory_samples + 1
         self.first = nn.Conv1d(channels * (2 if feedback else 1), width, window)
         self.layers = nn.ModuleList(_Layer(width, states, shortest, longest) for _ in range(layers))
-        self.hidden = nn.Conv1d(width, width, 1)
-        self.out = nn.Conv1d(width, params, 1)
-        self.gain = nn.Conv1d(width, params, 1)
+        self.hidden = Pointwise(width, width)
+        self.out = Pointwise(width, params)
+        self.gain = Pointwise(width, params)
         self.skip = nn.Conv1d(channels, params, window, bias=False)
         # Start with a weak loop, so that the first free runs stay bounded.
         self.first.weight.data[:, channels:].mul_(0.3)
@@ -126,9 +127,9 @@ class _Layer(nn.Module):
         time_constants = torch.logspace(math.log10(shortest), math.log10(longest), states)
         self.rate = nn.Parameter(-time_constants.log())
         self.turn = nn.Parameter(torch.arange(states) % 4.0)
-        self.into = nn.Conv1d(width, 2 * states, 1, bias=False)
-        self.states = nn.Conv1d(2 * states, 2 * width, 1, bias=False)
-        self.own = nn.Conv1d(width, 2 * width, 1)
+        self.into = Pointwise(width, 2 * states, bias=False)
+        self.states = Pointwise(2 * states, 2 * width, bias=False)
+        self.own = Pointwise(width, 2 * width)
 
     def pole(self) -> Tensor:
         """(N,), complex."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fxemu.activations import activate, hidden_activation
 from fxemu.models.base import Predictor, before
+from fxemu.models.pointwise import Pointwise
 from fxemu.plan import Plan, Term
 
 
@@ -50,12 +51,12 @@ class MLP(Predictor):
         self.receptive_field = max(context_window, wet_taps + 1)
         self.channels = channels
         self.activation = hidden_activation(activation)
-        self.embed = nn.Conv1d(channels, embedding, 1) if embedding else None
+        self.embed = Pointwise(channels, embedding) if embedding else None
         seen = embedding or channels
         self.dry = nn.Conv1d(seen, width, context_window)
         self.wet = nn.Conv1d(seen, width, wet_taps, bias=False) if self.feedback else None
-        self.hidden = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in range(layers - 1))
-        self.out = nn.Conv1d(width, params, 1)
+        self.hidden = nn.ModuleList(Pointwise(width, width) for _ in range(layers - 1))
+        self.out = Pointwise(width, params)
         self.skip = nn.Conv1d(channels, params, dry_skip, bias=False) if dry_skip else None
         self._quieten_feedback()
 

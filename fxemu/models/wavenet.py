@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fxemu.activations import activate, hidden_activation
 from fxemu.models.base import Predictor
+from fxemu.models.pointwise import Pointwise
 from fxemu.plan import Activation, Plan, Product, Term
 
 SIGMOID = Activation("sigmoid")
@@ -122,8 +123,8 @@ class _Layer(nn.Module):
         self.memory = (kernel - 1) * dilation
         wide = 2 * width if gated else width
         self.conv = nn.Conv1d(width, wide, kernel, dilation=dilation)
-        self.mix = nn.Conv1d(seen, wide, 1, bias=False)
-        self.out: nn.Conv1d | None = nn.Conv1d(width, width, 1)
+        self.mix = Pointwise(seen, wide, bias=False)
+        self.out: Pointwise | None = Pointwise(width, width)
 
     def forward(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, W, T), seen (B, C, T') to the next layer's input and what this one says, (B, W, T - memory) each."""
@@ -167,9 +168,9 @@ class _Array(nn.Module):
         gated: bool,
     ) -> None:
         super().__init__()
-        self.rechannel = nn.Conv1d(before, width, 1, bias=False)
+        self.rechannel = Pointwise(before, width, bias=False)
         self.layers = nn.ModuleList(_Layer(seen, width, kernel, d, activation, gated) for d in dilations)
-        self.head = nn.Conv1d(width, after, 1)
+        self.head = Pointwise(width, after)
 
     def forward(self, x: Tensor, seen: Tensor, head: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
         """x (B, W, T) and the head so far to the next array's x and head; the head is `samples` long."""
