@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Pointwise(nn.Conv1d):
     """A 1x1 convolution, (B, W, T) to (B, U, T), as one matrix product a stream.
 
-    PyTorch's own, with its gradient, takes 1.2 to 2 times as long on a CPU (measured at widths of 16 to 128).
+    With PyTorch's own, a training step on a CPU takes 1.05 (`lru`) to 1.3 times (`wavenet`) as long (measured).
 
     Args:
         channels: W.
