@@ -247,7 +247,7 @@ def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], g
     names: list[str] = []
     for song in songs:
         names.append(_flat(song.name, names))
-    others = {path.name for side in ("dry", "wet") for path in (given.out / side).glob("*")} - set(names)
+    others = {path.name for side in ("dry", "wet") for path in (given.out / side).glob("[!.]*")} - set(names)
     if others:
         raise LibraryError(f"{given.out}: holds {min(others)} of another capture; choose another folder with --out")
     for name, song in zip(names, songs, strict=True):

@@ -93,6 +93,7 @@ def test_what_a_cut_off_recording_does_not_hold_is_no_pair(made, capsys):
 def test_pairs_of_another_capture_are_not_mixed_with_these(made, capsys):
     folder, _, _ = made
     write_wav(folder / "mixed" / "wet" / "other.wav", torch.zeros(100), RATE)
+    (folder / "mixed" / "wet" / ".DS_Store").touch()
     with pytest.raises(SystemExit):
         capture.main(
             [

@@ -102,7 +102,7 @@ class _Rollout(torch.autograd.Function):
         owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.plan, [value])]
         wanted = [pair for pair, need in zip(owners, needed, strict=True) if need]
         found = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
-        learned: list[Tensor] = []
+        learned = []
         for streams, memory in zip(ctx.turns, ctx.memories, strict=True):
             grads = torch.zeros_like(memory)
             for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
@@ -113,9 +113,8 @@ class _Rollout(torch.autograd.Function):
             places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
             for place, total in zip(places + _pasts(layout, grads), found, strict=True):
                 _collect(place, total, streams)
-            parts = [_weight_gradient(layout, memory, grads, *pair) for pair in wanted]
-            learned = [a + b for a, b in zip(learned, parts, strict=True)] if learned else parts
-        ready = iter(learned)
+            learned.append([_weight_gradient(layout, memory, grads, *pair) for pair in wanted])
+        ready = (torch.stack(parts).sum(0) for parts in zip(*learned, strict=True))
         return None, None, *found, *(next(ready) if need else None for need in needed)
 
 
