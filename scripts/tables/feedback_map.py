@@ -15,8 +15,8 @@ from tables.common import ROOT
 
 RUNS = ROOT / "outputs" / "feedback_map"
 COLOURS = {True: "tab:red", False: "tab:blue"}
-# Dry samples that an `mlp` hears, where the experiment does not say otherwise.
-WINDOW = 256
+# Dry samples that an `mlp` hears, and the time of a run, where the experiment does not say otherwise.
+WINDOW, TIME = 256, "00:00:01:00"
 MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
 
 
@@ -59,6 +59,7 @@ def _finished_runs() -> tuple[dict[str, list[Point]], int]:
         model, chosen = scores["model"], config["model"]
         window = chosen.get("context_window", WINDOW)
         net = f"`{model}` {chosen['width']}" + (f", window {window}" if window != WINDOW else "")
+        net += f", {time[-5:]} min" if (time := config["trainer"]["max_time"]) != TIME else ""
         point = Point(model, net, chosen["feedback"], scores["multiply_adds"], scores["test"]["esr"])
         effects[scores["effect"]].append(point)
         diverged += scores["test"]["divergences"]
