@@ -298,6 +298,12 @@ class SongData(pl.LightningDataModule):
         """The largest wet sample of the training songs."""
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
+    def quietest_power(self) -> float:
+        """The mean square of the quietest half second of wet in the training songs."""
+        half = self.sample_rate // 2
+        songs = [pair.wet.square() for pair in self.parts["train"]]
+        return min(float(song.unfold(0, min(half, song.numel()), half).mean(-1).min()) for song in songs)
+
     def train_dataloader(self) -> DataLoader:
         """The batches of the epoch; of one in which an earlier start was interrupted, those that it has not had."""
         epoch, had = 0, 0

@@ -1,5 +1,7 @@
 """The data module: segments lie within songs, batches repeat by seed, parts share no song."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from media import encode, tune
@@ -81,6 +83,16 @@ def test_training_songs_are_drawn_at_gains_and_the_others_stay_at_full_scale(tmp
     assert float(dry.abs().max()) <= 0.1 and torch.allclose(wet, torch.tanh(5 * dry))
     assert all(float(pair.dry.abs().max()) == 1 for part in ("val", "test") for pair in data.parts[part])
     assert data.wet_peak() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_quietest_half_second_of_the_training_songs(tmp_path):
+    data = SongData(Tanh(), 7, library(tmp_path), 8000, segment=16)
+    data.setup()
+    song = data.parts["train"][0]
+    quiet = song.wet.clone()
+    quiet[4000:8000] = 0.1
+    data.parts["train"] = [song, replace(song, wet=quiet), replace(song, wet=quiet[:3000])]
+    assert data.quietest_power() == pytest.approx(0.01)
 
 
 def test_a_corrupt_and_a_short_song_are_skipped_and_named(tmp_path):

@@ -1,5 +1,6 @@
 """The training step's own arithmetic: whose history the next chunk hears, and which batches teach nothing."""
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fxemu.data import Pair
-from fxemu.emulator import SETTLING, Emulator, TrainingDivergedError
+from fxemu.emulator import ECHO, SETTLING, Emulator, TrainingDivergedError
 from fxemu.losses import ESR
 from fxemu.models import Linear
 from fxemu.representations import Raw
@@ -78,6 +79,9 @@ class Noise(pl.LightningDataModule):
 
     def wet_peak(self) -> float:
         return 1.0
+
+    def quietest_power(self) -> float:
+        return 0.0
 
     def train_dataloader(self) -> DataLoader:
         noise = self.level * torch.randn(400, 2, 8, 1, 40, generator=torch.Generator().manual_seed(0))
@@ -183,6 +187,18 @@ def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
         emulator = Emulator(decaying(pole), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
         scores.append(emulator.scores(songs)["val/esr"])
     assert scores == pytest.approx([1.0, 2.0], abs=2e-3)
+
+
+def test_a_net_that_hums_in_silence_is_not_selected_where_the_songs_were_quiet() -> None:
+    songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
+    emulator = Emulator(decaying(0.5), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    with torch.no_grad():
+        # At rest at 0.1, as the songs are.
+        emulator.loop.predictor.dry.bias.fill_(0.05)
+    scores = []
+    for emulator.quietest in (math.inf, 0.01, 1e-4):
+        scores.append(emulator.scores(songs)["val/esr"])
+    assert scores == pytest.approx([0.0, 0.0, 0.99 - ECHO], abs=1e-3)
 
 
 def test_an_echo_of_the_click_is_not_held_against_a_net() -> None:
