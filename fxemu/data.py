@@ -298,11 +298,22 @@ class SongData(pl.LightningDataModule):
         """The largest wet sample of the training songs."""
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
-    def quietest_power(self) -> float:
-        """The mean square of the quietest half second of wet in the training songs."""
-        half = self.sample_rate // 2
-        songs = [pair.wet.square() for pair in self.parts["train"]]
-        return min(float(song.unfold(0, min(half, song.numel()), half).mean(-1).min()) for song in songs)
+    def settled(self, samples: int) -> tuple[Tensor, Tensor]:
+        """What the effect makes of silence and of a click, (samples,) each: silence where it cannot be asked."""
+        silence = torch.zeros(samples)
+        try:
+            if isinstance(self.effect, Recorded):
+                return silence, silence
+            if self.stream is None:
+                return self._settled(silence)
+            return self.stream.thread.submit(self._settled, silence).result()
+        except EffectError:
+            return silence, silence
+
+    def _settled(self, silence: Tensor) -> tuple[Tensor, Tensor]:
+        click = torch.eye(1, silence.numel())[0]
+        rest, clicked = (self.cache.wet(self.effect, dry, self.sample_rate) for dry in (silence, click))
+        return rest, clicked
 
     def train_dataloader(self) -> DataLoader:
         """The batches of the epoch; of one in which an earlier start was interrupted, those that it has not had."""

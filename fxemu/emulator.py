@@ -23,9 +23,9 @@ from fxemu.shard import Shard
 
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
-# Samples after a click: half for it to be forgotten, half to see whether it is.
+# Samples after a click, and of silence: half for it to be forgotten, half to see whether it is.
 SETTLING = 32_768
-# Power that may be left of it, and be heard in silence, of the songs': that of an effect's echoes.
+# Error there that is passed over, as power beside that of the songs: an echo that is not quite met.
 ECHO = 1e-3
 
 
@@ -47,15 +47,15 @@ class Emulator(pl.LightningModule):
         self.automatic_optimization = False
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
         self.unusable = 0
-        # Power that the effect itself may have in silence: no more than in any stretch of the training songs.
-        self.quietest = math.inf
+        # What the effect makes of silence and of a click.
+        self.settled = torch.zeros(SETTLING), torch.zeros(SETTLING)
         # What the last step has to tell, by the name that it is logged under.
         self.said: dict[str, Tensor | float] = {}
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
-        self.quietest = data.quietest_power()
+        self.settled = data.settled(SETTLING)
         if self.loop.plain_samples:
             self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
 
@@ -172,19 +172,17 @@ class Emulator(pl.LightningModule):
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 
     def scores(self, songs: list[Pair]) -> dict[str, float]:
-        """Over the songs; `val/esr` counts what is left of a click too, and what is heard in silence.
+        """Over the songs; `val/esr` counts the error in silence, and long after a click, too.
 
-        Music may hide for seconds that a net has more than one point of rest, or a wrong one. What is left of the click
-        is held against the net's own silence, and that against the quietest stretch of the training songs, as power
-        beside that of the songs.
+        Music may hide for seconds that a net has more than one point of rest, or a wrong one. The worse of the two
+        counts, as power beside that of the songs.
         """
         silence, click = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
         *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), silence, click])
         prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
-        end = slice(SETTLING // 2, None)
-        heard = float((clicked - rest)[end].square().mean())
-        heard += max(0.0, float(rest[end].square().mean()) - self.quietest)
-        left = max(0.0, heard / (float(target.square().mean()) + metrics.EPSILON) - ECHO)
+        errors = [run - truth for run, truth in zip((rest, clicked), self.settled, strict=True)]
+        power = max(float(error[SETTLING // 2 :].square().mean()) for error in errors)
+        left = max(0.0, power / (float(target.square().mean()) + metrics.EPSILON) - ECHO)
         return {
             "val/esr": metrics.esr(prediction, target) + left,
             "val/inverted_esr": metrics.inverted_esr(prediction, target) + left,

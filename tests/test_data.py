@@ -1,14 +1,12 @@
 """The data module: segments lie within songs, batches repeat by seed, parts share no song."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from media import encode, tune
 
 from fxemu.audio import write_wav
 from fxemu.data import Pair, RandomSegments, SongData
-from fxemu.effects import Effect, EffectError, Recorded, Tanh
+from fxemu.effects import Effect, EffectError, Hysteresis, Recorded, Tanh
 from fxemu.library import LibraryError
 
 
@@ -85,14 +83,26 @@ def test_training_songs_are_drawn_at_gains_and_the_others_stay_at_full_scale(tmp
     assert data.wet_peak() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_the_quietest_half_second_of_the_training_songs(tmp_path):
-    data = SongData(Tanh(), 7, library(tmp_path), 8000, segment=16)
+def test_what_the_effect_makes_of_silence_and_of_a_click(tmp_path):
+    data = SongData(Hysteresis(), 7, library(tmp_path), 8000, segment=16)
     data.setup()
-    song = data.parts["train"][0]
-    quiet = song.wet.clone()
-    quiet[4000:8000] = 0.1
-    data.parts["train"] = [song, replace(song, wet=quiet), replace(song, wet=quiet[:3000])]
-    assert data.quietest_power() == pytest.approx(0.01)
+    rest, clicked = data.settled(100)
+    assert rest.shape == clicked.shape == (100,)
+    assert rest.abs().max() == 0
+    # It keeps hold of the click.
+    assert clicked[50:].min() > 0.1
+
+
+def test_an_effect_that_cannot_be_asked_is_taken_to_come_to_rest(tmp_path):
+    class OnlyMusic(Tanh):
+        def process(self, dry, sample_rate, start):
+            if dry.numel() == 100:
+                raise EffectError("not music")
+            return super().process(dry, sample_rate, start)
+
+    data = SongData(OnlyMusic(), 7, library(tmp_path), 8000, segment=16)
+    data.setup()
+    assert all(torch.equal(wet, torch.zeros(100)) for wet in data.settled(100))
 
 
 def test_a_corrupt_and_a_short_song_are_skipped_and_named(tmp_path):
