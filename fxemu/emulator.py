@@ -25,7 +25,7 @@ from fxemu.shard import Shard
 UNUSABLE = 100
 # Samples after a click, and of silence: half for it to be forgotten, half to see whether it is.
 SETTLING = 32_768
-# Error there that is passed over, as power beside that of the songs: an echo that is not quite met.
+# What is passed over there, as power beside that of the songs: an echo that is not quite met.
 ECHO = 1e-3
 
 
@@ -172,17 +172,19 @@ class Emulator(pl.LightningModule):
         self.log_dict(self.trainer.strategy.broadcast(scores), batch_size=1, sync_dist=True)
 
     def scores(self, songs: list[Pair]) -> dict[str, float]:
-        """Over the songs; `val/esr` counts the error in silence, and long after a click, too.
+        """Over the songs; `val/esr` also counts what is heard in silence, or long after a click, beyond the effect's.
 
         Music may hide for seconds that a net has more than one point of rest, or a wrong one. The worse of the two
-        counts, as power beside that of the songs.
+        counts, as power beside that of the songs; to forget a click that the effect keeps hold of costs nothing.
         """
         silence, click = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
         *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), silence, click])
         prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
-        errors = [run - truth for run, truth in zip((rest, clicked), self.settled, strict=True)]
-        power = max(float(error[SETTLING // 2 :].square().mean()) for error in errors)
-        left = max(0.0, power / (float(target.square().mean()) + metrics.EPSILON) - ECHO)
+        heard, own = (
+            torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ((rest, clicked), self.settled)
+        )
+        beyond = (heard - own).max() / (target.square().mean() + metrics.EPSILON)
+        left = float((beyond - ECHO).clamp_min(0))
         return {
             "val/esr": metrics.esr(prediction, target) + left,
             "val/inverted_esr": metrics.inverted_esr(prediction, target) + left,

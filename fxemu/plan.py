@@ -244,7 +244,7 @@ class Plan:
         for value, step in self.values():
             in_the_loop = value not in known and isinstance(step, Mix)
             (read if in_the_loop else read_otherwise).update(step.spans())
-        layers = {v for v in (read & known) - read_otherwise if isinstance(self.step(v), Layer)}
+        layers = {v for v in (read & known) - read_otherwise - {DRY} if isinstance(self.step(v), Layer)}
         return {value for value in layers if all(map(self._small, self.step(value).terms))}
 
     @property

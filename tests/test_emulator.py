@@ -188,8 +188,12 @@ def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
     assert scores == pytest.approx([1.0, 2.0], abs=2e-3)
 
 
-@pytest.mark.parametrize(("rest", "clicked", "expected"), [(0.1, 0.1, 0.0), (0.0, 0.1, 1.0), (0.1, 0.0, 1.0)])
-def test_a_net_is_selected_where_it_rests_as_the_effect_does(rest: float, clicked: float, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("rest", "clicked", "expected"), [(0.1, 0.1, 0.0), (0.0, 0.1, 1.0), (0.1, 0.0, 1.0), (0.2, 0.3, 0.0)]
+)
+def test_a_net_is_selected_where_it_leaves_no_more_than_the_effect_does(
+    rest: float, clicked: float, expected: float
+) -> None:
     songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
     emulator = Emulator(decaying(0.5), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     with torch.no_grad():

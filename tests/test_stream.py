@@ -19,15 +19,16 @@ SAMPLES = 1500
 SIZES = 64, 1, SHORT + 1, 17, 17, 300
 
 each_feedback = pytest.mark.parametrize("feedback", [True, False])
-each_loop = pytest.mark.parametrize("name", [*MAKERS, "mlp", "mulaw", "binary", "onehot"])
+each_loop = pytest.mark.parametrize("name", [*MAKERS, "mlp", "mulaw", "narrow mulaw", "binary", "onehot"])
 
 
 def made(name: str, feedback: bool) -> ClosedLoop:
     if name in MAKERS:
         return ClosedLoop(make(name, feedback=feedback), Raw(), Raw())
     torch.manual_seed(0)
-    sample = {"mlp": Raw(), "mulaw": MuLaw(), "binary": Binary(8), "onehot": OneHot()}[name]
-    model = MLP(sample.channels, sample.params, context_window=20, feedback_window=9, width=8, feedback=feedback)
+    sample = {"mlp": Raw(), "mulaw": MuLaw(), "narrow mulaw": MuLaw(), "binary": Binary(8), "onehot": OneHot()}[name]
+    width = 4 if name.startswith("narrow") else 8
+    model = MLP(sample.channels, sample.params, context_window=20, feedback_window=9, width=width, feedback=feedback)
     return ClosedLoop(model, sample, sample)
 
 

@@ -79,10 +79,12 @@ class _Rollout(torch.autograd.Function):
         heard = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
         batch, forced = max(x.shape[0] for x in heard), fed is not None
         turns = lanes.turns(layout, batch, heard[0].device)
-        memories = [lanes.memory_for(layout, streams.stop - streams.start, heard[0].device) for streams in turns]
+        memories = []
         values = layout.plan.last, layout.plan.params
         found = [heard[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
-        for streams, memory in zip(turns, memories, strict=True):
+        for streams in turns:
+            memory = lanes.memory_for(layout, streams.stop - streams.start, heard[0].device)
+            memories.append(memory)
             places = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
             for place, x in zip(places + _pasts(layout, memory), heard, strict=True):
                 lanes.put(place, x[streams]) if x.shape[0] > 1 else lanes.share(place, x)

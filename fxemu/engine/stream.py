@@ -7,7 +7,6 @@ interface asks for, all of it does: that is more work, but less than what PyTorc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -121,11 +120,11 @@ def render(loop: Playable, dry: Tensor) -> Tensor:
 
 
 def render_many(loop: Playable, songs: list[Tensor], fed: list[Tensor] | None = None) -> list[Tensor]:
-    """Free runs from silence over several songs at once, one a core: the compiled loop holds no lock.
+    """Free runs from silence over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
 
     Given `fed`, a song for each, the predictor hears those as its own past, as in `Stream.process`.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(lambda dry, wet: Stream(loop).process(dry, wet), songs, fed or [None] * len(songs)))
 
 

@@ -130,7 +130,8 @@ def _check(context_window: int, wet_taps: int, layers: int, width: int, dry_skip
         raise ValueError(f"context_window: got {context_window}; must be at least 1 sample")
     if not 0 <= wet_taps <= max(1, context_window - 1):
         raise ValueError(
-            f"feedback_window: got {wet_taps}; must be from 0 to context_window - 1 ({context_window - 1})"
+            f"feedback_window: got {wet_taps}; must be from 0 to context_window - 1 ({context_window - 1}), "
+            "or at most 1 where that is 0"
         )
     if layers < 1 or width < 1:
         raise ValueError(f"layers and width: got {layers} and {width}; both must be at least 1")

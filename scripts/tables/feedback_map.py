@@ -22,21 +22,23 @@ MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
 
 @dataclass(frozen=True)
 class Point:
-    """A run: what it costs a sample, and its free-run error."""
+    """A run: what it costs a sample, its free-run error, and how long it was."""
 
     model: str
     net: str
     feedback: bool
     cost: int
     esr: float
+    time: str | None
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print all runs, and for each effect the least error with and without feedback at equal cost; draw them."""
-    effects, diverged = _finished_runs()
+    """Print all runs, and of those of a minute the least error with and without feedback at equal cost; draw them."""
+    effects, diverged = _finished_runs(options.seed)
     if not effects:
         raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=feedback_map` first")
     _print_nets(effects)
+    effects = {effect: [p for p in points if p.time == TIME] for effect, points in effects.items()}
     print(
         f"\nfree-run ESR with / without feedback, bold where it is half of the other or less; {diverged} divergences\n"
     )
@@ -50,17 +52,19 @@ def run(options: argparse.Namespace) -> None:
     _draw(effects)
 
 
-def _finished_runs() -> tuple[dict[str, list[Point]], int]:
-    """The runs of each effect, and how many free runs diverged in all."""
+def _finished_runs(seed: int) -> tuple[dict[str, list[Point]], int]:
+    """The runs of each effect with a seed, and how many free runs diverged in all."""
     effects: dict[str, list[Point]] = defaultdict(list)
     diverged = 0
     for path in sorted(RUNS.glob("*/metrics.json")):
         scores, config = json.loads(path.read_text()), yaml.safe_load((path.parent / "config.yaml").read_text())
-        model, chosen = scores["model"], config["model"]
+        if config["seed"] != seed:
+            continue
+        model, chosen, time = scores["model"], config["model"], config["trainer"]["max_time"]
         window = chosen.get("context_window", WINDOW)
         net = f"`{model}` {chosen['width']}" + (f", window {window}" if window != WINDOW else "")
-        net += f", {time[-5:]} min" if (time := config["trainer"]["max_time"]) != TIME else ""
-        point = Point(model, net, chosen["feedback"], scores["multiply_adds"], scores["test"]["esr"])
+        net += f", {time} long" if time != TIME else ""
+        point = Point(model, net, chosen["feedback"], scores["multiply_adds"], scores["test"]["esr"], time)
         effects[scores["effect"]].append(point)
         diverged += scores["test"]["divergences"]
     return effects, diverged

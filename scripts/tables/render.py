@@ -76,6 +76,7 @@ def _many_streams(dry: torch.Tensor, compiler: bool) -> None:
     # Long enough that the threads do not begin and end for most of it.
     dry = dry.repeat(4)
     songs, loop = [dry] * cores, ClosedLoop(model, Raw(), Raw())
+    torch.set_num_threads(cores)
     ways = {"fxemu": (lambda: render_many(loop, songs[:1]), lambda: render_many(loop, songs))}
     if compiler:
         run, pool = build(model), ThreadPoolExecutor(cores)
