@@ -183,15 +183,15 @@ def test_rollout_elsewhere_asks_for_few_operations_a_sample_and_waits_for_none_i
     assert sum(name in waits for name in few) == sum(name in waits for name in many)
 
 
-@pytest.mark.parametrize("model", ["mlp", "lstm"])
+@pytest.mark.parametrize("case", ["raw", "embedding", "lstm"])
 @pytest.mark.parametrize("way", ["compiled", "in turns", "elsewhere"])
 @pytest.mark.parametrize("batch", [1, 31, 33, 70])
-def test_any_batch_size(monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, batch: int, way: str, model: str) -> None:
+def test_any_batch_size(monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, batch: int, way: str, case: str) -> None:
     """Compiled, streams are grouped into lanes, and the last group is padded; a turn may be a single stream."""
     monkeypatch.setattr(lanes, "compiled", lambda where: way != "elsewhere")
     if way == "in turns":
         monkeypatch.setattr(lanes, "CACHE", 1)
-    loop = make_loop(model=model)
+    loop = make_loop(**CASES[case])
     history, dry = noise(batch, 1, loop.warm_up, seed=1), noise(batch, 1, loop.warm_up + 9)
     expected, expected_gradients = run_and_gradients(free_run, loop, dry, history)
     wet, gradients = run_and_gradients(rollout, loop, dry, history)
