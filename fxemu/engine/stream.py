@@ -124,8 +124,15 @@ def render_many(loop: Playable, songs: list[Tensor], fed: list[Tensor] | None = 
 
     Given `fed`, a song for each, the predictor hears those as its own past, as in `Stream.process`.
     """
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(lambda dry, wet: Stream(loop).process(dry, wet), songs, fed or [None] * len(songs)))
+    threads, runs = torch.get_num_threads(), zip(songs, fed or [None] * len(songs), strict=True)
+    if min(threads, len(songs)) < 2:
+        return [Stream(loop).process(*run) for run in runs]
+    try:
+        # Each with a thread of PyTorch's to itself: with all of them each, they are in each other's way.
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(lambda run: Stream(loop).process(*run), runs))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def on_cpu(plan: Plan) -> Plan:
