@@ -298,22 +298,21 @@ class SongData(pl.LightningDataModule):
         """The largest wet sample of the training songs."""
         return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
 
-    def settled(self, samples: int) -> tuple[Tensor, Tensor]:
-        """What the effect makes of silence and of a click, (samples,) each: silence where it cannot be asked."""
-        silence = torch.zeros(samples)
+    def answers(self, probes: Sequence[Tensor]) -> list[Tensor]:
+        """What the effect makes of each probe, (samples,): silence where it cannot be asked."""
+        silence = [torch.zeros_like(probe) for probe in probes]
+        if isinstance(self.effect, Recorded):
+            return silence
         try:
-            if isinstance(self.effect, Recorded):
-                return silence, silence
             if self.stream is None:
-                return self._settled(silence)
-            return self.stream.thread.submit(self._settled, silence).result()
+                return self._wets(probes)
+            # In the stream's thread: an effect may not like to be called from two.
+            return self.stream.thread.submit(self._wets, probes).result()
         except EffectError:
-            return silence, silence
+            return silence
 
-    def _settled(self, silence: Tensor) -> tuple[Tensor, Tensor]:
-        click = torch.eye(1, silence.numel())[0]
-        rest, clicked = (self.cache.wet(self.effect, dry, self.sample_rate) for dry in (silence, click))
-        return rest, clicked
+    def _wets(self, dries: Sequence[Tensor]) -> list[Tensor]:
+        return [self.cache.wet(self.effect, dry, self.sample_rate) for dry in dries]
 
     def train_dataloader(self) -> DataLoader:
         """The batches of the epoch; of one in which an earlier start was interrupted, those that it has not had."""

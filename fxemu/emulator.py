@@ -25,6 +25,7 @@ from fxemu.shard import Shard
 UNUSABLE = 100
 # Samples after a click, and of silence: half for it to be forgotten, half to see whether it is.
 SETTLING = 32_768
+SILENCE, CLICK = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
 # What is passed over there, as power beside that of the songs: an echo that is not quite met.
 ECHO = 1e-3
 
@@ -48,14 +49,14 @@ class Emulator(pl.LightningModule):
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
         self.unusable = 0
         # What the effect makes of silence and of a click.
-        self.settled = torch.zeros(SETTLING), torch.zeros(SETTLING)
+        self.settled = [SILENCE, SILENCE]
         # What the last step has to tell, by the name that it is logged under.
         self.said: dict[str, Tensor | float] = {}
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
-        self.settled = data.settled(SETTLING)
+        self.settled = data.answers((SILENCE, CLICK))
         if self.loop.plain_samples:
             self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
 
@@ -177,11 +178,10 @@ class Emulator(pl.LightningModule):
         Music may hide for seconds that a net has more than one point of rest, or a wrong one. The worse of the two
         counts, as power beside that of the songs; to forget a click that the effect keeps hold of costs nothing.
         """
-        silence, click = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
-        *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), silence, click])
+        *predictions, rest, clicked = render_many(self.loop, [*(song.dry for song in songs), SILENCE, CLICK])
         prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
         heard, own = (
-            torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ((rest, clicked), self.settled)
+            torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ([rest, clicked], self.settled)
         )
         beyond = (heard - own).max() / (target.square().mean() + metrics.EPSILON)
         left = float((beyond - ECHO).clamp_min(0))

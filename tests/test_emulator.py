@@ -79,8 +79,8 @@ class Noise(pl.LightningDataModule):
     def wet_peak(self) -> float:
         return 1.0
 
-    def settled(self, samples: int) -> tuple[Tensor, Tensor]:
-        return torch.zeros(samples), torch.zeros(samples)
+    def answers(self, probes: tuple[Tensor, ...]) -> list[Tensor]:
+        return [torch.zeros_like(probe) for probe in probes]
 
     def train_dataloader(self) -> DataLoader:
         noise = self.level * torch.randn(400, 2, 8, 1, 40, generator=torch.Generator().manual_seed(0))
@@ -199,7 +199,7 @@ def test_a_net_is_selected_where_it_leaves_no_more_than_the_effect_does(
     with torch.no_grad():
         # At rest at 0.1, as the songs are.
         emulator.loop.predictor.dry.bias.fill_(0.05)
-    emulator.settled = torch.full((SETTLING,), rest), torch.full((SETTLING,), clicked)
+    emulator.settled = [torch.full((SETTLING,), rest), torch.full((SETTLING,), clicked)]
     assert emulator.scores(songs)["val/esr"] == pytest.approx(expected, abs=2 * ECHO)
 
 

@@ -245,11 +245,17 @@ def test_render_is_a_free_run_over_ten_seconds(make_loop: MakeLoop) -> None:
     assert (wet - render(loop, dry)).square().mean() > 0.1 * wet.square().mean(), "the loop hardly matters"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @torch.no_grad()
-def test_several_songs_at_once(make_loop: MakeLoop) -> None:
+def test_several_songs_at_once(make_loop: MakeLoop, threads: int) -> None:
     loop, songs = make_loop("mulaw", "mulaw"), [noise(500 + seed, seed=seed) for seed in range(5)]
-    for wet, dry in zip(render_many(loop, songs), songs, strict=True):
-        assert torch.equal(wet, render(loop, dry))
+    torch.set_num_threads(threads)
+    try:
+        wets = render_many(loop, songs)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(wet, render(loop, dry)) for wet, dry in zip(wets, songs, strict=True))
 
 
 CHUNKED = {

@@ -112,9 +112,9 @@ def _product(product: Product, signals: dict[int, Tensor], samples: int | None) 
 
 def _ending_together(signals: list[Tensor]) -> list[Tensor]:
     """The signals without the start of the longer ones."""
-    extra = [signal.shape[-1] - min(signal.shape[-1] for signal in signals) for signal in signals]
+    shortest = min(signal.shape[-1] for signal in signals)
     # What is whole stays as it is: with its gradient, adding to a part in place takes longer.
-    return [signal[..., start:] if start else signal for signal, start in zip(signals, extra, strict=True)]
+    return [s if s.shape[-1] == shortest else s[..., s.shape[-1] - shortest :] for s in signals]
 
 
 def _windowed(term: Term, x: Tensor) -> Tensor:
