@@ -76,8 +76,12 @@ def _many_streams(dry: torch.Tensor, compiler: bool) -> None:
     # Long enough that the threads do not begin and end for most of it.
     dry = dry.repeat(4)
     songs, loop = [dry] * cores, ClosedLoop(model, Raw(), Raw())
-    torch.set_num_threads(cores)
-    ways = {"fxemu": (lambda: render_many(loop, songs[:1]), lambda: render_many(loop, songs))}
+
+    def ours(streams: int) -> None:
+        torch.set_num_threads(streams)
+        render_many(loop, songs[:streams])
+
+    ways = {"fxemu": (lambda: ours(1), lambda: ours(cores))}
     if compiler:
         run, pool = build(model), ThreadPoolExecutor(cores)
         ways["C"] = lambda: run(dry), lambda: list(pool.map(run, songs))
