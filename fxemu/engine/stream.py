@@ -73,10 +73,12 @@ class Stream:
             raise ValueError(f"fed: got shape {tuple(fed.shape)} for dry of {tuple(dry.shape)}")
         # A long window is heard again with every block: that is worth it for as many samples.
         size = max(BLOCK, self._dry.numel())
-        places = range(0, dry.numel(), size)
-        fed_blocks = [None if fed is None else fed[i : i + size] for i in places]
-        blocks = [self._block(dry[i : i + size], f) for i, f in zip(places, fed_blocks, strict=True)]
-        return torch.cat(blocks) if blocks else dry
+        # One room for all of it: a block kept between what comes and goes would make memory grow around it.
+        wet = torch.empty_like(dry)
+        for i in range(0, dry.numel(), size):
+            heard = None if fed is None else fed[i : i + size]
+            wet[i : i + size] = self._block(dry[i : i + size], heard)
+        return wet
 
     def state(self) -> dict[str, Tensor]:
         """All that is remembered, a copy: for `restore`, or for a file."""
