@@ -135,7 +135,8 @@ class Emulator(pl.LightningModule):
     def _gain_penalty(self, dry: Tensor, wet: Tensor) -> Tensor | float:
         if not self.schedule.gain_penalty:
             return 0.0
-        gain = feedback_gain(self.loop, dry, wet, self._generator(2))
+        noise = self._drawn(torch.randn, tuple(wet.shape), self._generator(2))
+        gain = feedback_gain(self.loop, dry, wet, noise)
         self.said["train/feedback_gain"] = gain.detach()
         return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
 
