@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fxemu.audio import printable
 from fxemu.cache import WetCache
 from fxemu.effects import Effect, EffectError, Recorded
+from fxemu.errors import TrainingDivergedError
 from fxemu.first_look import FirstLook, first_look
 from fxemu.gains import DrawnGains, check_gains
 from fxemu.index import BackgroundScan, Range, Selection
@@ -38,6 +39,10 @@ class Pair:
         """The middle of it, at most so many samples."""
         part = slice(start := max(0, (self.dry.numel() - samples) // 2), start + samples)
         return Pair(self.name, self.dry[part], self.wet[part])
+
+    def start(self, samples: int) -> Pair:
+        """The start of it, at most so many samples."""
+        return Pair(self.name, self.dry[:samples], self.wet[:samples])
 
 
 class RandomSegments(Dataset):
@@ -282,11 +287,15 @@ class SongData(pl.LightningDataModule):
         return f"streaming {len(source.paths)} training songs ({known}); reporting on excerpts of {self.excerpts} songs"
 
     def _shortened(self, pairs: list[Pair]) -> list[Pair]:
-        """`train_seconds` of the training songs: an equal part from the middle of each."""
+        """`train_seconds` of the training songs: an equal part of each."""
         if self.train_seconds is None:
             return pairs
         samples = max(self.samples, round(self.train_seconds * self.sample_rate / len(pairs)))
-        return [pair.middle(samples) for pair in pairs]
+        return [self._part(pair, samples) for pair in pairs]
+
+    def _part(self, pair: Pair, samples: int) -> Pair:
+        """The middle of a song; of an effect with an oscillator its start, where alone the phase is known."""
+        return pair.middle(samples) if self.effect.rate_hz is None else pair.start(samples)
 
     def audio_seconds(self) -> float | None:
         """Of the training songs, together; None for a stream of them."""
@@ -295,8 +304,10 @@ class SongData(pl.LightningDataModule):
         return sum(pair.dry.numel() for pair in self.parts["train"]) / self.sample_rate
 
     def wet_peak(self) -> float:
-        """The largest wet sample of the training songs."""
-        return max(float(pair.wet.abs().max()) for pair in self.parts["train"])
+        """The largest wet sample of the training songs, in proportion where none of what is heard is at full scale."""
+        dry = max(float(pair.dry.abs().max()) for pair in self.parts["train"])
+        wet = max(float(pair.wet.abs().max()) for pair in self.parts["train"])
+        return wet / min(1.0, dry) if dry else wet
 
     def answers(self, probes: Sequence[Tensor]) -> list[Tensor]:
         """What the effect makes of each probe, (samples,): silence where it cannot be asked."""
@@ -348,19 +359,21 @@ class SongData(pl.LightningDataModule):
 
     def on_exception(self, exception: BaseException) -> None:
         """End what a stream has running, beside which the next run of a sweep would go on."""
-        if self.stream is not None:
+        if isinstance(exception, TrainingDivergedError):
+            self.teardown("fit")  # what was best until then is reported on
+        elif self.stream is not None:
             self.stream.close()
 
     def val_dataloader(self) -> DataLoader:
-        """One item: the middle of all validation songs."""
+        """One item: a part of all validation songs."""
         return DataLoader(ValidationSongs(self.validation_songs), batch_size=None, collate_fn=lambda songs: songs)
 
     def validation_songs(self) -> list[Pair]:
-        """The middle of each validation song, of `val_seconds`."""
+        """`val_seconds` of each validation song."""
         songs = self.parts["val"]
         if self.val_seconds is None:
             return songs
-        return [song.middle(round(self.val_seconds * self.sample_rate)) for song in songs]
+        return [self._part(song, round(self.val_seconds * self.sample_rate)) for song in songs]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Segments go to the device; songs to be rendered stay, since the compiled renderer is the CPU's."""

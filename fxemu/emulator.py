@@ -129,7 +129,7 @@ class Emulator(pl.LightningModule):
     def _diverged(self, what: str) -> TrainingDivergedError:
         return TrainingDivergedError(
             f"{what} at step {self.global_step}. Try a lower training.learning_rate (now {self.schedule.peak:g}), "
-            "a lower training.clip, or shorter stages; the checkpoints of the last validation are kept"
+            "a lower training.clip, or shorter stages, in another folder; what was best until then is kept"
         )
 
     def _gain_penalty(self, dry: Tensor, wet: Tensor) -> Tensor | float:
@@ -190,6 +190,7 @@ class Emulator(pl.LightningModule):
             "val/esr": metrics.esr(prediction, target) + left,
             "val/inverted_esr": metrics.inverted_esr(prediction, target) + left,
             "val/nmae": metrics.nmae(prediction, target),
+            "val/samples_well": float(min(metrics.samples_well(p, float(self.loop.limit)) for p in predictions)),
             "val/teacher_forced_esr": teacher_forced_esr(self.loop, songs),
         }
 

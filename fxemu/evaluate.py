@@ -54,7 +54,7 @@ def evaluate(
     predictions = render_many(loop, [song.dry for song in test])
     with SummaryWriter(str(folder)) as writer:
         for song, prediction in zip(test, predictions, strict=True):
-            _publish(song, prediction, sample_rate, folder, writer)
+            _publish(song, prediction, float(loop.limit), sample_rate, folder, writer)
         # Recordings cannot be played again at another level.
         levels = [] if isinstance(effect, Recorded) else _levels(loop, test, effect, sample_rate, folder, writer)
         if (figure := first_layer(loop.plan(), sample_rate)) is not None:
@@ -85,8 +85,8 @@ def evaluate(
         "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
         "baselines": _baseline_scores(train, test),
         "levels": levels,
-        # Recordings cannot be played again from another place, nor with a burst of noise.
-        "primed": [] if isinstance(effect, Recorded) else primed(loop, test[0], effect, sample_rate),
+        "primed": primed(loop, test[0], effect, sample_rate),
+        # Recordings cannot be played again with a burst of noise.
         "decay": None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
         "stability": stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         "songs": songs,
@@ -125,16 +125,19 @@ def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str,
     return scores
 
 
-def _publish(song: Pair, prediction: Tensor, sample_rate: int, folder: Path, writer: SummaryWriter) -> None:
+def _publish(
+    song: Pair, prediction: Tensor, limit: float, sample_rate: int, folder: Path, writer: SummaryWriter
+) -> None:
     """Sound and pictures of one song, in files and in TensorBoard."""
     stem = file_stem(song.name)
     sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
     for kind, samples in sounds.items():
         write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
         writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
+    writer.add_scalar(f"{stem}/samples_well", metrics.samples_well(prediction, limit))
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():
-        figure = draw(song.dry, song.wet, prediction, sample_rate)
+        figure = draw(song.dry, song.wet, prediction, sample_rate, limit)
         _show(figure, folder, f"{stem}-{name}", writer, f"{stem}/{name}")
 
 

@@ -75,6 +75,12 @@ def samples_to_divergence(prediction: Tensor, limit: float) -> int | None:
     return int(stretches[-1]) + 100 if stretches.numel() else 0
 
 
+def samples_well(prediction: Tensor, limit: float) -> int:
+    """How many samples a free run goes well for: all of them, if it does not diverge."""
+    diverged_at = samples_to_divergence(prediction, limit)
+    return prediction.numel() if diverged_at is None else diverged_at
+
+
 def over_all(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """(prediction, target) of several songs, end to end, for a ratio over all audio."""
     predictions, targets = zip(*pairs, strict=True)

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from fxemu.metrics import samples_to_divergence
 from fxemu.plan import DRY, WET, Layer, Plan
 
 FLOOR_DB = -100.0
@@ -15,7 +16,7 @@ WINDOW_TAPS, SHOWN_UNITS = 8, 8
 ESR_FLOOR = 1e-12  # a perfect score has no place on a logarithmic axis
 
 
-def waveform(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) -> Figure:
+def waveform(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int, limit: float) -> Figure:
     """Target and prediction, 20 ms around the loudest moment, with the error."""
     middle = int(target.abs().argmax())
     half = sample_rate // 100
@@ -29,7 +30,7 @@ def waveform(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) 
     return figure
 
 
-def spectrograms(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) -> Figure:
+def spectrograms(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int, limit: float) -> Figure:
     """Magnitudes in dB of target, prediction and their difference over the whole song."""
     figure = Figure(figsize=(9, 8), layout="constrained")
     rows = figure.subplots(3, sharex=True)
@@ -45,7 +46,7 @@ def spectrograms(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: i
     return figure
 
 
-def transfer_curve(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) -> Figure:
+def transfer_curve(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int, limit: float) -> Figure:
     """Output against input, sample by sample: a line for a memoryless effect, a cloud for one with memory."""
     figure, axes = _figure("dry", "wet")
     step = max(1, dry.numel() // 20_000)
@@ -55,19 +56,21 @@ def transfer_curve(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate:
     return figure
 
 
-def error_over_time(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int) -> Figure:
-    """Level of target and error in dB, over tenths of a second: a free run that drifts shows here."""
+def error_over_time(dry: Tensor, target: Tensor, prediction: Tensor, sample_rate: int, limit: float) -> Figure:
+    """Level of target and error in dB, over tenths of a second: a free run that drifts shows here, or diverges."""
     figure, axes = _figure("time (s)", "RMS level (dB)")
     size = min(sample_rate // 10, target.numel())
     for name, signal, colour in (("target", target, "black"), ("error", prediction - target, "tab:red")):
         blocks = signal[: signal.numel() // size * size].view(-1, size)
         level_db = 20 * blocks.square().mean(-1).sqrt().clamp_min(10 ** (FLOOR_DB / 20)).log10()
         axes.plot(torch.arange(len(blocks)) * size / sample_rate, level_db, label=name, color=colour)
+    if (diverged_at := samples_to_divergence(prediction, limit)) is not None:
+        axes.axvline(diverged_at / sample_rate, color="tab:red", linestyle="--", label="diverges")
     axes.legend(loc="upper right")
     return figure
 
 
-PLOTS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Figure]] = {
+PLOTS: dict[str, Callable[[Tensor, Tensor, Tensor, int, float], Figure]] = {
     "waveform": waveform,
     "spectrograms": spectrograms,
     "transfer_curve": transfer_curve,

@@ -23,6 +23,8 @@ WINDOW_S, PHASES = 2.0, 16
 def primed(loop: ClosedLoop, song: Pair, effect: Effect, sample_rate: int) -> list[dict[str, Any]]:
     """Scores of free runs from within a song, where an oscillator may be at any phase, by `PRIMED_S` of true samples.
 
+    A song that has less before that place has fewer scores.
+
     Each has `primed_s` and `esr` and, for an effect with a rate, `esr_best_phase` (of its first seconds, with the start
     phase that suits them best), and how far the prediction's phase runs away from the effect's: `drift_hz` and
     `drift_radians_a_minute`.
@@ -31,8 +33,10 @@ def primed(loop: ClosedLoop, song: Pair, effect: Effect, sample_rate: int) -> li
     part = slice(middle, middle + round(HEARD_S * sample_rate))
     scores = []
     for seconds in PRIMED_S:
+        if (samples := round(seconds * sample_rate)) > middle:
+            break  # a short song
         stream = Stream(loop)
-        before = slice(max(0, middle - round(seconds * sample_rate)), middle)
+        before = slice(middle - samples, middle)
         stream.process(song.dry[before], song.wet[before])
         prediction = stream.process(song.dry[part])
         score = {"primed_s": seconds, "esr": metrics.esr(prediction, song.wet[part])}

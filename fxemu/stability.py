@@ -24,9 +24,9 @@ def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> dict[str, Any]
         sample_rate: in Hz.
 
     Returns:
-        "rest": the last sample after a second of silence, where it should be 0; "after_square" and "after_click": the
-        largest difference from silence's own run in the last 0.1 s of a second of silence after 0.5 s of a full-scale
-        square wave of 100 Hz, or after one full-scale sample; "largest": the largest sample of all these runs over the
+        "rest": the largest sample in the last 0.1 s of a second of silence, where it should be 0; "after_square" and
+        "after_click": the largest difference from silence's own run there, after 0.5 s of a full-scale square wave of
+        100 Hz, or after one full-scale sample; "largest": the largest sample of all these runs over the
         limit, below 1 if nothing ran into it; "forgets_ms": how long a history disturbed by 0.1 changes the run on
         `dry` by more than 0.0001 (null: beyond its end).
     """
@@ -38,7 +38,7 @@ def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> dict[str, Any]
     tail = sample_rate // 10
     largest = max(float(run.abs().max()) for run in (rest, *runs.values()))
     return {
-        "rest": float(rest[-1]),
+        "rest": float(rest[-tail:].abs().max()),
         **{f"after_{name}": float((run[-tail:] - rest[-tail:]).abs().max()) for name, run in runs.items()},
         "largest": largest / float(loop.limit),
         "forgets_ms": forgets_ms(loop, dry, sample_rate),

@@ -61,7 +61,7 @@ def finished_score(config: DictConfig, folder: Path) -> float | None:
         return None
     if _settings(OmegaConf.load(folder / "config.yaml")) != _settings(config):
         raise AnotherRunError(f"{folder} holds a run with another config: move it away, or choose another folder")
-    if not metrics.is_file():
+    if not metrics.is_file() or (folder / ERROR).is_file():
         return None
     print(f"already finished: {folder}")
     score = json.loads(metrics.read_text()).get("val_esr")

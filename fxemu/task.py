@@ -54,6 +54,10 @@ def task(config: DictConfig) -> Task:
         _check_whole("patience", config.patience, 1, 2**31 - 1)
     if config.threads is not None:
         _check_whole("threads", config.threads, 1, MOST_THREADS)
+    if not re.fullmatch(r"\d+(:\d+){3}", str(config.trainer.max_time or "0:0:0:0")):
+        raise ConfigError(
+            f"trainer.max_time: got {config.trainer.max_time!r}; must be days:hours:minutes:seconds, as 00:00:05:00"
+        )
     if config.trainer.accelerator not in ACCELERATORS:
         raise ConfigError(
             f"trainer.accelerator: got {config.trainer.accelerator!r}; must be one of {', '.join(ACCELERATORS)}"

@@ -27,7 +27,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from fxemu.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, ValidateLast, WholeCheckpoints
 from fxemu.data import SongData
 from fxemu.emulator import Emulator
-from fxemu.errors import ConfigError
+from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluate import evaluate, table, write_json
 from fxemu.files import write_whole
 from fxemu.first_look import FirstLook
@@ -96,7 +96,13 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         about = environment(config, trainer.strategy.root_device)
         write_json(folder / "environment.json", {**about, "chosen": chosen})
         trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
-    trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
+    diverged = None
+    try:
+        trainer.fit(emulator, datamodule=data, ckpt_path=resume, weights_only=True)
+    except TrainingDivergedError as error:
+        diverged = error
+        if not curve.validations:
+            raise
     seconds = curve.seconds()
     if not trainer.is_global_zero:
         return math.nan
@@ -105,6 +111,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         scores = emulator.scores(data.validation_songs())
         curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
     _report(config, folder, data, emulator, curve, {"train_seconds": seconds, **chosen})
+    if diverged is not None:
+        raise diverged
     return math.inf if curve.best() is None else curve.best()
 
 

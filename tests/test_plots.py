@@ -4,7 +4,7 @@ import torch
 
 from fxemu.models import GRU, MLP
 from fxemu.plan import DRY, WET, Plan
-from fxemu.plots import first_layer, training_curve
+from fxemu.plots import error_over_time, first_layer, training_curve
 
 
 def planned(model) -> Plan:
@@ -28,6 +28,14 @@ def test_an_embedding_does_not_hide_the_window_behind_it() -> None:
 
 def test_nothing_to_show_without_a_window() -> None:
     assert first_layer(planned(GRU(1, 1, width=4)), 8000) is None
+
+
+def test_error_over_time_shows_where_a_free_run_diverges() -> None:
+    dry = torch.rand(10_000) - 0.5
+    stuck = torch.cat((dry[:3000], torch.ones(7000)))
+    whole, broken = (error_over_time(dry, dry, wet, 1000, 1.0).axes[0].lines for wet in (dry, stuck))
+    assert [line.get_label() for line in whole] == ["target", "error"]
+    assert list(broken[-1].get_xdata()) == [3.0, 3.0]
 
 
 def test_training_curve_has_both_errors() -> None:

@@ -49,6 +49,12 @@ def test_a_stable_loop_comes_back_to_rest() -> None:
     assert scores["largest"] == pytest.approx(1.1 / 1.2, rel=0.05)
 
 
+def test_a_loop_that_swings_in_silence_is_not_at_rest() -> None:
+    """y[t] = -y[t-1] but for a bias: every other sample is 0."""
+    scores = stability(one_pole(-1.0, bias=0.1), torch.zeros(2 * RATE), RATE)
+    assert scores["rest"] == pytest.approx(0.1, rel=1e-3)
+
+
 def test_an_unstable_loop_runs_into_its_limit_and_stays_there() -> None:
     scores = stability(one_pole(1.05), torch.zeros(2 * RATE), RATE)
     assert scores["largest"] == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""One stream in blocks of any size: short ones go all in turn, long ones mostly at once, with the same numbers."""
+"""One stream in blocks of any size: all in turn, or, with a long window, long ones mostly at once; the same numbers."""
 
 from itertools import cycle
 
@@ -19,16 +19,18 @@ SAMPLES = 1500
 SIZES = 64, 1, SHORT + 1, 17, 17, 300
 
 each_feedback = pytest.mark.parametrize("feedback", [True, False])
-each_loop = pytest.mark.parametrize("name", [*MAKERS, "mlp", "mulaw", "narrow mulaw", "binary", "onehot"])
+each_loop = pytest.mark.parametrize(
+    "name", [*MAKERS, "mlp", "long mlp", "mulaw", "long mulaw", "narrow mulaw", "binary", "long binary", "onehot"]
+)
 
 
 def made(name: str, feedback: bool) -> ClosedLoop:
     if name in MAKERS:
         return ClosedLoop(make(name, feedback=feedback), Raw(), Raw())
     torch.manual_seed(0)
-    sample = {"mlp": Raw(), "mulaw": MuLaw(), "narrow mulaw": MuLaw(), "binary": Binary(8), "onehot": OneHot()}[name]
-    width = 4 if name.startswith("narrow") else 8
-    model = MLP(sample.channels, sample.params, context_window=20, feedback_window=9, width=width, feedback=feedback)
+    sample = {"mlp": Raw(), "mulaw": MuLaw(), "binary": Binary(8), "onehot": OneHot()}[name.split()[-1]]
+    width, window = 4 if name.startswith("narrow") else 8, 150 if name.startswith("long") else 20
+    model = MLP(sample.channels, sample.params, window, feedback_window=9, width=width, feedback=feedback)
     return ClosedLoop(model, sample, sample)
 
 
@@ -65,12 +67,15 @@ def test_short_blocks_after_priming_and_after_another_stream_s_state(name: str, 
     assert torch.allclose(played(second, dry[start:]), whole, atol=1e-5)
 
 
-def test_in_a_short_block_pytorch_convolves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    playing, driven = Stream(made("mlp", feedback=True)), []
+@pytest.mark.parametrize(("name", "long"), [("long mlp", 1), ("mlp", 0)])
+def test_pytorch_convolves_only_for_a_long_window_in_a_long_block(
+    name: str, long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    playing, driven = Stream(made(name, feedback=True)), []
     for samples in (SHORT, SHORT + 1):
         playing.process(noise()[:samples])
     monkeypatch.setattr(way, "drive", lambda *given: driven.append(given) or drive(*given))
-    for samples, expected in ((SHORT, 0), (SHORT + 1, 1)):
+    for samples, expected in ((SHORT, 0), (SHORT + 1, long)):
         playing.process(noise()[:samples])
         assert len(driven) == expected
 

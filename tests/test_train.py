@@ -227,6 +227,33 @@ def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
     assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
 
 
+DIVERGING = """
+from fxemu import door
+from fxemu.emulator import Emulator
+
+learn = Emulator._learn
+
+def _learn(self, *given):
+    if self.global_step == 15:
+        raise self._diverged("the loss is nan")
+    learn(self, *given)
+
+Emulator._learn = _learn
+door.main()
+"""
+
+
+@pytest.mark.parametrize("overrides", [[], ["data.memory_hours=0", "data.excerpts=1"]], ids=["in memory", "streamed"])
+def test_a_training_that_diverges_keeps_the_best_and_writes_the_report(library, tmp_path, overrides):
+    folder, (python, _, *given) = tmp_path / "diverged", command(library, "effect=tanh", *overrides)
+    given = [python, "-c", DIVERGING, *given, f"hydra.run.dir={folder}"]
+    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the loss is nan at step 15. Try a lower training.learning_rate" in done.stderr
+    assert "model, free run" in done.stdout and fxemu.load(folder)(torch.zeros(10), 8000).shape == (10,)
+    assert json.loads((folder / "metrics.json").read_text())["val_esr"] > 0
+
+
 def test_training_stops_early_when_nothing_improves(library, tmp_path):
     done = train(
         library, tmp_path / "run", "effect=tanh", "patience=1", "training.steps=5000", "training.learning_rate=1e-30"
@@ -246,6 +273,7 @@ def test_training_stops_early_when_nothing_improves(library, tmp_path):
         (["effect=tanh", "loss=esr", "training.learning_rate=1e30", "training.clip=1e30"], "learning_rate"),
         (["seed=one"], "seed"),
         (["trainer.devices=two"], "error: trainer: "),
+        (["trainer.max_time=300"], "trainer.max_time: got 300; must be days:hours:minutes:seconds"),
     ],
 )
 def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, overrides, message):

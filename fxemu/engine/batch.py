@@ -19,6 +19,8 @@ from fxemu.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product,
 # A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
 FFT_TAPS = 128
 FFT_SAMPLES = 2048
+# With fewer weights than this one stream's own loop is faster still (measured).
+FFT_WEIGHTS = 512
 
 
 def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
@@ -76,6 +78,13 @@ def boundary(plan: Plan) -> set[int]:
     return (read | {plan.last, plan.params}) & early
 
 
+def has_long_window(plan: Plan) -> bool:
+    """Whether some of what could be had for all times at once gains by that: through the FFT, that is."""
+    early = plan.feedforward()
+    terms = [term for step in plan.steps if isinstance(step, Layer) for term in step.terms if term.source in early]
+    return any(_is_long(term) and term.weight.numel() >= FFT_WEIGHTS for term in terms)
+
+
 def drive(plan: Plan, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
     """What a looping layer gets from outside the loop, bias included: the last `samples` of it, (B, U, samples).
 
@@ -119,9 +128,13 @@ def _ending_together(signals: list[Tensor]) -> list[Tensor]:
 
 def _windowed(term: Term, x: Tensor) -> Tensor:
     weight = term.weight.to(x.device)
-    if weight.shape[-1] >= FFT_TAPS and x.shape[-1] >= FFT_SAMPLES and term.dilation == 1:
+    if _is_long(term) and x.shape[-1] >= FFT_SAMPLES:
         return _fft_convolution(weight, x)
     return F.conv1d(x, weight, dilation=term.dilation)
+
+
+def _is_long(term: Term) -> bool:
+    return term.weight.shape[-1] >= FFT_TAPS and term.dilation == 1
 
 
 def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:

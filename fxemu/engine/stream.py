@@ -1,8 +1,9 @@
 """The compiled renderer: a free run of one stream, block after block, in real time many times over.
 
-From the plan, with the same numbers as `fxemu.rollout.free_run`. What does not hear the feedback is convolved a
-block at a time by PyTorch; the rest runs sample by sample in the loop of `machine.py`. In a short block, as an audio
-interface asks for, all of it does: that is more work, but less than what PyTorch takes to begin.
+From the plan, with the same numbers as `fxemu.rollout.free_run`. All of it runs sample by sample in the loop of
+`machine.py`. Only where dry is heard through a window so long that the FFT is worth it, what does not hear the feedback
+is had a block at a time by PyTorch; but for short blocks, as an audio interface asks for, in which PyTorch takes longer
+to begin than the loop to end.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fxemu.engine.batch import evaluate
+from fxemu.engine.batch import evaluate, has_long_window
 from fxemu.engine.lanes import past_values
 from fxemu.engine.shorten import shortened
 from fxemu.engine.way import Pasts, Way
@@ -56,6 +57,7 @@ class Stream:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
         plan = shortened(on_cpu(loop.plan()))
         self._at_once, self._in_turn = Way(plan), Way(replace(plan, in_turn=True))
+        self._long_window = has_long_window(plan)
         self._dry = torch.zeros(plan.reach())
         nothing = torch.empty(1, 1, 0)
         self._pasts = past_values(plan, nothing, nothing)
@@ -95,7 +97,7 @@ class Stream:
 
     def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
         short = fed is None and dry.numel() <= max(SHORT, SHORT_PART * self._dry.numel())
-        way = self._in_turn if short else self._at_once
+        way = self._in_turn if short or not self._long_window else self._at_once
         pasts = self._pasts_for(way)
         seen = torch.cat((self._dry, dry))
         self._dry = seen[dry.numel() :]

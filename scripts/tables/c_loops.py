@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
+from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
 
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
 
@@ -110,10 +110,90 @@ void run(int n, const float *x, float *y, const float *re, const float *conv, co
 }
 """
 
+# As above, of layers one after another: the first has I inputs.
+CONVNET_C = """
+#include <math.h>
+#include <string.h>
+static const int D[] = {DILATIONS};
+static float ring[LAYERS][PAST][W];
+void run(int n, const float *x, float *y, const float *first, const float *conv, const float *bias, const float *out,
+         const float *ob) {
+  memset(ring, 0, sizeof ring);
+  for (int t = -PAST; t < n; t++) {
+    float v[W] = {t < 0 ? 0 : x[t]};
+    if (I == 2) v[1] = t < 0 ? 0 : y[t];
+    for (int l = 0; l < LAYERS; l++) {
+      const float *w = l ? conv + (l - 1) * K * W * W : first;
+      int in = l ? W : I;
+      float z[W];
+      memcpy(ring[l][(t + PAST) % PAST], v, sizeof v);
+      for (int u = 0; u < W; u++) z[u] = bias[l * W + u];
+      for (int k = 0; k < K; k++) {
+        const float *past = ring[l][(t + PAST - (K - 1 - k) * D[l] + PAST) % PAST];
+        for (int i = 0; i < in; i++) for (int u = 0; u < W; u++) z[u] += past[i] * w[(k * in + i) * W + u];
+      }
+      for (int u = 0; u < W; u++) v[u] = tanhf(z[u]);
+    }
+    float p = ob[0];
+    for (int u = 0; u < W; u++) p += v[u] * out[u];
+    if (t >= 0) y[t + 1] = p;
+  }
+}
+"""
+
+LINEAR_C = """
+void run(int n, const float *x, float *y, const float *wd, const float *ww, const float *b) {
+  for (int t = 0; t < n; t++) {
+    float p = b[0];
+    for (int i = 0; i < M; i++) p += x[t + i] * wd[i];
+    for (int i = 0; i < N; i++) p += y[t + i] * ww[i];
+    y[t + N] = p;
+  }
+}
+"""
+
+LRU_C = """
+#include <math.h>
+static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+void run(int n, const float *x, float *y, const float *wd, const float *ww, const float *b, const float *pole,
+         const float *into, const float *own, const float *states, const float *bias, const float *hidden,
+         const float *hb, const float *out, const float *ob, const float *gain, const float *gb, const float *skip) {
+  float z[LAYERS][2 * S] = {{0}};
+  for (int t = 0; t < n; t++) {
+    float v[H], h[H];
+    for (int u = 0; u < H; u++) v[u] = b[u];
+    for (int i = 0; i < M; i++) for (int u = 0; u < H; u++) v[u] += x[t + i] * wd[i * H + u];
+    for (int i = 0; i < M; i++) for (int u = 0; u < H; u++) v[u] += y[t + i] * ww[i * H + u];
+    for (int u = 0; u < H; u++) v[u] = tanhf(v[u]);
+    for (int l = 0; l < LAYERS; l++) {
+      const float *re = pole + l * 2 * S, *im = re + S;
+      float d[2 * S] = {0}, g[2 * H];
+      for (int i = 0; i < H; i++) for (int s = 0; s < 2 * S; s++) d[s] += v[i] * into[(l * H + i) * 2 * S + s];
+      for (int s = 0; s < S; s++) {
+        float a = z[l][s], c = z[l][S + s];
+        z[l][s] = re[s] * a - im[s] * c + d[s];
+        z[l][S + s] = re[s] * c + im[s] * a + d[S + s];
+      }
+      for (int u = 0; u < 2 * H; u++) g[u] = bias[l * 2 * H + u];
+      for (int i = 0; i < H; i++) for (int u = 0; u < 2 * H; u++) g[u] += v[i] * own[(l * H + i) * 2 * H + u];
+      for (int s = 0; s < 2 * S; s++)
+        for (int u = 0; u < 2 * H; u++) g[u] += z[l][s] * states[(l * 2 * S + s) * 2 * H + u];
+      for (int u = 0; u < H; u++) v[u] += g[u] * sigmoid(g[H + u]);
+    }
+    float p = ob[0], q = gb[0], k = 0;
+    for (int u = 0; u < H; u++) h[u] = hb[u];
+    for (int i = 0; i < H; i++) for (int u = 0; u < H; u++) h[u] += v[i] * hidden[i * H + u];
+    for (int u = 0; u < H; u++) { p += tanhf(h[u]) * out[u]; q += v[u] * gain[u]; }
+    for (int i = 0; i < M; i++) k += x[t + i] * skip[i];
+    y[t + M] = p + 2 * sigmoid(q) * k;
+  }
+}
+"""
+
 
 def build(model: Predictor) -> Callable[[Tensor], Tensor]:
     """A C loop with the model's weights, as a function of dry (samples,): one channel of raw samples, dry skip 1."""
-    before, zeros, source, defines, weights = {MLP: _mlp, LSTM: _lstm, GRU: _gru, WaveNet: _wavenet}[type(model)](model)
+    before, zeros, source, defines, weights = LOOPS[type(model)](model)
     arrays = [np.ascontiguousarray(weight.detach().numpy()) for weight in weights]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "loop.c").write_text(source)
@@ -171,3 +251,58 @@ def _wavenet(model: WaveNet) -> tuple:
     defines = {"DILATIONS": ",".join(map(str, dilations)), "LAYERS": len(layers), "W": width}
     defines |= {"K": layers[0].conv.kernel_size[0], "I": array.rechannel.in_channels, "PAST": model.receptive_field + 1}
     return 0, 1, WAVENET_C, defines, weights
+
+
+def _convnet(model: ConvNet) -> tuple:
+    first, *others = model.layers
+    weights = [
+        first.weight.permute(2, 1, 0),
+        torch.stack([x.weight.permute(2, 1, 0) for x in others]),
+        torch.stack([x.bias for x in model.layers]),
+        model.out.weight.flatten(),
+        model.out.bias,
+    ]
+    dilations = [x.dilation[0] for x in model.layers]
+    defines = {"DILATIONS": ",".join(map(str, dilations)), "LAYERS": len(dilations), "W": first.out_channels}
+    defines |= {"K": first.kernel_size[0], "I": first.in_channels, "PAST": model.receptive_field + 1}
+    return 0, 1, CONVNET_C, defines, weights
+
+
+def _linear(model: Linear) -> tuple:
+    m, n = model.dry.kernel_size[0], model.wet.kernel_size[0]
+    weights = [model.dry.weight.flatten(), model.wet.weight.flatten(), model.dry.bias]
+    return m - 1, n, LINEAR_C, {"M": m, "N": n}, weights
+
+
+def _lru(model: LRU) -> tuple:
+    layers, window = model.layers, model.first.kernel_size[0]
+    poles = [torch.cat((pole.real, pole.imag)) for pole in (layer.pole() for layer in layers)]
+    weights = [
+        *(model.first.weight[:, side].T for side in (0, 1)),
+        model.first.bias,
+        torch.stack(poles),
+        torch.stack([layer._normalised()[..., 0].T for layer in layers]),
+        torch.stack([layer.own.weight[..., 0].T for layer in layers]),
+        torch.stack([layer.states.weight[..., 0].T for layer in layers]),
+        torch.stack([layer.own.bias for layer in layers]),
+        model.hidden.weight[..., 0].T,
+        model.hidden.bias,
+        model.out.weight.flatten(),
+        model.out.bias,
+        model.gain.weight.flatten(),
+        model.gain.bias,
+        model.skip.weight.flatten(),
+    ]
+    defines = {"M": window, "H": len(model.first.bias), "S": len(poles[0]) // 2, "LAYERS": len(layers)}
+    return window - 1, window, LRU_C, defines, weights
+
+
+LOOPS = {
+    MLP: _mlp,
+    LSTM: _lstm,
+    GRU: _gru,
+    WaveNet: _wavenet,
+    ConvNet: _convnet,
+    Linear: _linear,
+    LRU: _lru,
+}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -30,6 +30,14 @@ def train(overrides: list[str], threads: int) -> dict:
         if done.returncode:
             raise SystemExit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def chosen(rows: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The names that --rows asks for, all where it asks for none; SystemExit for one that there is not."""
+    names = list(dict.fromkeys(names))
+    if unknown := set(rows) - set(names):
+        raise SystemExit(f"--rows: got {sorted(unknown)}; choose from {names}")
+    return [name for name in names if not rows or name in rows]
 
 
 def fastest(*runs: Callable[[], object], times: int = 5) -> list[float]:

@@ -6,7 +6,7 @@ import argparse
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
-from tables.common import train
+from tables.common import chosen, train
 
 DISTORTIONS = ("tanh", "distortion", "overdrive", "fuzz", "tube", "bitcrusher", "wavefolder", "hysteresis")
 FAMILIES = ("mlp", "gru", "lstm", "wavenet", "convnet")
@@ -15,7 +15,7 @@ SHORT = ["loss=esr", "trainer.max_time=00:00:00:30", "data.batches_per_epoch=100
 
 def run(options: argparse.Namespace) -> None:
     """Print, for each training, the held-out songs whose free run diverged, and what it does on silence and pulses."""
-    effects = [name for name in DISTORTIONS if not options.rows or name in options.rows]
+    effects = chosen(options.rows, DISTORTIONS)
     pairs = list(itertools.product(effects, FAMILIES))
     print("| effect | model | training | ESR | divergences | rest | after a square wave | after a click | forgets in |")
     print("|---|---|---|---|---|---|---|---|---|")

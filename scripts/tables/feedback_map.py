@@ -38,7 +38,11 @@ def run(options: argparse.Namespace) -> None:
     if not effects:
         raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=feedback_map` first")
     _print_nets(effects)
-    effects = {effect: [p for p in points if p.time == TIME] for effect, points in effects.items()}
+    effects = {effect: short for effect, points in effects.items() if (short := [p for p in points if p.time == TIME])}
+    if not effects:
+        raise SystemExit(
+            f"no finished run of a minute in {RUNS}: run `python train.py -m experiment=feedback_map` first"
+        )
     print(
         f"\nfree-run ESR with / without feedback, bold where it is half of the other or less; {diverged} divergences\n"
     )

@@ -62,7 +62,7 @@ def _apart(function, *arguments):
 def consumption(steps: int = 60) -> float:
     """Optimizer steps a second of the default model in its teacher-forced stage."""
     one_thread()
-    loop = ClosedLoop(MLP(channels=1, params=1), Raw(), Raw())
+    loop = ClosedLoop(MLP(channels=1, params=1, feedback_window=32), Raw(), Raw())
     optimizer = SOAP(loop.parameters(), lr=1e-3)
     dry = torch.rand(64, 1, loop.warm_up + 1 + 64) - 0.5
     start = time.perf_counter()

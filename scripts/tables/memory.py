@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 
-from tables.common import train
+from tables.common import chosen, train
 
 DYNAMICS = ["experiment=dynamics"]
 OSCILLATOR = ["model=oscillator", "training=closed_form"]
@@ -36,9 +36,8 @@ ROWS = (
 
 def run(options: argparse.Namespace) -> None:
     """Print the table, one training a row and setting of feedback."""
-    runs = [
-        (row, feedback) for row in ROWS if not options.rows or row[1].split()[0] in options.rows for feedback in row[3]
-    ]
+    effects = chosen(options.rows, (row[1].split()[0] for row in ROWS))
+    runs = [(row, feedback) for row in ROWS if row[1].split()[0] in effects for feedback in row[3]]
     common = [f"data.library={options.library}", f"seed={options.seed}"]
     commands = [
         [*f"effect={effect}".split(), *predictor, f"model.feedback={str(feedback).lower()}", *common]

@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from fxemu.engine.stream import Stream, render_many
-from fxemu.models import GRU, LSTM, MLP, Predictor, WaveNet
+from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.rollout import ClosedLoop
 from tables.c_loops import build
@@ -30,6 +30,10 @@ def families() -> dict[str, Predictor]:
         "gru, no feedback": GRU(1, 1, feedback=False),
         "wavenet": WaveNet(1, 1, width=8, arrays=1, dilations=dilations),
         "wavenet, no feedback": WaveNet(1, 1, width=8, arrays=1, dilations=dilations, feedback=False),
+        "convnet": ConvNet(1, 1),
+        "convnet, no feedback": ConvNet(1, 1, feedback=False),
+        "lru": LRU(1, 1),
+        "linear": Linear(1, 1),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 
-from tables.common import train
+from tables.common import chosen, train
 
 # What is trained: a name for the row, the overrides, the score it is judged by and the most it may be.
 SPINE = (
@@ -22,9 +22,7 @@ SPINE = (
 def run(options: argparse.Namespace) -> None:
     """Print the table, one training a row."""
     jobs, threads, seed = options.jobs, options.threads, options.seed
-    names = options.rows or [row[0] for row in SPINE]
-    if unknown := set(names) - {row[0] for row in SPINE}:
-        raise SystemExit(f"--rows: got {sorted(unknown)}; choose from {[row[0] for row in SPINE]}")
+    names = chosen(options.rows, (row[0] for row in SPINE))
     rows = [row for row in SPINE if row[0] in names]
     common = [f"seed={seed}", f"data.library={options.library}"]
     with ThreadPoolExecutor(jobs) as pool:

@@ -21,13 +21,16 @@ def run(options: argparse.Namespace) -> None:
     """Print a row for each run folder given with --runs."""
     if not options.runs:
         raise SystemExit("give the folders of finished runs: --runs outputs/DATE/RUN ...")
-    print("| run | rest | after a square wave | after a click | largest / limit | forgets in | 10 minutes: largest |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| run | rest | after a square wave | after a click | largest / limit | forgets in "
+        "| 10 minutes: largest / limit | a second later |\n|---|---|---|---|---|---|---|---|"
+    )
     for folder in map(Path, options.runs):
         loop, rate = weights.read(folder)
         songs = [peak_normalize(decode(path, rate)[0]) for path in list_audio_files(str(ROOT / "examples"))]
         music = torch.cat(songs)
         music = music.repeat(-(-MINUTES * 60 * rate // music.numel()))[: MINUTES * 60 * rate]
+        music = torch.cat((music, torch.zeros(rate)))
         scores = stability(loop, songs[0][: 2 * rate], rate)
         forgets = "never" if scores["forgets_ms"] is None else f"{scores['forgets_ms']:.1f} ms"
         wet = render(loop, music)
@@ -35,5 +38,6 @@ def run(options: argparse.Namespace) -> None:
             raise SystemExit(f"{folder}: ten minutes of music gave samples that are not finite")
         print(
             f"| {folder.name} | {scores['rest']:.0e} | {scores['after_square']:.0e} | {scores['after_click']:.0e} "
-            f"| {scores['largest']:.2f} | {forgets} | {float(wet.abs().max() / loop.limit):.2f} |"
+            f"| {scores['largest']:.2f} | {forgets} | {float(wet.abs().max() / loop.limit):.2f} "
+            f"| {float(wet[-rate // 10 :].abs().max()):.0e} |"
         )
