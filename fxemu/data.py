@@ -304,10 +304,13 @@ class SongData(pl.LightningDataModule):
         return sum(pair.dry.numel() for pair in self.parts["train"]) / self.sample_rate
 
     def wet_peak(self) -> float:
-        """The largest wet sample of the training songs, in proportion where none of what is heard is at full scale."""
+        """The largest wet sample of the training songs, in proportion where all of dry is below full scale.
+
+        As excerpts of a streamed library may be, and recordings; to 20 dB at most.
+        """
         dry = max(float(pair.dry.abs().max()) for pair in self.parts["train"])
         wet = max(float(pair.wet.abs().max()) for pair in self.parts["train"])
-        return wet / min(1.0, dry) if dry else wet
+        return wet / min(1.0, max(0.1, dry))
 
     def answers(self, probes: Sequence[Tensor]) -> list[Tensor]:
         """What the effect makes of each probe, (samples,): silence where it cannot be asked."""

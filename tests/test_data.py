@@ -6,7 +6,7 @@ from media import encode, tune
 
 from fxemu.audio import write_wav
 from fxemu.data import Pair, RandomSegments, SongData
-from fxemu.effects import Effect, EffectError, Hysteresis, Recorded, Tanh
+from fxemu.effects import Effect, EffectError, Hysteresis, Recorded, Tanh, Tremolo
 from fxemu.library import LibraryError
 
 
@@ -164,6 +164,24 @@ def test_songs_are_selected_by_tags(tmp_path):
     data = SongData(Tanh(), 7, str(tmp_path), 8000, segment=16, tags={"genre": "*blues"})
     data.setup()
     assert {pair.name for pairs in data.parts.values() for pair in pairs} == {"0.flac", "1.flac", "3.flac"}
+
+
+@pytest.mark.parametrize(("dry", "expected"), [(1.0, 0.6), (0.5, 1.2), (0.01, 6.0)])
+def test_the_wet_peak_is_that_at_full_scale(library, dry: float, expected: float) -> None:
+    data = SongData(Tanh(), context=30, library=str(library), sample_rate=8000, segment=16)
+    data.parts = {"train": [Pair("a", torch.tensor([0.0, -dry]), torch.tensor([0.6, 0.0]))]}
+    assert data.wet_peak() == pytest.approx(expected)
+
+
+def test_an_oscillator_is_trained_and_validated_on_from_where_its_phase_is_known(library) -> None:
+    common = {"context": 30, "library": str(library), "sample_rate": 8000, "segment": 16}
+    whole = SongData(Tremolo(), **common)
+    part = SongData(Tremolo(), **common, train_seconds=0.3, val_seconds=0.1)
+    for data in (whole, part):
+        data.setup()
+    songs = [*whole.parts["train"], *whole.parts["val"]]
+    for cut, song in zip([*part.parts["train"], *part.validation_songs()], songs, strict=True):
+        assert cut.dry.numel() < song.dry.numel() and torch.equal(cut.wet, song.wet[: cut.dry.numel()])
 
 
 def test_train_seconds_are_cut_from_the_middle_of_every_training_song(library) -> None:
