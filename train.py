@@ -1,6 +1,6 @@
 """The user's door: `python train.py effect=distortion repr=mulaw`; see `python train.py --help`."""
 
-from fxemu.door import main
+from fxemu.cli.train import main
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def load(path: str | os.PathLike[str]) -> Emulation:
-    """A trained emulation to play with: `fxemu.load(run)(dry, sample_rate)`; see `fxemu.emulation`."""
+    """A trained emulation to play with: `fxemu.load(run)(dry, sample_rate)`; see `fxemu.emulation.emulation`."""
     # Imported here, so that `import fxemu` costs nothing.
     from fxemu.emulation import load
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,3 +26,14 @@ def appear(temporary: Path, path: Path) -> None:
     with open(temporary, "r+b") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path fit for a terminal, a log and a database: newlines and bytes that are not UTF-8 as escapes."""
+    text = os.fspath(path).encode("utf-8", "backslashreplace" if os.name == "nt" else "surrogateescape")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text.decode("utf-8", "backslashreplace"))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write it whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fxemu.effects import Effect, EffectError
 from fxemu.effects.base import checked
-from fxemu.library import LibraryError, Skipped, choose, list_audio_files, read_songs
+from fxemu.library.songs import LibraryError, Skipped, choose, list_audio_files, read_songs
 
 Array = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ Run `python scripts/make_cabinet.py` to write fxemu/effects/cabinet.wav. Nothing
 
 import torch
 
-from fxemu.audio import write_wav
+from fxemu.audio.tensors import write_wav
 from fxemu.effects import Bandpass, Highpass, Lowpass, ParametricEQ
 from fxemu.effects.convolution import CABINET
 

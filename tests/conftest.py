@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from echoing import echoing
+from helpers.models import MODELS, echoing
 
-from fxemu.audio import write_wav
+from fxemu.audio.tensors import write_wav
 from fxemu.models import (
-    GRU,
     LRU,
-    LSTM,
     MLP,
     Auto,
     ConvNet,
@@ -27,8 +25,8 @@ from fxemu.models import (
     Predictor,
     WaveNet,
 )
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
-from fxemu.rollout import ClosedLoop
 
 torch.set_num_threads(1)
 # The index of the songs in these tests is not the user's.
@@ -37,20 +35,6 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="fxemu-tests-")
 RATE = 8000
 SONGS = {"bass.wav": 4000, "drums.WAV": 4400, "lead.wav": 4800, "more/keys.wav": 5200, "more/voice.wav": 5600}
 REPRESENTATIONS = {"raw": Raw, "mulaw": MuLaw}
-# Each family, small, and how its parameters that hear wet samples are called.
-MODELS = {
-    "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
-    "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
-    "gru": (GRU, {"width": 5, "memory_samples": 40}),
-    "lru": (LRU, {"width": 5, "states": 4, "layers": 2, "window": 8, "longest": 200.0, "memory_samples": 40}),
-    "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
-    "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
-    "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
-    "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
-    "periodic_filter": (PeriodicFilter, {"context_window": 6, "rank": 3, "harmonics": 4, "memory_samples": 40}),
-    "auto": (Auto, {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}),
-    "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
-}
 
 
 @pytest.fixture

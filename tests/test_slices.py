@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from fxemu.effects import EffectError, Tanh
-from fxemu.library import LibraryError
+from fxemu.library.songs import LibraryError
 from fxemu.slices import gather, generate_audio_pairs, generate_slices_from_pair, segment_samples, segment_starts
 
 Array = NDArray[np.float32]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from fxemu.audio import AudioError, decode, layout, write_wav
-from fxemu.decoding import printable
+from fxemu.audio.tensors import AudioError, decode, layout, write_wav
 from fxemu.effects.base import Effect, EffectError, check_range
+from fxemu.files import printable
 
 
 class Command(Effect):

@@ -8,7 +8,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.audio import decode
+from fxemu.audio.tensors import decode
 from fxemu.effects.base import Effect, check_range
 from fxemu.effects.reverb import convolve, unit_energy
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from fxemu.effects.base import Effect, EffectError
-from fxemu.engine.stream import render
-from fxemu.foreign import ForeignError, read
+from fxemu.engine.streaming.stream import render
+from fxemu.runtimes.reading import ForeignError, read
 
 
 class Nam(Effect):

@@ -17,7 +17,7 @@ from torch import Tensor
 from fxemu.effects.base import Effect, EffectError, check_range
 from fxemu.effects.command import file_state, run_program
 
-HOST = Path(__file__).resolve().parent.parent / "plugin_host.py"
+HOST = Path(__file__).resolve().with_name("plugin_host.py")
 # The machine word in a program's header: offset and value for ELF of class 32, and for a Windows program.
 ELF_32, PE_32 = b"\x7fELF\x01", b"PE\0\0\x4c\x01"
 

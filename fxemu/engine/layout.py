@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.engine.kernels import KINDS, LAYER, LOOKUP, MIX
-from fxemu.plan import Layer, Lookup, Mix, Plan, Product, Term
+from fxemu.engine.opcodes import KINDS, LAYER, LOOKUP, MIX
+from fxemu.engine.plan import Layer, Lookup, Mix, Plan, Product, Term
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.activations import mulaw_compress
+from fxemu.engine.activations import mulaw_compress
 
 
 def mulaw_mse(prediction: Tensor, target: Tensor, mu: float = 255.0) -> Tensor:

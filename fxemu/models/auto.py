@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.activations import activate
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
-from fxemu.models.echoes import find_lags
+from fxemu.models.fits.echoes import find_lags
 from fxemu.models.mlp import MLP
-from fxemu.models.octaves import SHORTEST, octave_levels, plan_octave_levels
-from fxemu.models.pointwise import Pointwise
-from fxemu.plan import Activation, Plan, Product, Term
+from fxemu.models.parts.octaves import SHORTEST, octave_levels, plan_octave_levels
+from fxemu.models.parts.pointwise import Pointwise
 
 TANH, DECAY = Activation("tanh"), Activation("decay")
 # The highest gain is 24 dB.

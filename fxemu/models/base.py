@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.plan import Plan
+from fxemu.engine.plan import Plan
 
 
 class Predictor(nn.Module, ABC):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.activations import activate, hidden_activation
+from fxemu.engine.activations import activate, hidden_activation
+from fxemu.engine.plan import Plan, Term
 from fxemu.models.base import Predictor
-from fxemu.models.pointwise import Pointwise
-from fxemu.plan import Plan, Term
+from fxemu.models.parts.pointwise import Pointwise
 
 
 class ConvNet(Predictor):

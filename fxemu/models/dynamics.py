@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fxemu.activations import activate
-from fxemu.models import ballistics
-from fxemu.models.ballistics import LEVEL, UNIT_DB
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
-from fxemu.plan import Activation, Plan, Product, Term
+from fxemu.models.fits import dynamics
+from fxemu.models.fits.dynamics import LEVEL, UNIT_DB
 
 # Levels and gains lie within +-1, so what follows them has no business far beyond.
 BOUND = Activation("clamp", 2.0)
@@ -72,7 +72,7 @@ class Dynamics(Predictor):
         self.loop = nn.Parameter(torch.empty(1))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
         self.makeup = nn.Parameter(torch.empty(1))
-        self._set(ballistics.start(knees, up=0.2, down=4000.0, smoothing=30.0, loop=0.0))
+        self._set(dynamics.start(knees, up=0.2, down=4000.0, smoothing=30.0, loop=0.0))
 
     def _set(self, theta: Sequence[float]) -> None:
         nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.parameters())
@@ -80,7 +80,7 @@ class Dynamics(Predictor):
     @torch.no_grad()
     def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Fit all parameters to the gain of the songs, (dry, wet) of (samples,) each, in a minute or two."""
-        self._set(ballistics.fit(songs, self.knee.numel()))
+        self._set(dynamics.fit(songs, self.knee.numel()))
 
     def initial_state(self, batch: int) -> State:
         """Detector, hold, reduction and the prediction before, (B, 1) each: all 0."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fxemu.engine.plan import Plan, Term
 from fxemu.models.base import Predictor, before
-from fxemu.models.least_squares import fit_filter
-from fxemu.plan import Plan, Term
+from fxemu.models.fits.fir import fit_filter
 
 
 class Linear(Predictor):

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.activations import activate
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor, before
-from fxemu.models.pointwise import Pointwise
-from fxemu.models.scan import scan
-from fxemu.plan import Activation, Plan, Product, Term
+from fxemu.models.parts.pointwise import Pointwise
+from fxemu.models.parts.scan import scan
 
 SIGMOID, TANH = Activation("sigmoid"), Activation("tanh")
 # Time constants in a sample: beyond that nothing is left of the sample before, and a pole of 0 has no logarithm.

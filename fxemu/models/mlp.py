@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fxemu.activations import activate, hidden_activation
+from fxemu.engine.activations import activate, hidden_activation
+from fxemu.engine.plan import Plan, Term
 from fxemu.models.base import Predictor, before
-from fxemu.models.pointwise import Pointwise
-from fxemu.plan import Plan, Term
+from fxemu.models.parts.pointwise import Pointwise
 
 
 class MLP(Predictor):

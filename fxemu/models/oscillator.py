@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fxemu.activations import activate
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
-from fxemu.models.periodic import find_rate, fit_waveform
-from fxemu.models.phasors import held, plan_held, plan_start, plan_turned, turned, turns
-from fxemu.plan import Activation, Plan, Product, Term
+from fxemu.models.fits.oscillator import find_rate, fit_waveform
+from fxemu.models.parts.phasors import held, plan_held, plan_start, plan_turned, turned, turns
 
 INVERSE = Activation("inverse", 1e-8)
 # Harmonics below this share of the strongest are corrected more slowly: they have little to show of themselves.

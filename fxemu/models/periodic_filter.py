@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.activations import activate
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
-from fxemu.models.phase_table import fit_periodic_taps
-from fxemu.models.phasors import held, plan_held, plan_start, plan_turned, turned, turns
-from fxemu.plan import Activation, Plan, Product, Term
+from fxemu.models.fits.periodic_filter import fit_periodic_taps
+from fxemu.models.parts.phasors import held, plan_held, plan_start, plan_turned, turned, turns
 
 # 1 / power where dry is loud enough to tell the phase: from 20 dB below the training songs on.
 INVERSE = Activation("inverse", 1e-4)

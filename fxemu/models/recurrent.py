@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu import cells
+from fxemu.engine import cells
+from fxemu.engine.plan import Plan, Term
 from fxemu.models.base import Predictor
-from fxemu.plan import Plan, Term
 
 
 class Recurrent(Predictor):

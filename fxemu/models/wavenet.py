@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.activations import activate, hidden_activation
+from fxemu.engine.activations import activate, hidden_activation
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
-from fxemu.models.pointwise import Pointwise
-from fxemu.plan import Activation, Plan, Product, Term
+from fxemu.models.parts.pointwise import Pointwise
 
 SIGMOID = Activation("sigmoid")
 

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from fxemu.activations import activate
-from fxemu.plan import IDENTITY, Activation, Plan
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import IDENTITY, Activation, Plan
 
 
 class Representation(nn.Module, ABC):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.activations import activate
-from fxemu.plan import IDENTITY, Activation, Plan, Product, Term
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import IDENTITY, Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding
 

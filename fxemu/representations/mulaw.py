@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fxemu.activations import activate
-from fxemu.plan import Activation, Plan, Product
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation, Plan, Product
 from fxemu.representations.base import Representation
 
 

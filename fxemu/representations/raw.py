@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fxemu.plan import Plan
+from fxemu.engine.plan import Plan
 from fxemu.representations.base import Representation
 
 

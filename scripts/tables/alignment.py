@@ -9,15 +9,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fxemu.alignment import align
-from fxemu.audio import decode
+from fxemu.audio.tensors import decode
 from fxemu.effects import Compressor, Distortion, Fuzz, PlateReverb, RoomReverb
-from fxemu.library import list_audio_files
+from fxemu.library.recordings.alignment import align
+from fxemu.library.songs import list_audio_files
 from tables.common import ROOT, SAMPLE_RATE, one_thread
 
 # The simulated boxes and the interface between them and the computer are the tests'.
 sys.path.insert(0, str(ROOT / "tests"))
-from boxes import compressor, fuzz, interface, reverb
+from helpers.recordings import compressor, fuzz, interface, reverb
 
 # Boxes whose output begins with its input, so that all delay is the interface's.
 BOXES = {"fuzz": fuzz, "reverb": reverb, "compressor": compressor}

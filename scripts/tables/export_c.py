@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from fxemu.engine.stream import render
-from fxemu.export.base import Model
-from fxemu.export.c import source
+from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw, Representation
-from fxemu.rollout import ClosedLoop
+from fxemu.runtimes.base import Model
+from fxemu.runtimes.c import source
 from tables.common import SAMPLE_RATE, one_thread
 from tables.render import families
 

@@ -9,8 +9,8 @@ from pytorch_optimizer import SOAP
 from torch import nn
 
 from fxemu.models import MLP
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.rollout import ClosedLoop
 from tables.common import fastest, one_thread
 
 # In a row: the optimizer has more to do in every tenth.

@@ -6,10 +6,10 @@ import argparse
 
 import torch
 
-from fxemu.engine.rollout import rollout
+from fxemu.engine.lockstep.rollout import rollout
 from fxemu.models import MLP
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.rollout import ClosedLoop
 from tables.common import fastest, one_thread, train
 
 STEPS = 256

@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 from pytorch_optimizer import SOAP
 
-from fxemu.data import SongData
+from fxemu.audio.loudness import measure
+from fxemu.data.module import SongData
 from fxemu.effects import Distortion
-from fxemu.index import Index
-from fxemu.library import list_audio_files
-from fxemu.measure import measure
+from fxemu.library.index import Index
+from fxemu.library.songs import list_audio_files
 from fxemu.models import MLP
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.rollout import ClosedLoop
 from tables.common import ROOT, one_thread
 
 

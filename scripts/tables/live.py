@@ -12,13 +12,13 @@ from contextlib import contextmanager
 
 import torch
 
-from fxemu.audio_device import Array, playing
+from fxemu.audio.device import Array, playing
 from fxemu.emulation import Emulation
-from fxemu.live import Performer, undisturbed
+from fxemu.emulation.live import Performer, undisturbed
+from fxemu.emulation.mix import Mix
 from fxemu.models import MLP
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.rollout import ClosedLoop
-from fxemu.sound import Sound
 from tables.common import ROOT, SAMPLE_RATE, one_thread
 
 SECONDS, BLOCK = 60, 64
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     sys.modules["sounddevice"] = device
     emulation = Emulation(ClosedLoop(MLP(1, 1, feedback_window=32), Raw(), Raw()), SAMPLE_RATE)
     with _one_core_awake(), undisturbed():
-        performer = Timed(emulation, Sound(), BLOCK)
+        performer = Timed(emulation, Mix(), BLOCK)
         with playing(performer, SAMPLE_RATE, BLOCK):
             time.sleep(SECONDS)
     budget_ms, spent_ms = 1e3 * performer.budget_s, 1e3 * torch.tensor(spent_s)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fxemu import metrics
-from fxemu.data import Pair, SongData
+from fxemu.data.module import SongData
 from fxemu.effects import Distortion
+from fxemu.evaluation import metrics
+from fxemu.library.pair import Pair
 from tables.common import ROOT, train
 
 SEEDS, SECONDS = (0, 1, 2), 290

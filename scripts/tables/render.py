@@ -10,10 +10,10 @@ from statistics import median
 
 import torch
 
-from fxemu.engine.stream import Stream, render_many
+from fxemu.engine.streaming.stream import Stream, render_many
 from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
-from fxemu.rollout import ClosedLoop
 from tables.c_loops import build
 from tables.common import SAMPLE_RATE, fastest, one_thread
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from fxemu.engine.rollout import rollout
+from fxemu.engine.lockstep.rollout import rollout
 from fxemu.models import MLP
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.rollout import ClosedLoop
 from tables.common import ROOT, fastest, one_thread
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from fxemu.export import Model, export
-from fxemu.export.nam import Nam
 from fxemu.models import LSTM, ConvNet, Linear, WaveNet
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.rollout import ClosedLoop
+from fxemu.runtimes import Model, export
+from fxemu.runtimes.nam import Nam
 
 MAKERS = {
     "lstm": lambda: LSTM(1, 1, width=4, memory_samples=100, feedback=False),

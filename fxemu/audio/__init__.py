@@ -1,0 +1,1 @@
+"""Sound files and devices: decoded, encoded, resampled, measured. Imports nothing, so that a worker starts soon."""

@@ -1,0 +1,276 @@
+"""Decoding audio files with PyAV, whole or from the middle. Numpy alone, so that a process for it starts at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+
+from fxemu.audio.resampling import Resampler
+from fxemu.errors import UserError
+from fxemu.files import printable
+
+SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
+RATES_HZ = (4000, 768_000)
+# What is kept of what a file says about itself, at most so many characters each.
+TAGS, TAG_LENGTH = ("title", "artist", "album", "genre", "date", "composer"), 200
+# How an MP4 marks encrypted audio.
+PROTECTED = ("drms", "drmi", "enca")
+# The name that stands for stdin or stdout.
+PIPE = "-"
+# Decoded before a stretch and thrown away: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
+WARM_UP_S = 1
+# Samples that are mixed down at once.
+BLOCK = 16_384
+
+Array = NDArray[np.float32]
+
+
+class AudioError(UserError):
+    """A file that cannot be used as a song; the message names it and says why."""
+
+
+def reason(path: str | os.PathLike[str], error: AudioError) -> str:
+    """What an error says of a file, without the name that it begins with."""
+    return str(error).removeprefix(f"{printable(path)}: ")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Mono float32 samples (samples,) as stored, not normalised; their rate in Hz; what was wrong, if anything."""
+
+    samples: Array
+    rate: int
+    damage: str | None = None
+
+
+def read(
+    path: str | os.PathLike[str], sample_rate: int | None = None, start_s: int = 0, seconds: int | None = None
+) -> Decoded:
+    """Samples of a file's first audio stream, from the middle the same ones as in a whole decode.
+
+    A damaged file gives what can be decoded of it. Whole seconds, since they are whole samples at every rate.
+
+    Args:
+        path: any file FFmpeg reads; of a video, its sound.
+        sample_rate: in Hz; None keeps the file's own.
+        start_s: where to begin; only what is needed is decoded.
+        seconds: how much; None to the end.
+
+    Raises:
+        AudioError: for a file that is missing, unreadable or without sound, or with NaN or infinity in the stretch.
+    """
+    first_s = max(0, start_s - WARM_UP_S)
+    native, rate, damage = _stretch(path, first_s, None if seconds is None else start_s + seconds)
+    if not np.isfinite(native).all():
+        raise AudioError(f"{printable(path)}: holds samples that are NaN or infinite")
+    target = sample_rate or rate
+    skip = (start_s - first_s) * target
+    samples = _resampled(native, rate, target)[skip:]
+    return Decoded(samples if seconds is None else samples[: seconds * target], target, damage)
+
+
+def _stretch(path: str | os.PathLike[str], first_s: int, last_s: int | None) -> tuple[Array, int, str | None]:
+    """The file's own samples from `first_s` to a little after `last_s`, by seeking where the container can."""
+    for seek in (True, False) if first_s else (False,):
+        with opened(path) as source:
+            first = first_s * source.rate
+            last = None if last_s is None else last_s * source.rate + source.rate // 10
+            chunks = []
+            for position, mono in source.blocks(first if seek else 0):
+                if position > first and not chunks and seek:
+                    break
+                if position + mono.size > first:
+                    chunks.append(mono[max(0, first - position) :])
+                if last is not None and position + mono.size >= last:
+                    break
+            if chunks or not seek:
+                samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+                return samples[: None if last is None else last - first], source.rate, source.damage
+    raise AssertionError("the last pass always returns")
+
+
+def _resampled(mono: Array, rate: int, target: int) -> Array:
+    resampler = Resampler(rate, target)
+    return np.concatenate([resampler.process(mono), resampler.end()])
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
+    """A file's first audio stream, "-" being WAV on stdin; whatever FFmpeg finds wrong with it is an AudioError."""
+    piped = os.fspath(path) == PIPE
+    name = "stdin (WAV)" if piped else printable(path)
+    try:
+        if not piped and os.path.getsize(path) == 0:
+            raise AudioError(f"{name}: cannot be decoded (the file is empty)")
+        # Absolute, since FFmpeg takes a relative name with a colon for a protocol.
+        place, kind = ("pipe:0", "wav") if piped else (os.path.abspath(path), None)
+        with av.open(place, format=kind, metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise AudioError(f"{name}: has no audio stream")
+            yield Source(container, name)
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{name}: cannot be decoded ({_reason(error)})") from error
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Those of TAGS that a file has, fit to print; some formats write their names in capitals."""
+    found = {name.lower(): printable(value)[:TAG_LENGTH] for name, value in metadata.items()}
+    return {name: found[name] for name in TAGS if found.get(name)}
+
+
+def _mono(frame: av.AudioFrame) -> Array:
+    """The mean of a frame's channels, float32 (samples,), full scale at 1."""
+    data = _stored(frame)
+    if data.shape[0] == 1 and data.dtype == np.float32:
+        return data[0]
+    return _full_scale(data.mean(axis=0, dtype=np.float32 if data.dtype != np.float64 else np.float64), data.dtype)
+
+
+def separate(frame: av.AudioFrame) -> Array:
+    """A frame's channels, float32 (channels, samples), full scale at 1."""
+    data = _stored(frame)
+    return _full_scale(data, data.dtype)
+
+
+def _stored(frame: av.AudioFrame) -> NDArray[Any]:
+    """Samples as they are stored, (channels, samples)."""
+    if frame.format.is_planar and frame.layout.nb_channels >= 8:
+        # PyAV counts one plane too many there, and reads beyond them.
+        (frame,) = AudioResampler(format=frame.format.packed).resample(frame)
+    data = frame.to_ndarray()
+    return data if frame.format.is_planar else data.reshape(frame.samples, -1).T
+
+
+def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
+    """Samples of a stored kind as float32, full scale at 1."""
+    if stored == np.uint8:
+        samples, scale = samples.astype(np.float32) - 128, 1 / 128
+    else:
+        scale = 1 / -float(np.iinfo(stored).min) if stored.kind == "i" else 1
+    return (samples * scale).astype(np.float32, copy=False)
+
+
+class Source:
+    """An open audio stream, `tags` by name. `damage` tells, once frames have been read, what could not be decoded."""
+
+    def __init__(self, container: av.container.InputContainer, name: str) -> None:
+        self.container, self.name = container, name
+        self.stream = container.streams.audio[0]
+        self.rate, self.channels = self.stream.rate, self.stream.channels
+        self.codec: str = self.stream.codec_context.name
+        self.tags = _tags({**container.metadata, **self.stream.metadata})
+        self.damage: str | None = None
+        self.fault: str | None = None
+        self.done = 0
+        if self.stream.codec_context.codec_tag in PROTECTED:
+            raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
+        if not RATES_HZ[0] <= (self.rate or 0) <= RATES_HZ[1]:
+            low, high = RATES_HZ
+            raise AudioError(f"{name}: has a sample rate of {self.rate} Hz; {low} to {high} Hz can be used")
+
+    def blocks(self, start: int = 0, mix: Callable[[av.AudioFrame], Array] = _mono) -> Iterator[tuple[int, Array]]:
+        """(position of the first sample, mono samples) from a place at or before sample `start` to the end.
+
+        `mix=separate` keeps the channels apart: (channels, samples).
+
+        Raises:
+            AudioError: if nothing of a stream that is read from its beginning can be decoded.
+        """
+        sought = start > 0 and self._seek(start)
+        position = None
+        for frame, place in self._joined():
+            if position is None:
+                position = place if sought else 0
+            samples = mix(frame)
+            yield position, samples
+            position += samples.shape[-1]
+        if position is None and not sought:
+            raise AudioError(f"{self.name}: cannot be decoded ({self.fault or 'it holds no samples'})")
+        if not sought and position / self.rate < 0.98 * self.claimed_s - 1:
+            self.damage = self.damage or f"cut off after {position / self.rate:.1f} of {self.claimed_s:.1f} s"
+
+    @property
+    def claimed_s(self) -> float:
+        """The duration that the header states, in s; 0 where there is none and FFmpeg guesses by the bit rate."""
+        guessed = {"aac": True, "mp3": not self.stream.start_time}.get(self.container.format.name, False)
+        return 0.0 if guessed or not self.stream.duration else float(self.stream.duration * self.stream.time_base)
+
+    def _seek(self, start: int) -> bool:
+        """Go to a little before `start`, for the decoder to warm up; False if that cannot be done."""
+        seconds = max(0.0, start / self.rate - WARM_UP_S / 2)
+        try:
+            self.container.seek(int(self._origin + seconds / self.stream.time_base), stream=self.stream)
+        except av.FFmpegError:
+            return False
+        return True
+
+    @property
+    def _origin(self) -> int:
+        return self.stream.start_time or 0
+
+    def _place(self, frame: av.AudioFrame) -> int:
+        """Which sample of the song a frame begins with; beyond all songs if the file does not say."""
+        if frame.pts is None:
+            return 2**62
+        return round((frame.pts * frame.time_base - self._origin * self.stream.time_base) * self.rate)
+
+    def _joined(self) -> Iterator[tuple[av.AudioFrame, int]]:
+        """Frames of BLOCK samples, each with the place of the very first; joined in C, where a frame costs little."""
+        fifo, kind, place = av.AudioFifo(), None, None
+        try:
+            for frame in self._decode():
+                place = self._place(frame) if place is None else place
+                if kind != (frame.format.name, frame.layout.nb_channels):
+                    # The queue does not look, and would read beyond the end of a frame of fewer channels.
+                    if rest := fifo.read():
+                        yield rest, place
+                    fifo, kind = av.AudioFifo(), (frame.format.name, frame.layout.nb_channels)
+                frame.pts = None
+                fifo.write(frame)
+                for block in fifo.read_many(BLOCK):
+                    yield block, place
+        except AudioError:
+            raise
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._damaged(error)
+        if rest := fifo.read():
+            yield rest, place
+
+    def _decode(self) -> Iterator[av.AudioFrame]:
+        """All frames that can be decoded; an error if there are fewer of them than of damaged packets."""
+        good = bad = 0
+        for packet in self.container.demux(self.stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                self._damaged(error)
+                bad += 1
+                continue
+            for frame in frames:
+                if frame.sample_rate != self.rate:
+                    raise ValueError(f"the sample rate changes to {frame.sample_rate} Hz")
+                yield frame
+                self.done += frame.samples
+            good += len(frames)
+        if bad > good:
+            raise AudioError(f"{self.name}: cannot be decoded (most of it is damaged)")
+
+    def _damaged(self, error: Exception) -> None:
+        """Keep the first thing that went wrong."""
+        if self.damage is None:
+            self.fault = _reason(error)
+            self.damage = f"damaged after {self.done / self.rate:.1f} s ({self.fault})"

@@ -1,0 +1,45 @@
+"""The `fxemu` command: each subcommand is the `main(arguments)` of one module."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from fxemu.cli.errors import one_line_errors
+
+# A subcommand, its module and what it is for. Modules are imported only when called: each start stays quick.
+COMMANDS = {
+    "train": ("fxemu.cli.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
+    "render": ("fxemu.cli.render", "play songs through a trained emulation: files, folders or pipes"),
+    "live": ("fxemu.cli.live", "play through a trained emulation with an audio interface"),
+    "compare": (
+        "fxemu.cli.compare",
+        "put finished runs side by side: a table, CSV and a page with plots and players",
+    ),
+    "export": ("fxemu.cli.export", "a run as a file for another runtime: C, LV2, ONNX, NAM and others"),
+    "check-pair": ("fxemu.cli.check_pair", "say what is the matter with a dry and a wet recording"),
+    "capture": (
+        "fxemu.cli.capture",
+        "make the file to play through a box, play it, and take the recording back",
+    ),
+    "prepare": ("fxemu.cli.prepare", "run an effect that needs whole songs ahead of training, on all cores or on Ray"),
+    "library": ("fxemu.cli.library", "measure, list and check a music library; `fxemu library --help`"),
+}
+
+
+def usage() -> str:
+    lines = [f"  fxemu {name:<12}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    return "fxemu trains a neural network to be an audio effect.\n\n" + "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Dispatch `fxemu COMMAND ...`."""
+    match sys.argv[1:]:
+        case [] | ["-h" | "--help"]:
+            print(usage())
+        case [command, *rest] if command in COMMANDS:
+            with one_line_errors():
+                import_module(COMMANDS[command][0]).main(rest)
+        case [command, *_]:
+            print(f"error: no command {command!r}; there is: {', '.join(COMMANDS)}\n\n{usage()}", file=sys.stderr)
+            sys.exit(2)

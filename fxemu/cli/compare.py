@@ -1,0 +1,64 @@
+"""`fxemu compare`: finished runs side by side, in the terminal, as CSV, and as an HTML page with plots and players."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fxemu.cli.errors import one_line_errors
+from fxemu.evaluation.compare import SCORES, csv_table, differing_options, group_runs, tasks, terminal_table
+from fxemu.evaluation.page import make_page
+from fxemu.evaluation.runs import Run, RunError, find_runs, read_run
+from fxemu.files import write_whole
+
+
+@one_line_errors()
+def main(arguments: list[str]) -> None:
+    """`fxemu compare RUN... [--output NAME]`."""
+    parser = argparse.ArgumentParser("fxemu compare", description=__doc__)
+    parser.add_argument("places", metavar="RUN", type=Path, nargs="+", help="a run folder, or one that holds runs")
+    parser.add_argument("--output", type=Path, default=Path("outputs/compare"), help="less .csv, .html (%(default)s)")
+    parser.add_argument("--songs", type=int, default=3, help="test songs with players and plots (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each song, its loudest (%(default)s)")
+    given = parser.parse_args(arguments)
+    if not given.output.name:
+        raise RunError(f"--output: got {given.output}; give a name, to which .csv and .html are added")
+    if given.songs < 0 or not 0 < given.seconds <= 600:
+        raise RunError(f"--songs and --seconds: got {given.songs}, {given.seconds:g}; at least 0, and 0 to 600")
+    compare(given.places, given.output, given.songs, given.seconds)
+
+
+def compare(places: list[Path], output: Path, songs: int, seconds: float) -> None:
+    """Print the table of all runs in the places, and write it to `output` with .csv and .html added.
+
+    Raises:
+        RunError: if there is no finished run.
+        OSError: if nothing can be written there.
+    """
+    groups = group_runs(_read_all(find_runs(places)))
+    names, table = differing_options(groups), tasks(groups)
+    print(terminal_table(names, table))
+    print("* the best with the same effect and test songs; several seeds of a config: median [lowest highest]")
+    page, sheet = (output.with_name(f"{output.name}{suffix}") for suffix in (".html", ".csv"))
+    _write(sheet, csv_table(names, table))
+    _write(page, make_page(names, list(SCORES), table, songs, seconds))
+    print(f"written: {sheet} {page}")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
+
+
+def _read_all(folders: list[Path]) -> list[Run]:
+    """The runs that can be read; the others are named on standard error."""
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except RunError as error:
+            print(f"skipped {error}", file=sys.stderr)
+    if not runs:
+        raise RunError(f"none of {len(folders)} run folder(s) is a finished run")
+    return runs

@@ -1,0 +1,33 @@
+"""Errors that a user can mend, in one line on standard error: the one place that says them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fxemu.errors import UserError
+
+
+@contextmanager
+def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
+    """End the program with "error: ..." and status 1 for a UserError or an OSError, and with 130 for Ctrl-C.
+
+    Args:
+        interrupted: what is printed on Ctrl-C.
+
+    Any other error is a fault of ours, and keeps its traceback.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        # Who read our output, such as `head`, has enough; nothing is left to be flushed when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,42 @@
+"""`fxemu export RUN --format c`: a finished run as a file for another runtime, checked before it appears."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fxemu.cli.errors import one_line_errors
+from fxemu.emulation.locate import files
+from fxemu.files import printable
+from fxemu.models.files import parse
+from fxemu.runtimes import FORMATS, ExportError, Model, export
+
+
+@one_line_errors()
+def main(arguments: list[str]) -> None:
+    """Write the file; exit 1 if the format cannot hold the model, or the check fails."""
+    lines = [f"  {name:<12}{form.__doc__.splitlines()[0]}" for name, form in FORMATS.items()]
+    parser = argparse.ArgumentParser(
+        "fxemu export",
+        description="\n".join([__doc__, "", "formats:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="a run folder, a checkpoint, or what was exported from one")
+    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--output", type=Path, help="where to write it; else into the run folder, named as the run is")
+    parser.add_argument("--name", help="of the emulation; else the run folder's")
+    given = parser.parse_args(arguments)
+    form = FORMATS[given.format]()
+    content = files(given.run)
+    loop, rate = parse(content, printable(given.run))
+    model = Model(loop, rate, given.name or _name(given.run.resolve()), content)
+    if given.output is None and not given.run.is_dir():
+        raise ExportError(f"{printable(given.run)} is no folder: say with --output where to write the export")
+    path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
+    found = export(model, form, path)
+    print(f"{path}\n{found}")
+
+
+def _name(run: Path) -> str:
+    """The run folder's, of a checkpoint in it too; any other file's own."""
+    return run.parent.parent.name if run.parent.name == "checkpoints" else run.name

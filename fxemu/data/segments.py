@@ -1,0 +1,80 @@
+"""Segments of pairs as datasets: random ones to train on, whole songs to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from fxemu.data.shard import Shard
+from fxemu.library.pair import Pair
+from fxemu.slices import gather, segment_starts
+
+
+class RandomSegments(Dataset):
+    """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
+
+    Item i is (dry, wet), each (batch_size, 1, samples): a song is drawn in proportion to its length. A shard gets its
+    rows of the same batches.
+    """
+
+    def __init__(self, pairs: list[Pair], samples: int, batch_size: int, batches: int, seed: int) -> None:
+        self.samples, self.batch_size, self.batches, self.seed = samples, batch_size, batches, seed
+        self.dry, self.wet = (torch.cat([getattr(pair, side) for pair in pairs]) for side in ("dry", "wet"))
+        counts = torch.tensor([segment_starts(pair.dry.numel(), 1, samples) for pair in pairs])
+        lengths = torch.tensor([pair.dry.numel() for pair in pairs])
+        self.ends = counts.cumsum(0)
+        # How far a start, counted over all songs, lies behind its place in the joined audio.
+        self.shifts = (lengths - counts).cumsum(0) - (lengths - counts)
+        self.epoch, self.shard = 0, Shard()
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        number = self.epoch * self.batches + index
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+        places = torch.randint(int(self.ends[-1]), (self.batch_size,), generator=generator)
+        places = places[self.shard.rows(self.batch_size)]
+        starts = places + self.shifts[torch.searchsorted(self.ends, places, right=True)]
+        return gather(self.dry, starts, self.samples)[:, None], gather(self.wet, starts, self.samples)[:, None]
+
+
+class RemainingBatches(Sampler[int]):
+    """The numbers from `first` to before `count`, with the length of all, as Lightning counts them."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first, self.count = first, count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.count))
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class HeldOut(dict[str, list[Pair]]):
+    """The songs of each part; of a streamed library, a part is read when it is first asked for."""
+
+    def __init__(self, read: Callable[[str], list[Pair]]) -> None:
+        super().__init__()
+        self.read = read
+
+    def __missing__(self, part: str) -> list[Pair]:
+        self[part] = self.read(part)
+        return self[part]
+
+
+class ValidationSongs(Dataset):
+    """One item: songs to be rendered side by side, made when they are first needed."""
+
+    def __init__(self, songs: Callable[[], list[Pair]]) -> None:
+        self.songs = songs
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> list[Pair]:
+        return self.songs()

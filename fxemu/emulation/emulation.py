@@ -1,0 +1,79 @@
+"""A trained emulation as a function of audio, and as a stream."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fxemu.audio.decoding import RATES_HZ
+from fxemu.emulation.channel import Channel
+from fxemu.emulation.locate import read
+from fxemu.engine.streaming.stream import Playable, Stream
+from fxemu.models.files import DESCRIPTION
+from fxemu.runtimes import reading
+
+Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
+
+
+class Emulation:
+    """`emulation(dry, sample_rate)` is the wet signal, free-running from silence.
+
+    Args:
+        loop: what is played: a trained predictor with its representations, or a model of another runtime.
+        sample_rate: in Hz, that it is for.
+    """
+
+    def __init__(self, loop: Playable, sample_rate: int) -> None:
+        self.loop, self.sample_rate = loop, sample_rate
+
+    def __call__(self, dry: Audio, sample_rate: int) -> Audio:
+        """dry (samples,) or (channels, samples), an array or a tensor, to wet of the same kind and shape, float32.
+
+        Channels are processed separately. Audio at another rate than the model's is resampled to it and back.
+
+        Raises:
+            ValueError: for another shape, a rate out of range, or samples that are NaN or infinite.
+        """
+        low, high = RATES_HZ
+        if not low <= sample_rate <= high:
+            raise ValueError(f"sample_rate: got {sample_rate}; must be from {low} to {high} Hz")
+        samples = np.asarray(dry.detach().cpu() if isinstance(dry, Tensor) else dry, np.float32)
+        if samples.ndim not in (1, 2):
+            raise ValueError(f"dry: got shape {samples.shape}; must be (samples,) or (channels, samples)")
+        if not np.isfinite(samples).all():
+            raise ValueError("dry: holds samples that are NaN or infinite")
+        wet = np.empty_like(samples)
+        for row, target in zip(np.atleast_2d(samples), np.atleast_2d(wet), strict=True):
+            channel = Channel(self.stream(), self.sample_rate, sample_rate)
+            target[:] = np.concatenate([channel.process(row), channel.end()])
+        return torch.from_numpy(wet) if isinstance(dry, Tensor) else wet
+
+    def stream(self, dry: Tensor | None = None, wet: Tensor | None = None) -> Stream:
+        """A stream at the model's rate: `process(block)`, `state()` and `restore(state)`.
+
+        Args:
+            dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
+        """
+        return Stream(self.loop, dry, wet)
+
+
+def load(path: str | os.PathLike[str]) -> Emulation:
+    """The emulation in a run folder, in a file that was exported from one, or in a file of another runtime.
+
+    Nothing in the files is run: of the formats that are programs, the model that they were made from is played.
+
+    Raises:
+        models.files.WeightsError: if it is no model of ours, or damaged.
+        reading.ForeignError: for a file of another runtime that is damaged or cannot be played.
+    """
+    path = Path(path)
+    if path.suffix in reading.SUFFIXES and path.name != DESCRIPTION and path.is_file():
+        model = reading.read(path)
+        return Emulation(model, model.sample_rate)
+    return Emulation(*read(path))

@@ -1,0 +1,165 @@
+"""Evaluating steps of a plan for all times at once, wherever they need not wait for the feedback.
+
+Signals are (B, W, T) tensors that all end at the same sample; a layer that looks back is shorter at its start.
+Shapes: B batch, W width of a source, U units, N taps, T samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.engine.activations import activate, look_up
+from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
+
+# A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
+FFT_TAPS = 128
+FFT_SAMPLES = 2048
+# With fewer weights than this one stream's own loop is faster still (measured).
+FFT_WEIGHTS = 512
+
+
+def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
+    """`signals`, which must determine the wanted values, with those and whatever they need added.
+
+    Given `samples`, no more is evaluated than the feedback loop, or the listener, needs for the last so many samples.
+    """
+    signals = dict(signals)
+    missing = sorted((wanted | _ancestors(plan, wanted, set(signals))) - set(signals))
+    needed = _needed(plan, samples) if missing and samples is not None else {}
+    for value in missing:
+        step = plan.step(value)
+        if isinstance(step, Part):
+            signals[value] = signals[step.source][:, step.first : step.first + step.units]
+        else:
+            signals[value] = activate(_before_activation(step, signals, needed.get(value)), step.activation)
+    return signals
+
+
+def _needed(plan: Plan, samples: int) -> dict[int, int]:
+    """How many samples of each value those that read it need, for `samples` of the loop or the last value."""
+    early, needed = plan.feedforward(), dict.fromkeys(range(FIRST + len(plan.steps)), samples)
+    for value, step in reversed(list(plan.values())):
+        own = needed[value] if value in early else samples
+        for source, span in step.spans().items():
+            needed[source] = max(needed[source], own + span)
+    return needed
+
+
+def _before_activation(step: Layer | Mix | Lookup, signals: dict[int, Tensor], samples: int | None) -> Tensor:
+    if isinstance(step, Layer):
+        return weighted_sum(step, step.terms, signals, samples)
+    if isinstance(step, Mix):
+        return reduce(torch.add, _ending_together([_product(product, signals, samples) for product in step.products]))
+    return look_up(step.table, _latest(signals[step.source], samples), step.nearest)
+
+
+def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor], samples: int | None = None) -> Tensor:
+    """bias + the given terms of a layer: (B, U, T'), T' being what the longest leaves, or the last `samples`."""
+    seen = {term: _latest(signals[term.source], samples, term.span) for term in terms}
+    present = [term for term in terms if term.weight.shape[-1] == 1]
+    parts = [_windowed(term, x) for term, x in seen.items() if term not in present]
+    if present:
+        # As one product: much faster than one after another, where there are many.
+        x = torch.cat(_ending_together([seen[term] for term in present]), dim=1)
+        parts.append(torch.cat([term.weight[..., 0] for term in present], dim=1).to(x.device) @ x)
+    total = reduce(torch.add, _ending_together(parts))
+    return total if layer.bias is None else total.add_(layer.bias[:, None])
+
+
+def boundary(plan: Plan) -> set[int]:
+    """The feed-forward values that the feedback loop, or the listener, reads."""
+    early = plan.feedforward()
+    read = {source for value in plan.looping() for source in plan.step(value).spans()}
+    return (read | {plan.last, plan.params}) & early
+
+
+def has_long_window(plan: Plan) -> bool:
+    """Whether some of what could be had for all times at once gains by that: through the FFT, that is."""
+    early = plan.feedforward()
+    terms = [term for step in plan.steps if isinstance(step, Layer) for term in step.terms if term.source in early]
+    return any(_is_long(term) and term.weight.numel() >= FFT_WEIGHTS for term in terms)
+
+
+def drive(plan: Plan, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
+    """What a looping layer gets from outside the loop, bias included: the last `samples` of it, (B, U, samples).
+
+    A layer that gets nothing but its bias has (1, U, 1).
+    """
+    layer, driving = plan.step(value), tuple(plan.driving_terms(value))
+    if driving:
+        return weighted_sum(layer, driving, signals)[..., -samples:]
+    if layer.bias is None:
+        return signals[DRY].new_zeros(1, layer.units, 1)
+    return layer.bias[None, :, None]
+
+
+def pasts(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
+
+    For plans whose only state is WET: all else then follows from dry and wet at once.
+    """
+    rows, heard = plan.tapped(), plan.sources[WET]
+    known = {heard: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {heard})}
+    return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}
+
+
+def _latest(x: Tensor, samples: int | None, before: int = 0) -> Tensor:
+    """The last `samples` of x (B, W, T) and so many before them, or all that there is."""
+    return x if samples is None else x[..., max(0, x.shape[-1] - samples - before) :]
+
+
+def _product(product: Product, signals: dict[int, Tensor], samples: int | None) -> Tensor:
+    factors = _ending_together([_latest(signals[factor], samples) for factor in product.factors])
+    scale = product.scale[:, None] if isinstance(product.scale, Tensor) else product.scale
+    return scale * reduce(torch.mul, factors)
+
+
+def _ending_together(signals: list[Tensor]) -> list[Tensor]:
+    """The signals without the start of the longer ones."""
+    shortest = min(signal.shape[-1] for signal in signals)
+    # What is whole stays as it is: with its gradient, adding to a part in place takes longer.
+    return [s if s.shape[-1] == shortest else s[..., s.shape[-1] - shortest :] for s in signals]
+
+
+def _windowed(term: Term, x: Tensor) -> Tensor:
+    weight = term.weight.to(x.device)
+    if _is_long(term) and x.shape[-1] >= FFT_SAMPLES:
+        return _fft_convolution(weight, x)
+    return F.conv1d(x, weight, dilation=term.dilation)
+
+
+def _is_long(term: Term) -> bool:
+    return term.weight.shape[-1] >= FFT_TAPS and term.dilation == 1
+
+
+def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
+    """conv1d of x (B, W, T) with weight (U, W, N), by overlap-save: (B, U, T - N + 1)."""
+    taps = weight.shape[-1]
+    size = 1 << (min(4 * taps, x.shape[-1]) - 1).bit_length()
+    hop = size - taps + 1
+    samples = x.shape[-1] - taps + 1
+    blocks = -(-samples // hop)
+    padded = F.pad(x, (0, blocks * hop + taps - 1 - x.shape[-1]))
+    spectra = torch.fft.rfft(padded.unfold(-1, size, hop))
+    response = torch.fft.rfft(weight.flip(-1), size)
+    # Source after source: an einsum of complex tensors is many times slower.
+    total = spectra[:, None, 0] * response[:, 0, None]
+    for w in range(1, x.shape[1]):
+        total.addcmul_(spectra[:, None, w], response[:, w, None])
+    y = torch.fft.irfft(total, size)[..., taps - 1 :]
+    return y.flatten(-2)[..., :samples]
+
+
+def _ancestors(plan: Plan, values: set[int], known: set[int]) -> set[int]:
+    found: set[int] = set()
+    stack = list(values - known)
+    while stack:
+        sources = set(plan.step(stack.pop()).spans()) - known - found
+        found |= sources
+        stack += sources
+    return found

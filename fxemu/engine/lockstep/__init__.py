@@ -1,0 +1,1 @@
+"""Many streams side by side, with gradient: the rollouts of training."""

@@ -1,0 +1,148 @@
+"""Many streams side by side: the loops of training over memory in which every number is a row of lanes.
+
+On the CPU they are compiled (`numba_loops.py`), for groups of LANES streams; elsewhere PyTorch's (`torch_loops.py`),
+all streams being one group.
+
+Shapes: B batch, G groups of streams (the last one padded), K samples, W width, U units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.engine.feedforward import boundary, drive, evaluate, pasts
+from fxemu.engine.layout import Layout
+from fxemu.engine.lockstep import numba_loops, torch_loops
+from fxemu.engine.lockstep.numba_loops import LANES
+from fxemu.engine.plan import DRY, Plan
+
+# Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share (measured).
+CACHE = 1_000_000
+
+
+def compiled(where: torch.device) -> bool:
+    """Whether the compiled loops run there."""
+    return where.type == "cpu"
+
+
+def layout_for(plan: Plan, samples: int, batch: int, where: torch.device) -> Layout:
+    """Of a block of samples of `batch` streams on a device, every value of it kept."""
+    return Layout(plan, samples, LANES if compiled(where) else batch, keep=True)
+
+
+def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
+    """Silent memory for `batch` streams: (G, layout.size)."""
+    return torch.zeros(-(-batch // layout.lanes), layout.size, device=where)
+
+
+def turns(layout: Layout, batch: int, where: torch.device) -> list[slice]:
+    """Which streams of a batch to run after each other: as many as a cache has room for, or all on a GPU."""
+    threads = torch.get_num_threads()
+    span = layout.lanes * threads * max(1, CACHE // (layout.size * threads)) if compiled(where) else batch
+    return [slice(first, min(first + span, batch)) for first in range(0, batch, span)]
+
+
+def put(place: Tensor, x: Tensor) -> None:
+    """Write the streams x (B, W, T) to rows (G, T, W, lanes); lanes beyond them stay as they are."""
+    # By way of (W, T, lanes): PyTorch transposes a matrix in tiles, and anything else number by number.
+    for rows, streams in zip(place, x.split(place.shape[-1]), strict=True):
+        turned = streams.flatten(1).t().contiguous().view(*x.shape[1:], -1)
+        rows[..., : turned.shape[-1]] = turned.transpose(0, 1)
+
+
+def share(place: Tensor, x: Tensor) -> None:
+    """Write one stream x (1, W, T), or (1, W, 1) for all samples, to all lanes of rows (G, T, W, lanes)."""
+    place.copy_(x.permute(0, 2, 1)[..., None])
+
+
+def take(place: Tensor, out: Tensor) -> Tensor:
+    """Write rows (G, T, W, lanes) to the streams out (B, W, T), which is returned."""
+    for rows, streams in zip(place, out.split(place.shape[-1]), strict=True):
+        turned = rows[..., : streams.shape[0]].transpose(0, 1).contiguous()
+        streams.view(streams.shape[0], -1).copy_(turned.flatten(0, 1).t())
+    return out
+
+
+def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
+    """Run the loop in place; `forced` leaves out the last step, so that what is heard stays as it was put in."""
+    if not compiled(memory.device):
+        torch_loops.forward(layout, memory, forced)
+        return
+    tables, steps = layout.tables, np.uint64(layout.samples)
+    rest = tables.weights, tables.ops[: -1 if forced else None], tables.parameters, tables.items
+    _for_each_group(lambda g: numba_loops.forward(steps, memory[g].numpy(), *rest), memory.shape[0])
+
+
+def run_backward(layout: Layout, memory: Tensor, grads: Tensor, forced: bool = False) -> None:
+    """Turn the gradients of outputs in `grads` into those before each activation and of all that was read."""
+    if not compiled(memory.device):
+        torch_loops.backward(layout, memory, grads, forced)
+        return
+    tables, steps = layout.tables, np.uint64(layout.samples)
+    rest = tables.weights, tables.ops[: -1 if forced else None], tables.parameters, tables.items
+    _for_each_group(lambda g: numba_loops.backward(steps, memory[g].numpy(), grads[g].numpy(), *rest), memory.shape[0])
+
+
+def _for_each_group(run: Callable[[int], None], groups: int) -> None:
+    """Run the groups, as many at once as PyTorch uses threads: the compiled loops hold no lock."""
+    workers = min(torch.get_num_threads(), groups)
+    if workers == 1:
+        for group in range(groups):
+            run(group)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, range(groups)))
+
+
+def past_values(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
+
+    Gradient flows through it, except for plans with states beside WET, which must run over the history to know. Where
+    there is no history (H = 0), all is zero.
+    """
+    if not wet.shape[-1]:
+        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in plan.tapped().items()}
+    return _remembered(plan, dry, wet) if plan.hidden_states() else pasts(plan, dry, wet)
+
+
+@torch.no_grad()
+def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """A teacher-forced run from silence over dry, wet (B, 1, H)."""
+    batch, samples = wet.shape[0], wet.shape[-1]
+    spans = plan.histories()
+    silence = sum(spans[value] for value in plan.feedforward())
+    signals = evaluate(plan, {DRY: F.pad(dry, (silence, 0))}, boundary(plan))
+    layout = layout_for(plan, samples, batch, wet.device)
+    memory = memory_for(layout, batch, wet.device)
+    fill(layout, memory, {v: s.detach() for v, s in signals.items()})
+    put(layout.now(memory, plan.last), wet)
+    run_forward(layout, memory, forced=True)
+    return {
+        value: take(
+            layout.rows(memory, layout.signals[value])[:, -rows:], wet.new_empty(batch, plan.width(value), rows)
+        )
+        for value, rows in layout.tapped.items()
+    }
+
+
+def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
+    """Put what the loop hears from outside, given the feed-forward signals, into memory."""
+    heard = {value: drive(layout.plan, value, signals, layout.samples) for value in layout.drives}
+    heard |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
+    for value, x in heard.items():
+        place = outside_rows(layout, memory, value)
+        put(place, x) if x.shape[0] > 1 else share(place, x)
+
+
+def outside_rows(layout: Layout, memory: Tensor, value: int) -> Tensor:
+    """Where what a layer gets from outside the loop belongs, or a value that is read from there: (G, T, W, lanes)."""
+    if value not in layout.drives:
+        return layout.now(memory, value)
+    signal = layout.drives[value]
+    return layout.rows(memory, signal)[:, signal.past :]

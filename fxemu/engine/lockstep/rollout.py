@@ -1,0 +1,164 @@
+"""Rollouts for training: a free run of K samples with its gradient, without autograd's work at every step.
+
+The same numbers as stepping the plan sample by sample (the tests' `free_run`); and, for predictors that go in turn even
+with the true past in sight, those of their `forward`. Everything that does not hear the feedback is computed
+for the whole stretch at once, under autograd; the rest runs in the loops of `lanes.py`, forward and backward, as one
+autograd function. Weight gradients are summed over all steps at once.
+
+Shapes: B batch, H samples of history, K steps, U units, W width of a source, N taps, C rows of a table, G groups of
+`lanes` streams.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+from fxemu.engine.activations import row_below
+from fxemu.engine.feedforward import boundary, drive, evaluate
+from fxemu.engine.layout import Layout, weights_of
+from fxemu.engine.lockstep import lanes
+from fxemu.engine.plan import DRY, Lookup, Plan, Product, Term
+from fxemu.engine.playable import Playable
+
+
+def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    """Free-run from a history: dry (B, 1, H + K), wet history (B, 1, H) to the prediction (B, 1, K).
+
+    H must be at least `loop.warm_up`. Gradients flow to the weights, through all K steps, and not to the audio, nor
+    through what a recurrent predictor remembers of the history. The second tensor is the parameters (B, P, K) that
+    the prediction was decoded from.
+    """
+    plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
+    if history.shape[-1] < loop.warm_up:
+        raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
+    signals = evaluate(plan, {DRY: dry}, boundary(plan), steps)
+    if plan.last in signals:
+        return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
+    past = lanes.past_values(plan, dry[..., :-steps], history)
+    return _run(plan, signals, past, steps)
+
+
+def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
+    """Parameters (B, P, T) from silence with the true past at every step: dry, wet (B, 1, T); with gradient."""
+    steps = dry.shape[-1]
+    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, boundary(plan), steps)
+    silence = lanes.past_values(plan, dry[..., :0], wet[..., :0])
+    return _run(plan, signals, silence, steps, fed=wet)[1]
+
+
+def _run(
+    plan: Plan, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What is heard (B, 1, steps) and the parameters behind it (B, P, steps), given what is had at once and the past.
+
+    Given `fed` (B, 1, steps), that is what is heard, in place of what is predicted.
+    """
+    layout = lanes.layout_for(plan, steps, signals[DRY].shape[0], signals[DRY].device)
+    drives = [drive(plan, v, signals, steps) for v in layout.drives]
+    outside = [signals[value][..., -steps:] for value in layout.outside]
+    weights = [tensor for _, tensor in weights_of(plan, layout.looping)]
+    return _Rollout.apply(layout, fed, *drives, *outside, *(past[v] for v in layout.tapped), *weights)
+
+
+class _Rollout(torch.autograd.Function):
+    """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters.
+
+    A few streams after the others, so that what one step leaves to the next is still in the cache.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        heard = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
+        batch, forced = max(x.shape[0] for x in heard), fed is not None
+        turns = lanes.turns(layout, batch, heard[0].device)
+        memories = []
+        values = layout.plan.last, layout.plan.params
+        found = [heard[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
+        for streams in turns:
+            memory = lanes.memory_for(layout, streams.stop - streams.start, heard[0].device)
+            memories.append(memory)
+            places = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
+            for place, x in zip(places + _pasts(layout, memory), heard, strict=True):
+                lanes.put(place, x[streams]) if x.shape[0] > 1 else lanes.share(place, x)
+            if fed is not None:
+                lanes.put(layout.now(memory, layout.plan.last), fed[streams])
+            lanes.run_forward(layout, memory, forced)
+            for value, out in zip(values, found, strict=True):
+                lanes.take(layout.now(memory, value), out[streams])
+        ctx.layout, ctx.turns, ctx.memories, ctx.forced = layout, turns, memories, forced
+        ctx.shapes = [x.shape for x in heard]
+        ctx.set_materialize_grads(False)
+        return found[0], found[1]
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
+        layout, needed = ctx.layout, ctx.needs_input_grad[2 + len(ctx.shapes) :]
+        owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.plan, [value])]
+        wanted = [pair for pair, need in zip(owners, needed, strict=True) if need]
+        found = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
+        learned = []
+        for streams, memory in zip(ctx.turns, ctx.memories, strict=True):
+            grads = torch.zeros_like(memory)
+            for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
+                if grad is not None:
+                    lanes.put(layout.now(grads, value), grad[streams])
+            lanes.run_backward(layout, memory, grads, ctx.forced)
+            # The gradient before a layer's activation is that of what it gets from outside.
+            places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
+            for place, total in zip(places + _pasts(layout, grads), found, strict=True):
+                _collect(place, total, streams)
+            learned.append([_weight_gradient(layout, memory, grads, *pair) for pair in wanted])
+        ready = (torch.stack(parts).sum(0) for parts in zip(*learned, strict=True))
+        return None, None, *found, *(next(ready) if need else None for need in needed)
+
+
+def _pasts(layout: Layout, memory: Tensor) -> list[Tensor]:
+    """The rows (G, T, W, lanes) of every tapped value from before the block."""
+    return [layout.rows(memory, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
+
+
+def _collect(place: Tensor, total: Tensor, streams: slice) -> None:
+    """Write the gradient (G, T, U, lanes) of some streams to that of all, (B, U, T).
+
+    Or add it, summed, where all streams, or all samples too, have something in common: (1, U, T) or (1, U, 1).
+    """
+    if total.shape[-1] == place.shape[1] and total.shape[0] > 1:
+        lanes.take(place, total[streams])
+        return
+    shared = place.sum((0, 3)).t()[None]
+    total += shared if shared.shape[-1] == total.shape[-1] else shared.sum(-1, keepdim=True)
+
+
+def _weight_gradient(
+    layout: Layout, memory: Tensor, grads: Tensor, value: int, owner: Term | Product | Lookup
+) -> Tensor:
+    delta = layout.now(grads, value)
+    if isinstance(owner, Term):
+        return _term_gradient(layout, memory, delta, owner)
+    if isinstance(owner, Product):
+        factors = [layout.seen(memory, factor) for factor in owner.factors]
+        return torch.stack([delta, *factors]).prod(0).sum((0, 1, 3))
+    return _table_gradient(layout.seen(memory, owner.source), delta, owner)
+
+
+def _term_gradient(layout: Layout, memory: Tensor, delta: Tensor, term: Term) -> Tensor:
+    """Sum over steps and streams of delta times window: (U, W, N)."""
+    units, width, taps = term.weight.shape
+    parts = [torch.einsum("gkul,gkvl->uv", delta, x) for x in layout.windows(memory, term)]
+    return torch.cat(parts, dim=1).view(units, taps, width).transpose(1, 2)
+
+
+def _table_gradient(place: Tensor, delta: Tensor, lookup: Lookup) -> Tensor:
+    """Delta added to the rows that were read: (C, U)."""
+    rows = lookup.table.shape[0]
+    low, share = row_below(place.flatten(), rows)
+    share = share[:, None]
+    share = (share > 0.5).to(delta.dtype) if lookup.nearest else share
+    flat = delta.transpose(2, 3).flatten(0, 2)
+    table = flat.new_zeros(rows, flat.shape[1])
+    return table.index_add(0, low, (1 - share) * flat).index_add(0, low + 1, share * flat)

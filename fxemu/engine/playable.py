@@ -1,0 +1,18 @@
+"""The protocol of what the engines run: a trained closed loop, or a model of another runtime."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fxemu.engine.plan import Plan
+
+
+class Playable(Protocol):
+    """A predictor as the engines see it: its plan, and how much history it needs."""
+
+    @property
+    def warm_up(self) -> int:
+        """Samples of history before the first that counts."""
+
+    def plan(self) -> Plan:
+        """One step, from dry x[t] and wet y[t-1] to wet y[t]."""

@@ -1,0 +1,23 @@
+"""What the values of a plan are after silence: where every exported file starts from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fxemu.engine.feedforward import evaluate
+from fxemu.engine.lockstep.lanes import past_values
+from fxemu.engine.plan import DRY, Plan
+from fxemu.engine.playable import Playable
+
+
+@torch.no_grad()
+def settled(loop: Playable, plan: Plan) -> dict[int, Tensor]:
+    """For every value whose past is read, what it was in the silence before the first sample: (width,)."""
+    spans, early = plan.histories(), plan.feedforward()
+    silence = torch.zeros(1, 1, loop.warm_up)
+    known = past_values(plan, silence, silence)
+    # Long enough for every window, one after another.
+    quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
+    known |= evaluate(plan, {DRY: quiet}, {value for value in early if spans[value]})
+    return {value: known[value][0, :, -1] for value, span in spans.items() if span and value in known}

@@ -1,0 +1,1 @@
+"""One stream, block by block: rendering and playing."""

@@ -1,0 +1,237 @@
+"""One stream's loop as machine code: the sequential steps of a plan, written out one after another for LLVM.
+
+The loop in `numba_loops.py` reads in tables what to do next; for one stream that takes longer than doing it. Here all
+sizes are known, numbers go by eights, and sums stay in registers. Where things lie is still read from the tables of
+`layout.py`, so that blocks of any size share their code. A piece is some units of a row: (first, how many).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import lru_cache, reduce
+from operator import add, mul
+
+import numpy as np
+from llvmlite import binding, ir
+from numpy.typing import NDArray
+
+from fxemu.engine.layout import Layout
+from fxemu.engine.lockstep import numba_loops
+from fxemu.engine.opcodes import (
+    A_STRIDE,
+    B_STRIDE,
+    COUNT,
+    DRIVE,
+    DRIVE_STRIDE,
+    FIRST_ITEM,
+    KIND,
+    KINDS,
+    LAST_ITEM,
+    LAYER,
+    MIX,
+    OP,
+    OUT,
+    OUT_STRIDE,
+    UNITS,
+    WEIGHT,
+    A,
+    B,
+)
+from fxemu.engine.streaming.llvm import INDEX, Code, Number
+
+# Vectors that are summed up side by side: most of the registers that common processors have.
+SUMS = 12
+# Up to this many products a sum of them is written out; a longer one is a loop over as many vectors as this.
+UNROLLED, DOT_SUMS = 256, 8
+# Inputs taken at once, each with sums of its own, so that no addition waits for the one before.
+AT_ONCE = 4
+
+Row = tuple[int, ...]
+Piece = tuple[int, int]
+Loop = Callable[[NDArray[np.float32], int], None]
+
+
+def loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
+    """Some of the layout's steps (rows of its table), as a function of (memory, samples) that works in place."""
+    weights, items, parameters = layout.tables.weights, layout.tables.items, layout.tables.parameters
+    run = _compiled(_without(ops, (OUT, DRIVE)), _without(items, (A, B)))
+    # Pointers that keep their tables alive.
+    pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in (weights, parameters, ops, items)]
+    return lambda memory, samples: run(samples, memory.ctypes.data, *pointers)
+
+
+def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, ...]:
+    """A table without what differs from block to block."""
+    table = table.copy()
+    table[:, addresses] = 0
+    return tuple(map(tuple, table.tolist()))
+
+
+@lru_cache(maxsize=256)
+def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...]) -> Callable[..., None]:
+    """These steps for this processor: a function of samples and pointers to the five tables."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    for name in OTHERS:
+        binding.add_symbol(name, getattr(numba_loops, name).address)
+    target = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3
+    )
+    module = binding.parse_assembly(_Program(ops, items).text)
+    passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(module, passes)
+    engine = binding.create_mcjit_compiler(module, target)
+    engine.finalize_object()
+    run = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)(engine.get_function_address("run"))
+    run.engine = engine  # without it the code is gone
+    return run
+
+
+def _tanh(x: Number) -> Number:
+    """As in `numba_loops.py`."""
+    x = x.at_least(-7.62).at_most(7.62)
+    s = x * x
+    top = ((s + 2145) * s + 675675) * s + 64324260
+    top = (top * s + 1964187225) * s + 13749310575
+    bottom = ((s * 66 + 45045) * s + 7567560) * s + 413513100
+    bottom = (bottom * s + 6547290750) * s + 13749310575
+    return x * top / bottom
+
+
+# Activations unit by unit, of a row's piece and the parameter; the others are those of `numba_loops.py`.
+ELEMENTWISE: dict[str, Callable[[Number, Number], Number]] = {
+    "identity": lambda x, _: x,
+    "tanh": lambda x, _: _tanh(x),
+    "relu": lambda x, _: x.at_least(0.0),
+    "sigmoid": lambda x, _: _tanh(x * 0.5) * 0.5 + 0.5,
+    "softsign": lambda x, _: x / (x.at_least(x * -1.0) + 1.0),
+    "clamp": lambda x, limit: x.at_least(limit * -1.0).at_most(limit),
+}
+OTHERS = ("activate_row", "look_up_row")
+
+
+class _Program:
+    """The text of the function: a loop over samples, with one step after another in it."""
+
+    def __init__(self, ops: tuple[Row, ...], items: tuple[Row, ...]) -> None:
+        self.ops, self.items, self.code = ops, items, Code(tables=5)
+        self.memory, self.weights, self.parameters, *self.addresses = self.code.tables
+        self.code.repeat(self.code.samples, self._sample)
+        self.text = self.code.end()
+
+    def _sample(self, t: ir.Value) -> list[Number]:
+        self.t = t
+        for i, op in enumerate(self.ops):
+            self.kind = KINDS[op[KIND]]
+            self.parameter = self.code.load(self.code.at(self.parameters, i))
+            z, items = self._row(0, i, OUT, OUT_STRIDE), range(op[FIRST_ITEM], op[LAST_ITEM])
+            if op[OP] == LAYER:
+                self._layer(z, op[UNITS], self._row(0, i, DRIVE, DRIVE_STRIDE), items)
+            elif op[OP] == MIX:
+                self._mix(z, op[UNITS], items)
+            else:
+                self._look_up(z, op[UNITS], items[0])
+            if self.kind not in ELEMENTWISE:
+                self.code.call("activate_row", z, op[UNITS], op[KIND], self.parameter)
+        return []
+
+    def _row(self, table: int, i: int, start: int, stride: int) -> ir.Value:
+        """A pointer to what row i of a table says, at the present sample."""
+        row = (self.ops, self.items)[table][i]
+        first = self.code.load_index(self.addresses[table], i * len(row) + start)
+        return self.code.at(self.code.at(self.memory, first), self.t, row[stride])
+
+    def _put(self, z: ir.Value, first: int, x: Number) -> None:
+        """Units of a step's row, activated."""
+        if self.kind in ELEMENTWISE:
+            x = ELEMENTWISE[self.kind](x, self.parameter)
+        self.code.store(x, self.code.at(z, first))
+
+    def _layer(self, z: ir.Value, units: int, given: ir.Value, items: range) -> None:
+        """z = the activation of what is given + sum of x[i] * weights[i * units + u]."""
+        sources = [
+            (self._row(1, j, A, A_STRIDE), self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j][COUNT])
+            for j in items
+        ]
+        # The long ones first: a single sample that is fed back has been made just now, and comes late.
+        sources.sort(key=lambda source: -source[2])
+        if units == 1:
+            parts = [self._dot(*source) for source in sources]
+            self._put(z, 0, reduce(add, parts, self.code.load(given)))
+            return
+        pieces = _pieces(units)
+        for block in (pieces[i : i + SUMS] for i in range(0, len(pieces), SUMS)):
+            sums = [self.code.load(self.code.at(given, first), size) for first, size in block]
+            at_once = min(AT_ONCE, SUMS // len(block), max((count for *_, count in sources), default=1))
+            sums += [self.code.zero(x.size) for x in sums * (at_once - 1)]
+            for source in sources:
+                sums = self._products(sums, block, units, *source)
+            for i, (first, _) in enumerate(block):
+                self._put(z, first, reduce(add, sums[i :: len(block)]))
+
+    def _products(
+        self, sums: list[Number], block: list[Piece], units: int, x: ir.Value, weights: ir.Value, count: int
+    ) -> list[Number]:
+        """sums + x[i] * weights[i * units + u] over i < count; which sums an input goes to, `AT_ONCE` says."""
+        at_once = len(sums) // len(block)
+
+        def add_inputs(index: ir.Value, *sums: Number, inputs: int = at_once) -> list[Number]:
+            added = list(sums)
+            values, rows = self.code.at(x, index, at_once), self.code.at(weights, index, at_once * units)
+            for n in range(inputs):
+                value = self.code.load(self.code.at(values, n))
+                spread = {size: value.spread(size) for _, size in block}
+                for i, (first, size) in enumerate(block, start=n * len(block)):
+                    added[i] += self.code.load(self.code.at(rows, n * units + first), size) * spread[size]
+            return added
+
+        groups, left = divmod(count, at_once)
+        sums = self.code.repeat(groups, add_inputs, sums) if groups else sums
+        return add_inputs(INDEX(groups), *sums, inputs=left)
+
+    def _dot(self, x: ir.Value, weights: ir.Value, count: int) -> Number:
+        """Sum of x[i] * weights[i] over i < count."""
+        size = 8 * DOT_SUMS
+        groups = count // size if count > UNROLLED else 0
+
+        def add_group(index: ir.Value, *sums: Number) -> list[Number]:
+            rows = self.code.at(x, index, size), self.code.at(weights, index, size)
+            return [so_far + self._product(rows, 8 * i, 8) for i, so_far in enumerate(sums)]
+
+        zeros = [self.code.zero(8)] * DOT_SUMS
+        products = {8: self.code.repeat(groups, add_group, zeros) if groups else []}
+        for first, width in _pieces(count - groups * size):
+            products.setdefault(width, []).append(self._product((x, weights), groups * size + first, width))
+        return reduce(add, [_sum(same).sum() for same in products.values() if same])
+
+    def _product(self, factors: Sequence[ir.Value], first: int, size: int) -> Number:
+        """Some numbers of a row times those of another, side by side."""
+        return reduce(mul, [self.code.load(self.code.at(row, first), size) for row in factors])
+
+    def _mix(self, z: ir.Value, units: int, items: range) -> None:
+        """z = the activation of the sum of weights[u] * a[u] or of weights[u] * a[u] * b[u]."""
+        rows = [(self._row(1, j, A, A_STRIDE), self._row(1, j, B, B_STRIDE), self.items[j]) for j in items]
+        for first, size in _pieces(units):
+            products = []
+            for a, b, item in rows:
+                factors = [self.code.at(self.weights, item[WEIGHT]), a, b][: 1 + item[COUNT]]
+                products.append(self._product(factors, first, size))
+            self._put(z, first, reduce(add, products))
+
+    def _look_up(self, z: ir.Value, units: int, j: int) -> None:
+        item = self.items[j]
+        nearest = self.code.load_index(self.addresses[1], j * len(item) + B)
+        table = self.code.at(self.weights, item[WEIGHT])
+        self.code.call("look_up_row", z, units, self._row(1, j, A, A_STRIDE), item[COUNT], nearest, table)
+
+
+def _pieces(units: int) -> list[Piece]:
+    """A row cut into vectors of 8, and of 4, 2 and 1 for what is left."""
+    eights = [(first, 8) for first in range(0, units - 7, 8)]
+    return eights + [(units & ~(2 * size - 1), size) for size in (4, 2, 1) if units & size]
+
+
+def _sum(numbers: list[Number]) -> Number:
+    """Four sums side by side, so that no addition waits for the one before."""
+    return reduce(add, [reduce(add, numbers[i::4]) for i in range(min(4, len(numbers)))])

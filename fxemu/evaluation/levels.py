@@ -1,0 +1,58 @@
+"""How well an emulation does at each level of its input: free runs over test songs turned down before the effect."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fxemu.audio.tensors import amplify
+from fxemu.effects import Effect
+from fxemu.engine.streaming.stream import render_many
+from fxemu.evaluation import metrics
+from fxemu.library.pair import Pair
+from fxemu.models.closed_loop import ClosedLoop
+
+LEVELS_DB = (0, -12, -24, -36, -48, -60)  # dBFS, peak
+LISTENED_DB = -40  # dBFS, peak: what is written as audio files
+# What bounds the cost: the loudest stretch of each song, and the first songs only.
+SECONDS, SONGS = 4.0, 6
+
+
+def loudest(dry: Tensor, samples: int) -> Tensor:
+    """The stretch of at most `samples` with the peak of `dry` (any,) in its middle, or as near to that as it goes."""
+    start = max(0, min(int(dry.abs().argmax()) - samples // 2, dry.numel() - samples))
+    return dry[start : start + samples]
+
+
+def at_levels(
+    loop: ClosedLoop, songs: list[Pair], effect: Effect, sample_rate: int
+) -> tuple[list[dict[str, float]], list[tuple[Pair, Tensor]]]:
+    """Score the first SONGS songs' loudest SECONDS at each of LEVELS_DB; effect and model both start from silence.
+
+    Args:
+        loop: the trained predictor with its representations.
+        songs: peak-normalised songs.
+        effect: what is emulated.
+        sample_rate: in Hz.
+
+    Returns:
+        `level_db`, `esr` and `nmae` over all songs for each level, and (pair, prediction) of each song at LISTENED_DB.
+    """
+    samples = int(SECONDS * sample_rate)
+    dry = [(song.name, loudest(song.dry, samples)) for song in songs[:SONGS]]
+    levels = (*LEVELS_DB, LISTENED_DB)
+    turned = [(name, amplify(x, level)) for level in levels for name, x in dry]
+    pairs = [Pair(name, x, effect(x, sample_rate)) for name, x in turned]
+    predictions = render_many(loop, [pair.dry for pair in pairs])
+    rendered = list(zip(pairs, predictions, strict=True))
+    by_level = [rendered[i : i + len(dry)] for i in range(0, len(rendered), len(dry))]
+    scores = [_score(level, runs) for level, runs in zip(LEVELS_DB, by_level[:-1], strict=True)]
+    return scores, by_level[-1]
+
+
+def _score(level_db: float, runs: list[tuple[Pair, Tensor]]) -> dict[str, float]:
+    prediction, target = metrics.over_all((prediction, pair.wet) for pair, prediction in runs)
+    return {
+        "level_db": level_db,
+        "esr": metrics.esr(prediction, target),
+        "nmae": metrics.nmae(prediction, target),
+    }

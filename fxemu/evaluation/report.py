@@ -1,0 +1,211 @@
+"""The report on a trained emulation: free runs over held-out songs, beside the trivial baselines."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from fxemu.audio.tensors import write_wav
+from fxemu.effects import Effect, Recorded
+from fxemu.engine.streaming.stream import render, render_many
+from fxemu.evaluation import baselines, metrics
+from fxemu.evaluation.decay import decay
+from fxemu.evaluation.levels import LISTENED_DB, at_levels
+from fxemu.evaluation.plots import PLOTS, first_layer, level_curves
+from fxemu.evaluation.priming import primed
+from fxemu.evaluation.stability import stability
+from fxemu.evaluation.validation import teacher_forced_esr
+from fxemu.files import write_whole
+from fxemu.library.pair import Pair
+from fxemu.library.songs import file_stem
+from fxemu.models.closed_loop import ClosedLoop
+
+FIR_TAPS = 256
+
+
+def evaluate(
+    loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int, folder: Path
+) -> dict[str, Any]:
+    """Free-run the test songs from silence; write `audio/`, `plots/` and TensorBoard's copy; return the scores.
+
+    Args:
+        loop: the trained predictor with its representations.
+        train: songs to fit the baselines on.
+        test: songs to report on.
+        effect: what is emulated, to make the truth at other input levels.
+        sample_rate: of all songs, in Hz.
+        folder: the run folder.
+
+    Returns:
+        what `metrics.json` holds under "test".
+    """
+    predictions = render_many(loop, [song.dry for song in test])
+    with SummaryWriter(str(folder)) as writer:
+        for song, prediction in zip(test, predictions, strict=True):
+            _publish(song, prediction, float(loop.limit), sample_rate, folder, writer)
+        # Recordings cannot be played again at another level.
+        levels = [] if isinstance(effect, Recorded) else _levels(loop, test, effect, sample_rate, folder, writer)
+        if (figure := first_layer(loop.plan(), sample_rate)) is not None:
+            _show(figure, folder, "first_layer", writer)
+    pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
+    prediction, target = metrics.over_all(pairs)
+    songs = [
+        {
+            "name": song.name,
+            "esr": metrics.esr(*pair),
+            "nmae": metrics.nmae(*pair),
+            "samples_to_divergence": metrics.samples_to_divergence(pair[0], float(loop.limit)),
+        }
+        for song, pair in zip(test, pairs, strict=True)
+    ]
+    return {
+        "esr": metrics.esr(prediction, target),
+        "esr_median": statistics.median(song["esr"] for song in songs),
+        "esr_worst": max(song["esr"] for song in songs),
+        "nmae": metrics.nmae(prediction, target),
+        "inverted_esr": metrics.inverted_esr(prediction, target),
+        "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
+        "gain_error_db": metrics.gain_error_db(prediction, target),
+        "dc": metrics.dc(prediction, target),
+        "mrstft": metrics.mrstft(prediction, target),
+        "teacher_forced_esr": teacher_forced_esr(loop, test),
+        "divergences": sum(metrics.diverged(p, float(loop.limit)) for p in predictions),
+        "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
+        "baselines": _baseline_scores(train, test),
+        "levels": levels,
+        "primed": primed(loop, test[0], effect, sample_rate),
+        # Recordings cannot be played again with a burst of noise.
+        "decay": None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
+        "stability": stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
+        "songs": songs,
+    }
+
+
+def realtime_factor(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> float:
+    """Seconds of audio that one core renders in a second, the best of three."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        render(loop, dry[:1024])
+        seconds = min(_seconds(loop, dry) for _ in range(3))
+    finally:
+        torch.set_num_threads(threads)
+    return dry.numel() / sample_rate / seconds
+
+
+def _seconds(loop: ClosedLoop, dry: Tensor) -> float:
+    start = time.perf_counter()
+    render(loop, dry)
+    return time.perf_counter() - start
+
+
+def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str, float]]:
+    pairs = [(song.dry, song.wet) for song in train]
+    fitted = {
+        "copy_last": baselines.copy_last,
+        "gain": baselines.best_gain(pairs),
+        "fir": baselines.best_fir(pairs, FIR_TAPS),
+    }
+    scores = {}
+    for name, baseline in fitted.items():
+        prediction, target = metrics.over_all((baseline(song.dry, song.wet), song.wet) for song in test)
+        scores[name] = {"esr": metrics.esr(prediction, target), "nmae": metrics.nmae(prediction, target)}
+    return scores
+
+
+def _publish(
+    song: Pair, prediction: Tensor, limit: float, sample_rate: int, folder: Path, writer: SummaryWriter
+) -> None:
+    """Sound and pictures of one song, in files and in TensorBoard."""
+    stem = file_stem(song.name)
+    sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
+    for kind, samples in sounds.items():
+        write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
+        writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
+    writer.add_scalar(f"{stem}/samples_well", metrics.samples_well(prediction, limit))
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    for name, draw in PLOTS.items():
+        figure = draw(song.dry, song.wet, prediction, sample_rate, limit)
+        _show(figure, folder, f"{stem}-{name}", writer, f"{stem}/{name}")
+
+
+def _show(figure: Figure, folder: Path, name: str, writer: SummaryWriter, tag: str | None = None) -> None:
+    """Draw a picture once, for its file and for TensorBoard (there under `tag`, if that is not its name)."""
+    figure.set_dpi(110)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    picture = io.BytesIO()
+    imsave(picture, pixels)
+    write_whole(folder / "plots" / f"{name}.png", picture.getvalue())
+    writer.add_image(tag or name, pixels[..., :3], dataformats="HWC")
+
+
+def _levels(
+    loop: ClosedLoop, test: list[Pair], effect: Effect, sample_rate: int, folder: Path, writer: SummaryWriter
+) -> list[dict[str, float]]:
+    """Scores by input level, with their plot, and the sound of a quiet input."""
+    scores, sounds = at_levels(loop, test, effect, sample_rate)
+    figure = level_curves({"model": {score["level_db"]: score["esr"] for score in scores}})
+    _show(figure, folder, "levels", writer, "levels/esr")
+    for pair, prediction in sounds:
+        stem = f"{file_stem(pair.name)}{LISTENED_DB}dB"
+        for kind, samples in {"dry": pair.dry, "target": pair.wet, "prediction": prediction}.items():
+            write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
+            writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
+    return scores
+
+
+BASELINES = {
+    "copy_last": "copy-last (hears the true past)",
+    "gain": "best constant gain",
+    "fir": f"best FIR ({FIR_TAPS} taps)",
+}
+
+
+def table(scores: dict[str, Any]) -> str:
+    """The scores as lines to print: the model beside the baselines, each with ESR and NMAE."""
+
+    def line(name: str, esr: float, nmae: float | None = None) -> str:
+        return f"{name:<42}{esr:>12.2e}" + ("" if nmae is None else f"{nmae:>10.2%}")
+
+    lines = [
+        f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}",
+        line("model, free run", scores["esr"], scores["nmae"]),
+        line("  teacher forced (no listener hears it)", scores["teacher_forced_esr"]),
+        *(line(name, **scores["baselines"][key]) for key, name in BASELINES.items()),
+        f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core",
+    ]
+    if scores["levels"]:
+        lines += [
+            f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
+            f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
+        ]
+    lines.append(f"gain curve off by {scores['gain_error_db']:.2f} dB")
+    if (tail := scores["decay"]) is not None:
+        found = "never" if tail["model_s"] is None else f"in {tail['model_s']:.2f} s ({tail['error']:.1%} off)"
+        lines.append(f"a burst of noise falls by 60 dB in {tail['effect_s']:.2f} s, the model's {found}")
+    if scores["primed"]:
+        lines += [
+            f"{'from within a song, primed (s)':<30}"
+            + "".join(f"{score['primed_s']:>9}" for score in scores["primed"]),
+            f"{'ESR after that':<30}" + "".join(f"{score['esr']:>9.1e}" for score in scores["primed"]),
+        ]
+    disturbed = scores["stability"]["forgets_ms"]
+    lines.append("a disturbed history is forgotten " + ("never" if disturbed is None else f"after {disturbed:.1f} ms"))
+    if scores["inverted_esr"] < scores["esr"]:
+        lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores['inverted_esr']:.2e}")
+    if scores["divergences"]:
+        lines.append(f"DIVERGED on {scores['divergences']} song(s): the free run ended stuck at its limit")
+    return "\n".join(lines)

@@ -1,0 +1,161 @@
+"""Reading run folders: their configs and scores as plain data, with nothing in them trusted or unpickled."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fxemu.errors import UserError
+
+CONFIG, METRICS = "config.yaml", "metrics.json"
+LARGEST_BYTES = 4_000_000  # of either file; ours are a few kilobytes
+LONGEST_TEXT = 200  # characters of an option, longer than any of ours
+
+
+class RunError(UserError):
+    """A folder that is no finished run; the message names it and says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        folder: where it is.
+        options: its config, flat: dotted names to values as text; a `_target_` is named by its section.
+        scores: numbers by name: of the test, and what the model costs. A NaN is infinite here: worse than any.
+        levels: ESR by input level in dBFS; empty for a run from before there was one.
+        songs: ESR by name of each test song.
+    """
+
+    folder: Path
+    options: dict[str, str]
+    scores: dict[str, float]
+    levels: dict[float, float]
+    songs: dict[str, float]
+
+
+def find_runs(places: Iterable[Path]) -> list[Path]:
+    """The run folders among the places and anywhere below them, each once.
+
+    Raises:
+        RunError: for a place that does not exist, or if there is no run at all.
+    """
+    places = list(places)
+    found: dict[Path, None] = {}
+    for place in places:
+        if not place.is_dir():
+            raise RunError(f"{plain(place)}: no such folder; give run folders, or a folder that holds some")
+        # Hydra keeps files of the same name in `.hydra`, which are no runs.
+        configs = [path for path in sorted(place.rglob(CONFIG)) if ".hydra" not in path.parts]
+        found |= dict.fromkeys(path.parent.resolve() for path in configs)
+    if not found:
+        raise RunError(f"{', '.join(map(plain, places))}: no run in it or below it; a run folder holds a {CONFIG}")
+    return list(found)
+
+
+def read_run(folder: Path) -> Run:
+    """A run's config and scores.
+
+    Raises:
+        RunError: if either file is missing, too large, malformed, or holds no free-run ESR.
+    """
+    try:
+        config = yaml.load(_text(folder / CONFIG), _Loader)
+        metrics = json.loads(_text(folder / METRICS))
+        return _checked(folder, config, metrics)
+    except FileNotFoundError as error:
+        raise RunError(f"{plain(folder)}: no {Path(error.filename).name}: not finished") from error
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{plain(folder)}: broken: {plain(reason)}") from error
+
+
+def plain(value: Any) -> str:
+    """A value as short text without control characters, fit for a terminal."""
+    text = (
+        value if isinstance(value, str) else str(value) if isinstance(value, Path) else json.dumps(value, default=str)
+    )
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}..."
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, of which a small file could make endless data."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed in a run's config")
+        return super().compose_node(parent, index)
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > LARGEST_BYTES:
+        raise ValueError(f"{path.name} is larger than {LARGEST_BYTES} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def _checked(folder: Path, config: Any, metrics: Any) -> Run:
+    for name, content in ((CONFIG, config), (METRICS, metrics)):
+        if not isinstance(content, dict):
+            raise ValueError(f"{name} is no mapping")
+    test = metrics.get("test")
+    if not isinstance(test, dict) or not _is_number(test.get("esr")):
+        raise ValueError(f"{METRICS} has no free-run ESR (test.esr)")
+    return Run(
+        folder,
+        dict(_flat(config)),
+        {plain(k): _number(v) for k, v in (metrics | test).items() if _is_number(v)},
+        {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])},
+        {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])},
+    )
+
+
+def _file_name(value: Any) -> str:
+    """A name that files can have; ValueError for any other."""
+    os.fsencode(str(value))
+    return str(value)
+
+
+def _flat(config: dict[Any, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in config.items():
+        name = f"{prefix}{plain(key)}"
+        if key == "_target_":
+            yield prefix.rstrip(".") or "_target_", plain(str(value).rsplit(".", 1)[-1])
+        elif isinstance(value, dict):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, plain(_same_number(value))
+
+
+def _same_number(value: Any) -> Any:
+    """5 for 5.0, in lists too: the same option however it was written."""
+    if isinstance(value, list):
+        return [_same_number(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> float:
+    if not _is_number(value):
+        raise ValueError(f"got {plain(value)} where a number belongs")
+    return math.inf if math.isnan(value) else float(value)

@@ -1,0 +1,5 @@
+"""What there is to train on: songs and recordings, found, measured, aligned, checked and split."""
+
+from fxemu.library.songs import LibraryError, list_audio_files, read_audio_normalized
+
+__all__ = ["LibraryError", "list_audio_files", "read_audio_normalized"]

@@ -1,0 +1,274 @@
+"""The index of a song library: what was measured of each file, in SQLite, kept until the file changes.
+
+Safe to kill at any moment and to share between runs: every song is one short transaction in write-ahead logging.
+Where the index cannot be written, a run goes on with one in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+
+import platformdirs
+
+from fxemu.audio.decoding import TAGS
+from fxemu.audio.loudness import Measurement
+from fxemu.audio.worker import Worker
+from fxemu.library.songs import LibraryError
+
+# Marks our databases, "fxmu", and the form of their table.
+APPLICATION, VERSION = 0x66786D75, 2
+LOCK_WAIT_S = 30.0
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Measurement):
+    """A measured file: its path, size in bytes and time of change, and what was measured."""
+
+    path: str
+    size: int = 0
+    mtime_ns: int = 0
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What tells one state of a file from another."""
+        return self.size, self.mtime_ns
+
+
+COLUMNS = [field.name for field in fields(Entry)]
+SCHEMA = f"CREATE TABLE IF NOT EXISTS songs ({', '.join(COLUMNS)}, PRIMARY KEY (path)) WITHOUT ROWID"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which songs of an index to use; None puts no bound.
+
+    Args:
+        duration_s: (shortest, longest), in s.
+        loudness_lufs: (quietest, loudest), in LUFS.
+        tags: patterns by the name of a tag, which must all fit: `*` stands for anything, capitals for small letters.
+    """
+
+    duration_s: Range | None = None
+    loudness_lufs: Range | None = None
+    tags: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("duration_s", "loudness_lufs"):
+            bounds = getattr(self, name)
+            if bounds is not None and not (len(bounds) == 2 and bounds[0] <= bounds[1]):
+                raise LibraryError(f"{name}: got {list(bounds)}; must be [lowest, highest]")
+        if unknown := set(self.tags or {}) - set(TAGS):
+            raise LibraryError(f"tags: got {', '.join(sorted(map(str, unknown)))}; there is {', '.join(TAGS)}")
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether a song is within the bounds; one of no measurable loudness counts as -70 LUFS."""
+        loudness = -70.0 if entry.loudness_lufs is None else entry.loudness_lufs
+        tagged = all(
+            fnmatchcase(entry.tags.get(name, "").casefold(), str(pattern).casefold())
+            for name, pattern in (self.tags or {}).items()
+        )
+        return tagged and _within(entry.duration_s, self.duration_s) and _within(loudness, self.loudness_lufs)
+
+
+def _within(value: float, bounds: Range | None) -> bool:
+    return bounds is None or bounds[0] <= value <= bounds[1]
+
+
+def default_file() -> Path:
+    """Where the index is unless a run says otherwise: the user's cache folder."""
+    return platformdirs.user_cache_path("fxemu", appauthor=False) / "library.sqlite"
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """A file's size and time of change; OSError if it is gone."""
+    state = os.stat(path)
+    return state.st_size, state.st_mtime_ns
+
+
+class Index:
+    """Measurements by path. May be used from several threads, and several processes may share its file.
+
+    Args:
+        file: where it is kept; None for the user's cache folder.
+
+    Raises:
+        LibraryError: if there is something else at that place.
+    """
+
+    def __init__(self, file: str | os.PathLike[str] | None = None) -> None:
+        self.file = Path(file) if file is not None else default_file()
+        self._lock = Lock()
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open(str(self.file))
+        except (sqlite3.OperationalError, OSError) as error:
+            self._warn(error)
+            self._db = self._in_memory(self._read_only())
+        except sqlite3.DatabaseError as error:
+            raise self._broken(error) from error
+
+    def _open(self, name: str) -> sqlite3.Connection:
+        db = sqlite3.connect(name, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+        if not _ours(db):
+            db.execute("BEGIN IMMEDIATE")
+            if not _ours(db):
+                db.execute("DROP TABLE IF EXISTS songs")
+                db.execute(SCHEMA)
+                db.execute(f"PRAGMA application_id = {APPLICATION}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        return db
+
+    def _warn(self, error: Exception) -> None:
+        logging.getLogger(__name__).warning(
+            "the index %s cannot be written (%s): what is measured now will be measured again", self.file, error
+        )
+
+    def _broken(self, error: Exception) -> LibraryError:
+        return LibraryError(
+            f"{self.file}: not an index of fxemu's, or a damaged one ({error}); "
+            "delete it to have it made anew, or name another file"
+        )
+
+    def _execute(self, statement: str, values: Iterable[object]) -> list[tuple[object, ...]]:
+        """Run a statement; if the disk is full or cannot be written or read, go on in memory."""
+        with self._lock:
+            try:
+                return self._db.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                self._warn(error)
+                self._db = self._in_memory(self._db)
+                return self._db.execute(statement, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise self._broken(error) from error
+
+    def _read_only(self) -> sqlite3.Connection | None:
+        """The index as a file that no one changes, where nothing can be written beside it."""
+        if not self.file.is_file() or os.access(self.file.parent, os.W_OK):
+            return None
+        return sqlite3.connect(f"{self.file.absolute().as_uri()}?immutable=1", uri=True)
+
+    def _in_memory(self, disk: sqlite3.Connection | None) -> sqlite3.Connection:
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            if disk is not None:
+                disk.backup(memory)
+        except sqlite3.Error as error:
+            self._warn(error)
+        memory.execute(SCHEMA)
+        return memory
+
+    def known(self, path: str) -> Entry | None:
+        """What was measured of a file, if it has not changed since; OSError if it is gone."""
+        rows = self._execute("SELECT * FROM songs WHERE path = ?", [os.fsencode(path)])
+        entry = _entry(rows[0]) if rows else None
+        return entry if entry and entry.stamp == stamp(path) else None
+
+    def below(self, folder: str | os.PathLike[str]) -> list[Entry]:
+        """All entries of files below a folder, sorted by path, changed or not."""
+        start = os.fsencode(os.path.join(os.path.abspath(folder), ""))
+        # The least name that is greater than all that begin so.
+        end = start[:-1] + bytes([start[-1] + 1])
+        rows = self._execute("SELECT * FROM songs WHERE path >= ? AND path < ? ORDER BY path", [start, end])
+        return [_entry(row) for row in rows]
+
+    def put(self, entry: Entry) -> None:
+        """Keep an entry, on disk if that can be."""
+        row = {**vars(entry), "path": os.fsencode(entry.path), "tags": json.dumps(entry.tags)}
+        values = [row[name] for name in COLUMNS]
+        self._execute(f"INSERT OR REPLACE INTO songs VALUES ({', '.join('?' * len(COLUMNS))})", values)
+
+    def forget(self, path: str) -> None:
+        """Drop what is known of a file."""
+        self._execute("DELETE FROM songs WHERE path = ?", [os.fsencode(path)])
+
+    def scan(
+        self,
+        paths: Iterable[str],
+        processes: int | None = None,
+        afresh: bool = False,
+        background: bool = False,
+    ) -> Iterator[Entry]:
+        """An entry for each path, as soon as it is known: at once, or when one of the processes has measured it.
+
+        A file that changes while it is measured is kept as what it was before, and so measured again next time.
+
+        Args:
+            paths: absolute paths.
+            processes: decoding at once; None for as many as there are cores.
+            afresh: measure also what is known, and leave the index as it is.
+            background: let other processes go first.
+        """
+        todo: SimpleQueue[str] = SimpleQueue()
+        for path in paths:
+            todo.put(path)
+        done: SimpleQueue[Entry | Exception | None] = SimpleQueue()
+        workers = [Worker() for _ in range(processes or os.cpu_count() or 1)]
+        stop = Event()
+        common = todo, done, stop, afresh, background
+        threads = [Thread(target=self._measure, args=(worker, *common), daemon=True) for worker in workers]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in threads:
+                for entry in iter(done.get, None):
+                    if isinstance(entry, Exception):
+                        raise entry
+                    yield entry
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.interrupt()
+
+    def _measure(
+        self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool, background: bool
+    ) -> None:
+        """What one thread does: take paths until there are none, and put entries, then None."""
+        try:
+            while not stop.is_set():
+                done.put(self._measured(worker, todo.get_nowait(), stop, afresh, background))
+        except Empty:
+            pass
+        except Exception as error:
+            done.put(error)
+        finally:
+            worker.close()
+            done.put(None)
+
+    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool, background: bool) -> Entry:
+        try:
+            if not afresh and (entry := self.known(path)):
+                return entry
+            size, mtime_ns = stamp(path)
+        except OSError as error:
+            return Entry(path=path, error=error.strerror)
+        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background)))
+        # A worker that was interrupted has found an error that is none; one that waited may do better another time.
+        if not (afresh or stop.is_set() or worker.waited):
+            self.put(entry)
+        return entry
+
+
+def _ours(db: sqlite3.Connection) -> bool:
+    """True for an index of this version, False for an older one or an empty database; DatabaseError for any other."""
+    mark, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    if mark != APPLICATION and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise sqlite3.DatabaseError("it is another program's database")
+    return (mark, version) == (APPLICATION, VERSION)
+
+
+def _entry(row: tuple[object, ...]) -> Entry:
+    values = dict(zip(COLUMNS, row, strict=True))
+    return Entry(**{**values, "path": os.fsdecode(values["path"]), "tags": json.loads(values["tags"])})

@@ -1,0 +1,1 @@
+"""Recordings of an effect: found, aligned, checked and made into pairs."""

@@ -1,0 +1,256 @@
+"""What is the matter with a pair of recordings, in words that say what to do about it.
+
+Shapes: N samples of dry, M of wet; both float32 mono at one sample rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fxemu.library.recordings.alignment import Alignment, align, correct
+
+LEAST_STRENGTH, LEAST_COHERENCE = 0.1, 0.05  # what unrelated signals do not reach
+MOST_LEAD_S = 1e-3
+WELL_KNOWN = 0.05  # samples
+SHORTEST_SHARE = 0.9
+QUIET, FULL_SCALE = 1e-4, 0.985  # -80 dBFS; beyond the second, three equal samples in a row are clipping
+BLOCK_S, DROPOUT_S = 0.02, 0.002
+ADVICE = {"refused": "refused", "warning": "warning", "note": "note   "}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was seen: `refused` stops a training, `warning` costs accuracy, `note` is for information."""
+
+    kind: Literal["refused", "warning", "note"]
+    text: str
+
+    def __str__(self) -> str:
+        return f"  {ADVICE[self.kind]}  {self.text}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings on a pair, and how it lies in time (None where that could not be found)."""
+
+    findings: tuple[Finding, ...]
+    alignment: Alignment | None
+
+    @property
+    def refused(self) -> bool:
+        return any(finding.kind == "refused" for finding in self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+
+def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> Report:
+    """Look at wet (M,) as a recording of what an effect made of dry (N,)."""
+    findings = [*_level("dry", dry), *_level("wet", wet), *_lengths(dry, wet, sample_rate)]
+    try:
+        alignment = align(dry, wet)
+    except ValueError as error:
+        return Report((*findings, Finding("refused", str(error))), None)
+    findings += _timing(alignment, sample_rate)
+    if alignment.strength >= LEAST_STRENGTH:
+        aligned = correct(wet, alignment, dry.numel())
+        findings += [
+            *_swap(dry, aligned),
+            *_noise(dry, aligned, sample_rate),
+            *(_dropout_finding(s, sample_rate) for s in dropouts(dry, wet, alignment, sample_rate)),
+            *_repeats(dry, aligned, sample_rate),
+        ]
+    return Report(tuple(findings), alignment)
+
+
+def db(ratio: float) -> float:
+    """20 log10, with -200 for nothing."""
+    return 20 * math.log10(max(ratio, 1e-10))
+
+
+def _level(name: str, x: Tensor) -> list[Finding]:
+    """Clipping and DC."""
+    findings, peak = [], float(x.abs().max()) if x.numel() else 0.0
+    at_peak = x.abs() >= 0.9999 * peak
+    clipped = int((at_peak[2:] & at_peak[1:-1] & at_peak[:-2]).sum()) if peak > FULL_SCALE else 0
+    if clipped:
+        cure = "lower the interface's input gain and record again" if name == "wet" else "the effect was fed distortion"
+        findings.append(Finding("warning", f"{name} clips in {clipped} places at full scale: {cure}"))
+    offset = float(x.mean()) if x.numel() else 0.0
+    if abs(offset) > 0.003:
+        text = f"{name} has a DC offset of {offset:+.4f} ({db(abs(offset)):.0f} dBFS): the model will learn it"
+        findings.append(Finding("warning", f"{text}; take it out with a high-pass if it is the interface's"))
+    return findings
+
+
+def _lengths(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
+    share = wet.numel() / max(dry.numel(), 1)
+    seconds = f"dry lasts {dry.numel() / sample_rate:.1f} s and wet {wet.numel() / sample_rate:.1f} s"
+    for fast, slow in ((48_000, 44_100), (96_000, 48_000), (88_200, 44_100), (96_000, 44_100)):
+        if any(abs(share / ratio - 1) < 0.002 for ratio in (fast / slow, slow / fast)):
+            text = f"{seconds}, as {fast} Hz is to {slow} Hz: one file says a wrong sample rate, or one is cut off"
+            return [Finding("refused", f"{text}; export it again")]
+    if share < SHORTEST_SHARE:
+        return [Finding("refused", f"{seconds}: the recording is cut off, or is of something else; record it again")]
+    return []
+
+
+def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
+    """Dependence, latency, drift, lost samples and polarity."""
+    if alignment.jump_samples and alignment.coherence >= LEAST_COHERENCE:
+        text = f"the delay jumps by {alignment.jump_samples:+.0f} samples near {alignment.jump_at / sample_rate:.1f} s"
+        return [Finding("refused", f"{text}: the interface lost audio; raise its buffer and record again")]
+    if alignment.strength < LEAST_STRENGTH or alignment.coherence < LEAST_COHERENCE:
+        text = (
+            f"wet does not depend on dry (agreement {alignment.strength:.2f}, coherence {alignment.coherence:.2f}): "
+            "another take, the wrong file, or an effect that shifts every frequency"
+        )
+        return [Finding("refused", f"{text}; check the files")]
+    delay, ppm = alignment.delay_samples, alignment.drift_ppm
+    findings = [Finding("note", f"{alignment.coherence:.0%} of wet's energy follows dry through a linear filter")]
+    if delay < -MOST_LEAD_S * sample_rate:
+        lead_ms = -1000 * delay / sample_rate
+        text = f"wet comes {lead_ms:.1f} ms before dry: they are swapped, dry was trimmed, or it is another take"
+        findings.append(Finding("refused", f"{text}; give them the other way round, trim both alike, or record again"))
+    else:
+        findings.append(_latency(alignment, sample_rate))
+    kind = "warning" if abs(ppm) > 300 else "note"
+    text = f"clock drift {ppm:+.1f} ppm ({abs(ppm) * 0.06:.2f} ms in a minute): taken out"
+    findings.append(
+        Finding(kind, text + ("; a tape, or two devices without a common clock" if kind == "warning" else ""))
+    )
+    if alignment.polarity < 0:
+        text = "wet is upside down (inverted polarity): kept as part of the effect; effect.flip=true turns it round"
+        findings.append(Finding("warning", text))
+    return findings
+
+
+def _latency(alignment: Alignment, sample_rate: int) -> Finding:
+    """The delay, and how well it is known: within twice the standard error 19 times of 20."""
+    delay, within = alignment.delay_samples, 2 * alignment.error_samples
+    text = f"latency {delay:.2f} samples ({1000 * delay / sample_rate:.2f} ms), known to +-{max(within, 0.01):.2f}"
+    if within <= WELL_KNOWN:
+        return Finding("note", f"{text}: taken out")
+    return Finding("warning", f"{text}: the model will learn what is left; record brighter, longer or cleaner music")
+
+
+def _swap(dry: Tensor, wet: Tensor) -> list[Finding]:
+    """A clipper's output tells little of its input at the clip level, but its input tells all of its output."""
+    forth, back = _unexplained(dry, wet), _unexplained(wet, dry)
+    if back < 0.02 and forth > 10 * back:
+        text = f"dry looks like a distortion of wet (unexplained {forth:.3f} one way, {back:.3f} the other)"
+        return [Finding("refused", f"{text}: they are swapped; give them the other way round")]
+    return []
+
+
+def _unexplained(given: Tensor, asked: Tensor, bins: int = 512) -> float:
+    """Share of the variance of `asked` that is left when the value of `given` is known, in bins of equal width."""
+    low, high = given.min(), given.max()
+    place = ((given - low) / (high - low + 1e-12) * (bins - 1)).long()
+    asked = asked.double()
+    count = torch.bincount(place, minlength=bins).clamp(min=1)
+    mean = torch.bincount(place, asked, minlength=bins) / count
+    return float((asked - mean[place]).square().mean() / (asked.var() + 1e-300))
+
+
+def _blocks(x: Tensor, sample_rate: int) -> Tensor:
+    """x in blocks of 20 ms: (blocks, samples)."""
+    size = int(BLOCK_S * sample_rate)
+    return x[: x.numel() // size * size].reshape(-1, size)
+
+
+def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
+    """The wet signal where dry has been silent for 0.2 s, against its loudest tenth."""
+    power = _blocks(wet, sample_rate).square().mean(1)
+    quiet = _blocks(dry, sample_rate).abs().amax(1) < QUIET
+    settled = quiet.float().unfold(0, 11, 1).amin(1) > 0 if quiet.numel() > 11 else quiet[:0]
+    if not settled.any():
+        return [Finding("note", "dry is never silent for 0.2 s, so the noise floor is unknown; begin with silence")]
+    places = settled.nonzero()[:, 0] + 10
+    floor = float(power[places].median().sqrt())
+    ratio = db(floor) - db(float(power.quantile(0.9).sqrt()))
+    text = f"noise floor {db(floor):.0f} dBFS, {-ratio:.0f} dB below the music"
+    text += f": no model gets below ESR {10 ** (ratio / 10):.0e}"
+    hum = _hum(_blocks(wet, sample_rate)[places].reshape(-1), sample_rate)
+    if hum:
+        text += f"; most of it is {hum} Hz hum: look for a ground loop"
+    return [Finding("warning" if ratio > -50 else "note", text)]
+
+
+def _hum(noise: Tensor, sample_rate: int) -> int:
+    """50 or 60 where that mains frequency and its first harmonics hold most of the noise, else 0."""
+    if noise.numel() < sample_rate // 4:
+        return 0
+    power = torch.fft.rfft(noise * torch.hann_window(noise.numel())).abs().square()
+    width = noise.numel() / sample_rate
+    for mains in (50, 60):
+        lines = [slice(int((mains * k - 4) * width), int((mains * k + 4) * width) + 1) for k in range(1, 7)]
+        if sum(float(power[line].sum()) for line in lines) > 0.5 * float(power.sum()):
+            return mains
+    return 0
+
+
+def dropouts(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[tuple[int, int]]:
+    """Stretches (first, end) in samples of dry where wet is digital silence for 2 ms or more amid loud music."""
+    zero = torch.nn.functional.pad((wet == 0).to(torch.int8), (1, 1)).diff()
+    found = []
+    for first, end in zip((zero == 1).nonzero()[:, 0].tolist(), (zero == -1).nonzero()[:, 0].tolist(), strict=True):
+        around = torch.cat((wet[max(0, first - 1000) : first], wet[end : end + 1000]))
+        if end - first < DROPOUT_S * sample_rate or around.numel() < 1500 or float(around.abs().mean()) < 1e-3:
+            continue
+        start, stop = (
+            round((place - alignment.delay_samples) / (1 + alignment.drift_ppm * 1e-6)) for place in (first, end)
+        )
+        stop = min(stop, dry.numel())
+        if 0 <= start < stop and dry[start:stop].abs().amax() > 0.01 * dry.abs().max():
+            found.append((start, stop))
+    return found
+
+
+def _dropout_finding(stretch: tuple[int, int], sample_rate: int) -> Finding:
+    first, end = (place / sample_rate for place in stretch)
+    text = f"wet drops out for {1000 * (end - first):.0f} ms at {first:.2f} s: left out; raise the interface's buffer"
+    return Finding("warning", text)
+
+
+def _repeats(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
+    places = find_repeat(dry, sample_rate)
+    return [] if places is None else [repeatability(wet, *places, sample_rate)]
+
+
+def find_repeat(dry: Tensor, samples: int, decimation: int = 8) -> tuple[int, int, int] | None:
+    """Two places (and a length, `samples`) at which dry is the same to the last bit; None where nothing repeats."""
+    low = torch.nn.functional.avg_pool1d(dry[None], decimation)[0].double()
+    length = samples // decimation
+    spectrum = torch.fft.rfft(low, 2 * low.numel())
+    energy = torch.nn.functional.pad(low.square().cumsum(0), (1, 0))
+    for first in range(0, low.numel() - 2 * length, max(length, low.numel() // 32)):
+        piece = low[first : first + length]
+        if piece.square().mean() < 1e-2 * low.square().mean():
+            continue
+        match = torch.fft.irfft(spectrum * torch.fft.rfft(piece, 2 * low.numel()).conj(), 2 * low.numel())
+        norm = (energy[length:] - energy[:-length]).clamp(min=1e-12).sqrt() * piece.norm()
+        likeness = match[: norm.numel()] / norm
+        likeness[: first + length] = 0
+        second = int(likeness.argmax())
+        for shift in range(-decimation, decimation + 1) if likeness[second] > 0.8 else ():
+            a, b = first * decimation, second * decimation + shift
+            if b + samples <= dry.numel() and torch.equal(dry[a : a + samples], dry[b : b + samples]):
+                return a, b, samples
+    return None
+
+
+def repeatability(wet: Tensor, first: int, second: int, samples: int, sample_rate: int) -> Finding:
+    """How alike wet is at two places where dry is the same; what differs can be learned by no model."""
+    a, b = wet[first : first + samples].double(), wet[second : second + samples].double()
+    # Half of the difference's energy, for either take is off by as much.
+    error = float((a - b).square().sum() / (a.square().sum() + b.square().sum() + 1e-300))
+    where = f"dry repeats at {first / sample_rate:.1f} s and {second / sample_rate:.1f} s"
+    text = f"{where}, and wet differs by {10 * math.log10(error + 1e-20):.0f} dB: no model gets below ESR {error:.0e}"
+    kind = "warning" if error > 1e-3 else "note"
+    return Finding(kind, text + ("; noise, a modulation, or a knob that was moved" if kind == "warning" else ""))

@@ -1,0 +1,83 @@
+"""Evaluating any predictor, teacher forced or free running: the readable reference for the fast engines.
+
+Shapes: B batch, T samples, H samples of history (the warm-up), K samples of free run.
+"""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.engine.allocator import keep_freed_memory
+from fxemu.engine.lockstep.lanes import compiled
+from fxemu.engine.lockstep.rollout import forced
+from fxemu.engine.plan import DRY, WET, Activation, Plan, Product
+from fxemu.models.base import Predictor
+from fxemu.representations import Raw
+from fxemu.representations.base import Representation
+
+keep_freed_memory()
+
+
+class ClosedLoop(nn.Module):
+    """A predictor between its two representations, with the wire that feeds its output back.
+
+    Args:
+        predictor: predicts parameters of the next wet sample from features.
+        input_repr: makes features of dry and of fed-back wet samples.
+        output_repr: makes the next wet sample of the predicted parameters.
+
+    `limit` (a buffer, set from the training data) bounds what is fed back and heard: +-1.2 times the wet peak.
+    """
+
+    limit: Tensor
+
+    def __init__(self, predictor: Predictor, input_repr: Representation, output_repr: Representation) -> None:
+        super().__init__()
+        self.plain_samples = isinstance(input_repr, Raw) and isinstance(output_repr, Raw)
+        if predictor.plain_samples and not self.plain_samples:
+            name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(predictor).__name__).lower()
+            raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
+        self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
+        self.register_buffer("limit", torch.tensor(1.2))
+
+    @property
+    def warm_up(self) -> int:
+        """Samples of true history (H) before the first prediction that counts."""
+        return self.predictor.receptive_field - 1
+
+    def plan(self) -> Plan:
+        """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included."""
+        plan = Plan()
+        dry = self.input_repr.plan_encode(plan, DRY)
+        wet = self.input_repr.plan_encode(plan, WET) if self.predictor.feedback else WET
+        plan.params = self.predictor.plan(plan, dry, wet)
+        sample = self.output_repr.plan_decode(plan, plan.params)
+        plan.close(WET, plan.mix(Product((sample,)), activation=Activation("clamp", float(self.limit))))
+        return plan
+
+    def teacher_forced(self, dry: Tensor, wet: Tensor) -> tuple[Tensor, Tensor]:
+        """dry, wet (B, 1, H + T) to predictions (B, 1, T), H being `warm_up`, each from the true past.
+
+        Not limited, so that the gradient never stops. The second tensor is the parameters (B, P, T) behind them.
+        Where the predictor's own `forward` is slow, the compiled loops compute the same.
+        """
+        if self.predictor.slow_forward and compiled(dry.device):
+            params = forced(self.plan(), dry, wet)[..., self.warm_up :]
+        else:
+            params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet))
+        return self.output_repr.decode(params), params
+
+
+def feedback_gain(loop: ClosedLoop, dry: Tensor, wet: Tensor, noise: Tensor) -> Tensor:
+    """How strongly a prediction answers to its history: the norm of d y[t] / d y[..t-1], in the mean, a scalar.
+
+    Estimated by white noise (unit variance) on the wet samples, both (B, 1, H + T), put 60 dB below their root mean
+    square; differentiable.
+    Below 1 in the sum of absolute values an error dies away; this is the root of the sum of squares, which is less.
+    """
+    scale = 1e-3 * wet.square().mean().sqrt().clamp_min(1e-4)
+    change = loop.teacher_forced(dry, wet + scale * noise.to(wet.device))[0] - loop.teacher_forced(dry, wet)[0]
+    return (change.square().mean() + 1e-20).sqrt() / scale

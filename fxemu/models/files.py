@@ -1,0 +1,156 @@
+"""A trained loop as two files that hold data alone: its weights (safetensors) beside how it is built (JSON)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from safetensors.torch import save as serialized
+from torch import Tensor, nn
+
+from fxemu import models, representations
+from fxemu.errors import UserError
+from fxemu.files import printable, write_whole
+from fxemu.models.closed_loop import ClosedLoop
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+# No model of ours comes near these; a file that claims more is refused before anything is allocated.
+MOST_BYTES = {WEIGHTS: 200_000_000, DESCRIPTION: 16_000}
+VERSION = 1
+RATES_HZ = (8000, 192_000)
+LONGEST_MEMORY = 2**22
+# What a hostile file can provoke on its way through the parsers and our own constructors.
+BROKEN = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, SafetensorError, TypeError,
+    ValueError,
+)  # fmt: skip
+# All that a description may name.
+CLASSES = {
+    f"fxemu.{package.__name__.rsplit('.', 1)[1]}.{name}": getattr(package, name)
+    for package in (models, representations)
+    for name in package.__all__
+    if name not in ("Predictor", "Representation")
+}
+
+
+class WeightsError(UserError):
+    """Files that are no trained emulation of ours; the message names them and says what is wrong."""
+
+
+def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
+    """Write `model.safetensors` and `model.json` into a run folder.
+
+    Args:
+        loop: the trained loop.
+        config: the run's config as plain data, of which `model`, `repr` and `data.sample_rate` are kept.
+        folder: must exist.
+    """
+    description = {
+        "version": VERSION,
+        "sample_rate": config["data"]["sample_rate"],
+        "model": config["model"],
+        "repr": {side: config["repr"][side] for side in ("input", "output")},
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loop.state_dict().items()}
+    write_whole(folder / WEIGHTS, serialized(weights))
+    write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
+
+
+def from_folder(folder: Path) -> dict[str, bytes]:
+    for name in MOST_BYTES:
+        if not (folder / name).is_file():
+            raise WeightsError(
+                f"{printable(folder)}: has no {name}, which training writes when it ends (python train.py resume=RUN)"
+            )
+        check_size(folder / name, name, (folder / name).stat().st_size)
+    return {name: (folder / name).read_bytes() for name in MOST_BYTES}
+
+
+def check_size(path: Path, name: str, size: int) -> None:
+    if size > MOST_BYTES[name]:
+        raise WeightsError(f"{printable(path)}: is larger than {MOST_BYTES[name]} bytes, so it is none of ours")
+
+
+def parse(content: Mapping[str, bytes], name: str) -> tuple[ClosedLoop, int]:
+    """The loop in the two files' content, and its rate in Hz; a WeightsError names it by `name`."""
+    try:
+        description = _description(content[DESCRIPTION])
+        weights = _weights(content[WEIGHTS])
+        loop = _built(description, {name: tuple(tensor.shape) for name, tensor in weights.items()})
+        loop.load_state_dict(_checked(weights))
+    except BROKEN as error:
+        raise WeightsError(f"{name}: broken: {_reason(error)}") from error
+    return loop.eval(), description["sample_rate"]
+
+
+def _weights(content: bytes) -> dict[str, Tensor]:
+    """The tensors by name; the sizes that the header claims must be those of the file."""
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ValueError(f"{WEIGHTS} is no safetensors file, or is cut off ({error})") from error
+
+
+def _description(content: bytes) -> dict[str, Any]:
+    description = json.loads(content.decode("utf-8"))
+    if not isinstance(description, dict) or description.get("version") != VERSION:
+        raise ValueError(f"{DESCRIPTION} is no description of version {VERSION}")
+    rate = description.get("sample_rate")
+    if type(rate) is not int or not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        raise ValueError(f"sample_rate: got {rate!r}; must be from {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
+    return description
+
+
+def _built(description: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> ClosedLoop:
+    """The loop that is described, once it is known to have the tensors that the file holds."""
+    asked = description["model"]
+    layers = asked.get("layers", 1), asked.get("arrays", 1) * len(asked.get("dilations", [0]))
+    if max(layers) > len(shapes):
+        raise ValueError(f"{DESCRIPTION} says {max(layers)} layers, with {len(shapes)} tensors in the file")
+    with torch.device("meta"):
+        outline = _loop(description)
+    expected = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
+    wrong = sorted(name for name in expected | shapes if expected.get(name) != shapes.get(name))
+    if wrong:
+        name = wrong[0]
+        said = [str(found.get(name, "no such tensor")) for found in (expected, shapes)]
+        raise ValueError(f"{name}: {DESCRIPTION} says {said[0]}, {WEIGHTS} says {said[1]}")
+    if type(outline.warm_up) is not int or not 0 <= outline.warm_up <= LONGEST_MEMORY:
+        raise ValueError(f"remembers {outline.warm_up} samples; a whole number up to {LONGEST_MEMORY} can be run")
+    return _loop(description)
+
+
+def _loop(description: dict[str, Any]) -> ClosedLoop:
+    sides = (description["repr"][side] for side in ("input", "output"))
+    encoder, decoder = (_made(section, representations.Representation) for section in sides)
+    predictor = _made(description["model"], models.Predictor, channels=encoder.channels, params=decoder.params)
+    return ClosedLoop(predictor, encoder, decoder)
+
+
+def _made(section: dict[str, Any], kind: type[nn.Module], **more: int) -> Any:
+    """One of our own classes, by its name in the description."""
+    target, arguments = section["_target_"], {k: v for k, v in section.items() if k != "_target_"}
+    if not isinstance(target, str) or target not in CLASSES or not issubclass(CLASSES[target], kind):
+        raise ValueError(f"_target_: got {target!r}; must be one of {', '.join(CLASSES)}")
+    return CLASSES[target](**arguments, **more)
+
+
+def _checked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, tensor in weights.items():
+        if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            raise ValueError(f"{name}: must hold finite numbers of 32 bits")
+    if weights["limit"] <= 0:
+        raise ValueError(f"limit: got {float(weights['limit'])}; must be above 0")
+    return weights
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what an error says, fit to print, not too long."""
+    if isinstance(error, KeyError):
+        return f"{DESCRIPTION} lacks {error}"
+    return printable((str(error).splitlines() or [type(error).__name__])[0])[:300]

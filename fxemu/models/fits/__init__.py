@@ -1,0 +1,1 @@
+"""Fits in closed form, one a file, each named like its model."""

@@ -1,0 +1,178 @@
+"""Fitting a chain of followers to the gain that recordings show: free runs over whole songs, by Gauss-Newton.
+
+The chain is that of `Dynamics`, its P = 8 + 2 J parameters in one vector, in this order:
+
+    6      rates up and down of detector, hold and smoothing, as logits
+    1      loop: the share of its own reduction that the curve hears
+    J, J   where the curve has its knees, and by how much it steepens there
+    1      makeup: the gain where nothing is reduced
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fxemu.engine.activations import activate
+from fxemu.engine.plan import Activation
+
+# Levels and gains are in units of 80 dB, levels from -80 dB (0) to full scale (1): a compander is a logarithm with a
+# floor, here one of energies.
+UNIT_DB, LEVEL = 80.0, Activation("mulaw_compress", 1e8)
+RATES, LOOP, KNEES = slice(0, 6), 6, 7
+# Dry samples below -100 dB show no gain; frames of 10 ms at 44.1 kHz count alike down to -60 dB.
+SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
+# Samples of each song on which starts are compared, and of all songs together that the best is refined on.
+TRIED, MOST = 3 * 44_100, 10_000_000
+# Every so many samples an error is looked at: gains hardly change in between.
+STRIDE = 5
+# Of the diagonal of the normal equations that is added to it (Marquardt 1963).
+DAMPING, MOST_DAMPING = 0.1, 1e8
+# Between a time constant of a tenth of a sample and one of millions.
+MOST_LOGIT = 14.0
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Of a song: the level of dry, the gain from dry to wet, and the weight of an error in it, (samples,) each."""
+
+    level: NDArray
+    gain: NDArray
+    weight: NDArray
+
+    def start(self, samples: int) -> Gain:
+        return Gain(self.level[:samples], self.gain[:samples], self.weight[:samples])
+
+
+def seen_gain(dry: Tensor, wet: Tensor) -> Gain:
+    """The gain wet / dry of a song, (samples,) each.
+
+    An error's weight is the energy of wet, over that of the song (its share of the error-to-signal ratio), plus that
+    over the energy of its frame (the error of the gain curve).
+    """
+    x, y = dry.double(), wet.double()
+    ratio_db = 20 * (y.abs().clamp_min(SILENT / 1000) / x.abs().clamp_min(SILENT)).log10()
+    energy = y.square()
+    frames = torch.nn.functional.pad(energy, (0, -energy.numel() % FRAME)).view(-1, FRAME).mean(1)
+    around = frames.repeat_interleave(FRAME)[: energy.numel()]
+    weight = (energy / (energy.mean() + QUIET) + energy / (around + QUIET)).sqrt() * (x.abs() > SILENT)
+    return Gain(activate(x.square(), LEVEL).numpy(), (ratio_db / UNIT_DB).numpy(), weight.numpy())
+
+
+def logit(samples: float) -> float:
+    """The logit of the rate of a time constant in samples: 1 - e^(-1/samples) of the way is gone in a sample."""
+    return math.log(-math.expm1(-1 / samples)) + 1 / samples
+
+
+def start(knees: int, up: float, down: float, smoothing: float, loop: float, makeup: float = 0.0) -> NDArray:
+    """Parameters to begin with (P,), time constants in samples: an instant detector, knees from -44 dB to -4 dB."""
+    rates = [logit(samples) for samples in (0.2, 0.2, up, down, smoothing, smoothing)]
+    return np.array([*rates, loop, *np.linspace(0.45, 0.95, knees), *[0.8 / knees * (1 - 4 * loop)] * knees, makeup])
+
+
+def fit(songs: Sequence[tuple[Tensor, Tensor]], knees: int, iterations: int = 40) -> NDArray:
+    """The parameters (P,) whose gain comes nearest to that of the songs, (dry, wet) of (samples,) each.
+
+    Begins with attacks of several kinds (after the hold, at once, in the hold, there inside a loop) and several
+    releases, goes on with the best three of these, and then with the best.
+    """
+    gains = [seen_gain(*song) for song in songs]
+    seen = np.concatenate([song.gain[song.weight > 0.1] for song in gains])
+    makeup = float(np.quantile(seen, 0.99)) if seen.size else 0.0
+    attacks = ((0.2, 150.0, 0.0), (0.2, 0.2, 0.0), (150.0, 0.2, 0.0), (150.0, 0.2, -1.0))
+    found = [
+        start(knees, up, down, smoothing, loop, makeup)
+        for (up, smoothing, loop), down in itertools.product(attacks, (900.0, 4000.0, 20_000.0))
+    ]
+    parts = [song.start(TRIED) for song in gains]
+    for kept in (3, 1):
+        scored = sorted((refine(theta, parts, 12) for theta in found), key=lambda scored: scored[0])
+        found = [theta for _, theta in scored[:kept]]
+    return refine(found[0], [song.start(MOST // len(gains)) for song in gains], iterations)[1]
+
+
+def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[float, NDArray]:
+    """Levenberg-Marquardt from `theta` (P,) on: the least weighted squared error, and its parameters."""
+    damping, (error, normal, slope) = DAMPING, _normal_equations(theta, songs)
+    for _ in range(iterations):
+        if not 0 < error < np.inf or damping > MOST_DAMPING:
+            break
+        diagonal = normal.diagonal()
+        damped = normal + np.diag(damping * (diagonal + 1e-9 * diagonal.max()))
+        moved = theta - np.linalg.lstsq(damped, slope, rcond=None)[0]
+        moved[RATES] = moved[RATES].clip(-MOST_LOGIT, MOST_LOGIT)
+        found = _normal_equations(moved, songs)
+        if found[0] < error:
+            theta, (error, normal, slope), damping = moved, found, damping / 3
+        else:
+            damping *= 6
+    return error, theta
+
+
+def _normal_equations(theta: NDArray, songs: Sequence[Gain]) -> tuple[float, NDArray, NDArray]:
+    """The squared error e over the songs, infinite if it is not a number, J^T J (P, P) and J^T e (P,)."""
+    normal, slope, error = np.zeros((theta.size, theta.size)), np.zeros(theta.size), 0.0
+    for song in songs:
+        error += _run(song.level, song.gain, song.weight, theta, normal, slope)
+    finite = np.isfinite(error) and np.isfinite(normal).all() and np.isfinite(slope).all()
+    return error if finite else np.inf, normal + np.triu(normal, 1).T, slope
+
+
+@njit(cache=True)
+def _follow(h, dh, i, x, dx, theta):
+    """Follower i one sample on towards x, in place, with its derivatives dh (3, P) given those of x."""
+    chosen = 2 * i + (0 if x > h[i] else 1)
+    rate, way = 1 / (1 + np.exp(-theta[chosen])), x - h[i]
+    h[i] += rate * way
+    for p in range(dx.size):
+        dh[i, p] += rate * (dx[p] - dh[i, p])
+    dh[i, chosen] += rate * (1 - rate) * way
+
+
+@njit(cache=True)
+def _curve(heard, theta, dx):
+    """The reduction wanted at a level, and its slope there; its derivatives to knees and bends go to dx (P,)."""
+    knees = (theta.size - KNEES - 1) // 2
+    wanted, steep = 0.0, 0.0
+    for j in range(KNEES, KNEES + knees):
+        over = max(heard - theta[j], 0.0)
+        bend = theta[j + knees] if over > 0 else 0.0
+        wanted += bend * over
+        steep += bend
+        dx[j], dx[j + knees] = -bend, over
+    return wanted, steep
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def _run(level, gain, weight, theta, normal, slope):
+    """A free run from silence over a song; adds to J^T J (upper half) and J^T e in place, returns the squared error."""
+    size = theta.size
+    h, dh, dx, error = np.zeros(3), np.zeros((3, size)), np.zeros(size), 0.0
+    for t in range(level.size):
+        dx[:] = 0.0
+        _follow(h, dh, 0, level[t], dx, theta)
+        wanted, steep = _curve(h[0] + theta[LOOP] * h[2], theta, dx)
+        for p in range(size):
+            dx[p] += steep * (dh[0, p] + theta[LOOP] * dh[2, p])
+        dx[LOOP] += steep * h[2]
+        _follow(h, dh, 1, wanted, dx, theta)
+        _follow(h, dh, 2, h[1], dh[1], theta)
+        if t % STRIDE == 0 and weight[t] > 0:
+            off = weight[t] * (theta[size - 1] - h[2] - gain[t])
+            error += off * off
+            for p in range(size):
+                dx[p] = -weight[t] * dh[2, p]
+            dx[size - 1] += weight[t]
+            for p in range(size):
+                slope[p] += dx[p] * off
+                for q in range(p, size):
+                    normal[p, q] += dx[p] * dx[q]
+    return error

@@ -1,0 +1,53 @@
+"""A recurrent model without feedback as a JSON file for the AIDA-X plugin: RTNeural's keys and a few more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from fxemu.engine.streaming.stream import render
+from fxemu.models import GRU, LSTM
+from fxemu.runtimes import rtneural_reader
+from fxemu.runtimes.base import ExportError, Format, Model
+from fxemu.runtimes.rtneural import recurrent_layers
+from fxemu.runtimes.without_feedback import cell_with_dry, compared_with_reader, plain_predictor
+
+RUNTIME = "AIDA-X"
+UNITS = (8, 12, 16, 20, 24, 32, 40, 64, 80)
+
+
+class AidaX(Format):
+    """An AIDA-X JSON file, of an LSTM or a GRU without feedback, of up to 79 units and a dry gain."""
+
+    suffix = "-aidax.json"
+    holds_pair = True
+
+    @torch.no_grad()
+    def write(self, model: Model, path: Path) -> None:
+        predictor = plain_predictor(model, RUNTIME)
+        if not isinstance(predictor, LSTM | GRU):
+            raise ExportError(f"{RUNTIME} plays LSTM and GRU: got {type(predictor).__name__}; train with model=lstm or "
+                              "model=gru")  # fmt: skip
+        # `in_skip` adds dry as it is; the gain that was learned is carried by a unit, and `in_skip` is off.
+        needed = predictor.width + int(predictor.skip is not None)
+        units = next((u for u in UNITS if u >= needed), None)
+        if units is None:
+            raise ExportError(f"{RUNTIME} has room for {UNITS[-1]} units: got {needed}, one of them for the dry gain; "
+                              f"train with model.width={UNITS[-1] - 1} or less")  # fmt: skip
+        content = recurrent_layers(predictor, cell_with_dry(predictor, units)) | {
+            "in_skip": 0,
+            "in_gain": 0,
+            "out_gain": 0,
+        }
+        dry, _ = model.check_pair()
+        # The plugin checks itself from its first moment, before it has settled.
+        wet = render(replace(rtneural_reader.parse(content), warm_up=0), dry)
+        batches = {"input_batch": dry.tolist(), "output_batch": wet.tolist()}
+        metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
+        path.write_text(json.dumps(content | batches | {"metadata": metadata}))
+
+    def check(self, model: Model, path: Path) -> str:
+        return compared_with_reader(model, path)

@@ -1,0 +1,180 @@
+"""What every export format is: it writes a model to a file, runs what it wrote, and compares.
+
+Shapes: samples (T,), mono.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fxemu.audio.tensors import write_wav
+from fxemu.engine.plan import IDENTITY
+from fxemu.engine.streaming.stream import render
+from fxemu.errors import UserError
+from fxemu.models.closed_loop import ClosedLoop
+
+TOLERANCE = 1e-4
+PAIR_SAMPLES = 2048
+SEEDS = 12
+
+
+class ExportError(UserError):
+    """A model that a format cannot hold, or a file that does not play as the model does; the message says why."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is exported.
+
+    Args:
+        loop: a trained predictor with its representations.
+        sample_rate: that it was trained at, in Hz.
+        name: of the emulation, for people; a letter or digit at least.
+        files: what `weights.save` wrote of it (see `packed.files`), for the formats that are programs to carry.
+    """
+
+    loop: ClosedLoop
+    sample_rate: int
+    name: str = "fxemu"
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.search(r"[A-Za-z0-9]", self.name):
+            raise ExportError(f"name: got {self.name!r}; must have a letter or a digit in it")
+        for label, weight in self.loop.state_dict().items():
+            if not torch.isfinite(weight).all():
+                raise ExportError(f"{label} holds NaN or infinity: this training diverged; export another checkpoint")
+
+    @property
+    def identifier(self) -> str:
+        """The name as an identifier of C."""
+        word = re.sub(r"[^A-Za-z0-9]+", "_", self.name).strip("_").lower()
+        return word if word[0].isalpha() else f"model_{word}"
+
+    def check_pair(self, samples: int = PAIR_SAMPLES) -> tuple[Tensor, Tensor]:
+        """Dry samples, a decaying note with noise in it, and what the model makes of them from silence.
+
+        A model that rounds its input to levels can jump where a sample lies half-way between two. Of some noises, this
+        is the one for which the answer hinges least on the last bits of the samples.
+        """
+        pairs = [_pair(self, samples, seed) for seed in range(1 if _is_smooth(self.loop) else SEEDS)]
+        return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self.loop, *pair))
+
+
+def _pair(model: Model, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    t = torch.arange(samples, dtype=torch.float32)
+    noise = torch.randn(samples, generator=torch.Generator().manual_seed(seed))
+    note = torch.sin(2 * math.pi * 220 / model.sample_rate * t) + 0.1 * noise
+    dry = (0.7 * note * torch.exp(-3 * t / samples)).clamp(-1, 1)
+    return dry, render(model.loop, dry)
+
+
+def _is_smooth(loop: ClosedLoop) -> bool:
+    """Whether the plan has no jump in it."""
+    steps = loop.plan().steps
+    jumps = (
+        getattr(s, "nearest", False) or getattr(s, "activation", IDENTITY).kind in ("bits", "argmax") for s in steps
+    )
+    return not any(jumps)
+
+
+def _sensitivity(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> float:
+    """The most by which the answer changes if the samples change by a few of their last bits."""
+    return max(float((render(loop, dry * (1 + part)) - wet).abs().max()) for part in (-5e-7, 5e-7))
+
+
+class Format(ABC):
+    """One kind of file.
+
+    `suffix` is what its name ends with, or `extension` alone of a name that is given. `holds_pair`: whether a pair of
+    input and output to check it by is in it.
+    """
+
+    suffix: str
+    holds_pair = False
+
+    @property
+    def extension(self) -> str:
+        """By which programs know such a file; empty for a folder."""
+        return Path(f"x{self.suffix}").suffix
+
+    @abstractmethod
+    def write(self, model: Model, path: Path) -> None:
+        """Write the file (or folder) at `path`; ExportError if the format cannot hold the model."""
+
+    @abstractmethod
+    def check(self, model: Model, path: Path) -> str:
+        """Run what was written and compare; a sentence on what was found. ExportError if it differs."""
+
+
+def export(model: Model, form: Format, path: Path) -> str:
+    """Write a checked file at `path`, under a temporary name until it has passed, and return what the check found.
+
+    Beside it come `NAME-check-dry.wav` and `NAME-check-wet.wav`, if the format has no place for them. An earlier export
+    is replaced; ExportError for a folder with anything else in it, or a name of another kind of file.
+    """
+    if not path.name.endswith(form.extension):
+        raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The name is kept, since formats look at its end, and the folder is new, since some make several files.
+    place = path.parent / f".{path.name}.part"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        form.write(model, place / path.name)
+        found = form.check(model, place / path.name)
+        pair = [] if form.holds_pair else _write_pair(model, place, _stem(path, form))
+        if path.is_dir():
+            _make_way(path, place / path.name)
+        for name in (*pair, path.name):
+            os.replace(place / name, path.parent / name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return found
+
+
+def _stem(path: Path, form: Format) -> str:
+    return path.name.removesuffix(form.suffix).removesuffix(form.extension)
+
+
+def _make_way(path: Path, new: Path) -> None:
+    """Remove an earlier export of the same kind; ExportError, and nothing is lost, if the folder is anything else."""
+    names = {file.name for file in new.iterdir()} if new.is_dir() else set()
+    others = sorted({file.name for file in path.iterdir()} - names)
+    if others or not names:
+        held = f"it holds {', '.join(others[:3])}, which the export does not" if others else "the export is a file"
+        raise ExportError(f"{path} is a folder that is not replaced: {held}; choose another --output")
+    shutil.rmtree(path)
+
+
+def _write_pair(model: Model, folder: Path, name: str) -> list[str]:
+    """Two WAV files to check the export by elsewhere, from silence on; returns their names."""
+    dry = torch.cat((torch.zeros(model.loop.warm_up), model.check_pair()[0]))
+    files = {f"{name}-check-dry.wav": dry, f"{name}-check-wet.wav": render(model.loop, dry)}
+    for file, samples in files.items():
+        write_wav(folder / file, samples, model.sample_rate)
+    return list(files)
+
+
+def put_files(model: Model, folder: Path) -> None:
+    """The files of the model into a folder that is exported."""
+    for name, content in model.files.items():
+        (folder / name).write_bytes(content)
+
+
+def compared(played: Tensor, expected: Tensor, by: str) -> str:
+    """How far samples lie apart, as a sentence; ExportError beyond `TOLERANCE`."""
+    error = float((played - expected).abs().max())
+    if not error <= TOLERANCE:
+        raise ExportError(f"played by {by} it is {error:.1e} away from the model; at most {TOLERANCE:g} is allowed")
+    return f"played by {by}: within {error:.1e} of the model over {expected.numel()} samples"

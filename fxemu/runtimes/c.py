@@ -1,0 +1,90 @@
+"""A model as one C99 file without dependencies: its weights, `NAME_init`, and `NAME_process` for blocks of any size.
+
+What does not hear the feedback is done for a block of samples at once, the rest sample by sample. Nothing is allocated:
+all that is remembered lies in a struct, so that a program may run several.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from string import Template
+
+import torch
+
+from fxemu.engine.activations import EXPAND_LIMIT
+from fxemu.runtimes.base import TOLERANCE, ExportError, Format, Model
+from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
+from fxemu.runtimes.packing import as_comment
+
+HERE = Path(__file__).parent
+CHECK_SECONDS = 120
+
+
+class C(Format):
+    """One C99 file. With `-DSELF_CHECK` it is a program that plays a built-in pair and fails if it differs."""
+
+    suffix = ".c"
+    holds_pair = True
+
+    def write(self, model: Model, path: Path) -> None:
+        path.write_text(source(model))
+
+    def check(self, model: Model, path: Path) -> str:
+        """Compile the self check, and run it."""
+        compiler = shutil.which("cc")
+        if compiler is None:
+            return "not run: no C compiler (cc) here; compile it with -DSELF_CHECK and run that before you rely on it"
+        with tempfile.TemporaryDirectory() as folder:
+            program = str(Path(folder) / "check")
+            flags = "-std=c99", "-O1", "-DSELF_CHECK", "-o", program, str(path), "-lm"
+            for command in ([compiler, *flags], [program]):
+                done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_SECONDS)
+                if done.returncode:
+                    raise ExportError(f"the C file fails its check: {(done.stderr or done.stdout).strip()[:300]}")
+        return done.stdout.strip()
+
+
+@torch.no_grad()
+def source(model: Model) -> str:
+    """The text of the file."""
+    steps = PlanInC(model)
+    start, block, sample = steps.start(), steps.block(), steps.sample()
+    dry, wet = model.check_pair()
+    parts = {
+        "title": re.sub(r"[^ -)+-~]", "?", model.name),
+        "name": model.identifier,
+        "rate": model.sample_rate,
+        "block_samples": BLOCK,
+        "helpers": _used([*start, *block, *sample]),
+        "tables": "\n".join(steps.tables),
+        "members": _lines(steps.members(), 2),
+        "start": _lines(start, 2),
+        "dry": steps.row(0),
+        "block": _lines(block, 2),
+        "sample": _lines(sample, 4),
+        "wet": steps.row(steps.plan.last),
+        "slide": _lines(steps.slide(), 4),
+        "check": f"{table('check_dry', dry)}\n{table('check_wet', wet)}",
+        "check_samples": dry.numel(),
+        "tolerance": number(TOLERANCE),
+    }
+    return Template((HERE / "template.c").read_text()).substitute(parts) + as_comment(model.files)
+
+
+def _lines(lines: list[str], indent: int) -> str:
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def _used(lines: list[str]) -> str:
+    """Those of the functions in helpers.c that the lines call, or that these call, in order."""
+    text = (HERE / "helpers.c").read_text().replace("EXPAND_LIMIT", number(EXPAND_LIMIT))
+    functions = {re.search(r"(\w+)\(", part.split("*/")[-1])[1]: part for part in text.strip().split("\n\n")}
+    used, seen = set(), "\n".join(lines)
+    while more := {name for name in set(functions) - used if re.search(rf"\b{name}\(", seen)}:
+        used |= more
+        seen = "\n".join(functions[name] for name in more)
+    return "\n\n".join(part for name, part in functions.items() if name in used)

@@ -1,0 +1,129 @@
+"""A model of another runtime as a plan, and how its file is read.
+
+A file is untrusted: it is plain JSON of bounded size, its numbers must be finite, and their shapes must fit each other.
+Shapes: U units, W width of a value.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fxemu.audio.decoding import RATES_HZ
+from fxemu.engine.plan import IDENTITY, WET, Activation, Plan, Product, Term
+from fxemu.errors import UserError
+from fxemu.files import printable
+
+LARGEST_BYTES = 100_000_000
+LARGEST_SIZE = 1 << 20  # of any number in a configuration, and of what a model looks back to, in samples
+DEFAULT_RATE_HZ = 48_000
+# Recurrent models start as they are after so much silence, as in a plugin that was opened before the music began.
+SETTLING_S = 1
+PLAIN = {
+    "identity": IDENTITY,
+    "tanh": Activation("tanh"),
+    "fasttanh": Activation("tanh"),
+    "hardtanh": Activation("clamp", 1.0),
+    "relu": Activation("relu"),
+    "sigmoid": Activation("sigmoid"),
+    "softsign": Activation("softsign"),
+}
+
+
+class ForeignError(UserError):
+    """A file that is no model of another runtime, or none that can be played; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A model of another runtime, to be played as one of ours is.
+
+    Args:
+        steps: its plan.
+        sample_rate: in Hz.
+        warm_up: samples of silence after which it is at rest.
+    """
+
+    steps: Plan
+    sample_rate: int
+    warm_up: int
+
+    def plan(self) -> Plan:
+        return self.steps
+
+
+def finished(plan: Plan, sample_rate: Any) -> Foreign:
+    """The model whose last value is its output; ValueError for a rate or a memory that is out of range."""
+    if not plan.steps:
+        raise ValueError("it has no layers")
+    rate, reach = whole(sample_rate or DEFAULT_RATE_HZ, "sample_rate"), plan.reach()
+    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        raise ValueError(f"sample_rate: got {rate}; must be from {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
+    if plan.width(plan.last) != 1:
+        raise ValueError(f"it has {plan.width(plan.last)} outputs; can play those with one")
+    if reach > LARGEST_SIZE:
+        raise ValueError(f"it looks back to {reach} samples; at most {LARGEST_SIZE} can be played")
+    plan.params = plan.last
+    plan.close(WET, plan.last)
+    return Foreign(plan, rate, max(reach, SETTLING_S * rate) if plan.hidden_states() else reach)
+
+
+def content(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; OSError or ValueError if it holds no object."""
+    if path.stat().st_size > LARGEST_BYTES:
+        raise ValueError(f"larger than {LARGEST_BYTES} bytes")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise ValueError("it is no JSON object")
+    return data
+
+
+def layer(plan: Plan, *terms: Term, bias: Tensor | None = None, activation: str = "identity") -> int:
+    """Append activation(bias + terms); return the number of its value. ValueError for an activation not known."""
+    if activation in PLAIN:
+        return plan.add(*terms, bias=bias, activation=PLAIN[activation])
+    return activated(plan, plan.add(*terms, bias=bias), activation)
+
+
+def activated(plan: Plan, x: int, activation: str) -> int:
+    """Append an activation of a value; return the number of its value. ValueError for one not known."""
+    if activation in PLAIN:
+        return plan.mix(Product((x,)), activation=PLAIN[activation])
+
+    def of(scale: float, kind: str, parameter: float = 0.0) -> int:
+        return plan.mix(Product((x,), scale), activation=Activation(kind, parameter))
+
+    if activation == "leakyrelu":
+        return plan.mix(Product((x,), 0.01), Product((of(1.0, "relu"),), 0.99))
+    if activation == "silu":
+        return plan.mix(Product((x, of(1.0, "sigmoid"))))
+    if activation == "hardswish":
+        # x clamp((x + 3) / 6, 0, 1)
+        return plan.mix(Product((x, of(1 / 3, "clamp", 1.0)), 0.5), Product((x,), 0.5))
+    known = ", ".join([*PLAIN, "leakyrelu", "silu", "hardswish"])
+    raise ValueError(f"activation {printable(activation)[:40]!r}; can play {known}")
+
+
+def tensor(values: Any, *shape: int | None) -> Tensor:
+    """Nested lists of numbers as a tensor; ValueError unless they are finite and of this shape (None: any size)."""
+    found = torch.tensor(values, dtype=torch.float32)
+    if len(shape) != found.ndim or any(s not in (None, n) for s, n in zip(shape, found.shape, strict=True)):
+        wanted = " x ".join("any" if s is None else str(s) for s in shape)
+        raise ValueError(f"weights of shape {' x '.join(map(str, found.shape))} where {wanted} belong")
+    if not found.numel() or not torch.isfinite(found).all():
+        raise ValueError("weights that are not finite numbers")
+    return found
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number from 1 to LARGEST_SIZE."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise ValueError(f"{name}: got {printable(str(value))[:40]!r}; must be a whole number")
+    if not 1 <= value <= LARGEST_SIZE:
+        raise ValueError(f"{name}: got {value}; must be from 1 to {LARGEST_SIZE}")
+    return int(value)

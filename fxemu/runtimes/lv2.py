@@ -1,0 +1,112 @@
+"""A model as an LV2 plugin: a bundle that a host loads once it lies in a folder of its LV2 path, such as ~/.lv2."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import torch
+
+from fxemu.runtimes.base import ExportError, Format, Model, compared, put_files
+from fxemu.runtimes.c import source
+
+PLUGIN = Path(__file__).with_name("lv2_plugin.c")
+# For any machine of this kind, not for this one alone.
+FLAGS = ("-std=c99", "-O3", "-ffast-math", "-fPIC", "-c")
+COMPILE_SECONDS = 300
+BLOCK = 64
+
+MANIFEST = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
+@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
+
+<$uri> a lv2:Plugin ; lv2:binary <$name.so> ; rdfs:seeAlso <$name.ttl> .
+"""
+DESCRIPTION = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
+@prefix doap: <http://usefulinc.com/ns/doap#> .
+
+<$uri> a lv2:Plugin , lv2:SimulatorPlugin ;
+  doap:name "$title" ;
+  lv2:optionalFeature lv2:hardRTCapable ;
+  lv2:port
+    [ a lv2:InputPort , lv2:AudioPort ; lv2:index 0 ; lv2:symbol "dry" ; lv2:name "Dry" ] ,
+    [ a lv2:OutputPort , lv2:AudioPort ; lv2:index 1 ; lv2:symbol "wet" ; lv2:name "Wet" ] .
+"""
+
+
+class Lv2(Format):
+    """An LV2 bundle, mono, with its C source; it plays at the sample rate of the training. Needs a C compiler."""
+
+    suffix = ".lv2"
+    holds_pair = True
+
+    def write(self, model: Model, path: Path) -> None:
+        path.mkdir()
+        title = "".join(c for c in model.name if c.isprintable() and c not in '"\\')
+        parts = {"name": model.identifier, "uri": uri(model), "title": title}
+        (path / "manifest.ttl").write_text(Template(MANIFEST).substitute(parts))
+        (path / f"{model.identifier}.ttl").write_text(Template(DESCRIPTION).substitute(parts))
+        code = path / f"{model.identifier}.c"
+        code.write_text(source(replace(model, files={})) + Template(PLUGIN.read_text()).substitute(parts))
+        _compile(code, path / f"{model.identifier}.so")
+        put_files(model, path)
+
+    def check(self, model: Model, path: Path) -> str:
+        dry, wet = model.check_pair()
+        played = _play(path / f"{model.identifier}.so", dry.numpy(), model.sample_rate)
+        return compared(torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
+
+
+def uri(model: Model) -> str:
+    return f"urn:fxemu:{model.identifier}"
+
+
+def _compile(code: Path, library: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise ExportError("lv2 needs a C compiler (cc), and there is none here: install one, or export to c")
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = str(Path(folder) / "plugin.o")
+        # Linked without -ffast-math, which would change how the whole host rounds.
+        for command in ([*FLAGS, str(code), "-o", compiled], ["-shared", compiled, "-o", str(library), "-lm"]):
+            done = subprocess.run([compiler, *command], capture_output=True, text=True, timeout=COMPILE_SECONDS)
+            if done.returncode:
+                raise ExportError(f"the plugin does not compile: {done.stderr.strip()[:300]}")
+
+
+class _Descriptor(ctypes.Structure):
+    _fields_ = (
+        ("uri", ctypes.c_char_p),
+        ("instantiate", ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_void_p, ctypes.c_double] + [ctypes.c_void_p] * 2)),
+        ("connect_port", ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)),
+        ("activate", ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
+        ("run", ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)),
+        ("deactivate", ctypes.c_void_p),
+        ("cleanup", ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
+        ("extension_data", ctypes.c_void_p),
+    )
+
+
+def _play(library: Path, dry: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Samples (T,) through the plugin in blocks, as a host would."""
+    find = ctypes.CDLL(str(library)).lv2_descriptor
+    find.restype = ctypes.POINTER(_Descriptor)
+    plugin = find(0).contents
+    handle = plugin.instantiate(None, float(sample_rate), None, None)
+    given, played = np.zeros(BLOCK, np.float32), []
+    heard = np.zeros(BLOCK, np.float32)
+    for port, samples in enumerate((given, heard)):
+        plugin.connect_port(handle, port, samples.ctypes.data)
+    plugin.activate(handle)
+    for start in range(0, dry.size, BLOCK):
+        part = dry[start : start + BLOCK]
+        given[: part.size] = part
+        plugin.run(handle, part.size)
+        played.append(heard[: part.size].copy())
+    plugin.cleanup(handle)
+    return np.concatenate(played)

@@ -1,0 +1,93 @@
+"""A model as ONNX: a step with explicit state, and beside it, where nothing is fed back, a graph for whole songs."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fxemu.engine.step import PlanStep
+from fxemu.runtimes.base import ExportError, Format, Model, compared, put_files
+
+OPSET = 18
+CHECK_SAMPLES = 1024
+
+
+class Onnx(Format):
+    """A folder of ONNX files: step.onnx, and song.onnx where there is no feedback; needs `pip install fxemu[onnx]`."""
+
+    suffix = "-onnx"
+
+    def write(self, model: Model, path: Path) -> None:
+        path.mkdir()
+        put_files(model, path)
+        step = PlanStep(model.loop).eval()
+        states = [f"state_{i}" for i in range(len(step.start))]
+        names = {"input_names": ["dry", *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
+        _convert(step, (torch.zeros(1), *step.start), path / "step.onnx", names, model, step.start)
+        if not model.loop.predictor.feedback:
+            axes = {"dry": {0: "samples"}, "wet": {0: "samples"}}
+            names = {"input_names": ["dry"], "output_names": ["wet"], "dynamic_axes": axes}
+            _convert(WholeSong(model).eval(), (torch.zeros(CHECK_SAMPLES),), path / "song.onnx", names, model, [])
+
+    def check(self, model: Model, path: Path) -> str:
+        runtime = _needed("onnxruntime")
+        dry, wet = model.check_pair(CHECK_SAMPLES)
+        step = runtime.InferenceSession(str(path / "step.onnx"), providers=["CPUExecutionProvider"])
+        names = [given.name for given in step.get_inputs()]
+        state, played = [row.numpy() for row in PlanStep(model.loop).start], []
+        for sample in dry.numpy():
+            out, *state = step.run(None, dict(zip(names, [sample[None], *state], strict=True)))
+            played.append(out)
+        found = [compared(torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
+        if (path / "song.onnx").exists():
+            song = runtime.InferenceSession(str(path / "song.onnx"), providers=["CPUExecutionProvider"])
+            # Not the length that it was converted with.
+            whole = song.run(None, {"dry": dry.numpy()[:-99]})[0]
+            found.append(compared(torch.from_numpy(whole), wet[:-99], "ONNX Runtime, the whole at once,"))
+        return "\n".join(found)
+
+
+class WholeSong(nn.Module):
+    """dry (T,) to wet (T,) at once, from silence, for a predictor that does not hear its own output."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.loop, self.limit = model.loop, float(model.loop.limit)
+
+    def forward(self, dry: Tensor) -> Tensor:
+        dry = torch.cat((torch.zeros(self.loop.warm_up), dry))[None, None]
+        encoded = self.loop.input_repr.encode(dry)
+        params = self.loop.predictor(encoded, encoded)
+        return self.loop.output_repr.decode(params)[0, 0].clamp(-self.limit, self.limit)
+
+
+def _expm1(graph: Any, x: Any) -> Any:
+    """e^x - 1, which ONNX has no operator for; where it is used, dividing by mu makes its rounding small."""
+    return graph.op("Sub", graph.op("Exp", x), graph.op("Constant", value_t=torch.tensor(1.0)))
+
+
+def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], model: Model, start: list) -> None:
+    onnx = _needed("onnx")
+    with warnings.catch_warnings(), torch.no_grad():
+        # The newer converter (dynamo=True) would unroll a recurrent layer over all samples.
+        warnings.simplefilter("ignore")
+        torch.onnx.register_custom_op_symbolic("aten::expm1", _expm1, OPSET)
+        torch.onnx.export(net, given, str(path), dynamo=False, opset_version=OPSET, **names)
+    proto = onnx.load(str(path))
+    for key, value in {"name": model.name, "sample_rate": str(model.sample_rate), "written_by": "fxemu"}.items():
+        proto.metadata_props.add(key=key, value=value)
+    for i, row in enumerate(start):
+        proto.metadata_props.add(key=f"start_{i}", value=" ".join(f"{x:.9g}" for x in row[:, 0].tolist()))
+    onnx.save(proto, str(path))
+
+
+def _needed(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise ExportError(f'{name} is not installed: pip install "fxemu[onnx]"') from error

@@ -1,0 +1,48 @@
+"""The two files of a model inside an exported program: a comment of C, and the extra files of TorchScript.
+
+A program is thus played by fxemu as the model that it was made from, and is never run.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from fxemu.files import printable
+from fxemu.models.files import MOST_BYTES, WEIGHTS, WeightsError, check_size
+
+
+def as_comment(content: Mapping[str, bytes]) -> str:
+    """Both files as a comment of C."""
+    parts = [f"\n{name}\n{base64.encodebytes(part).decode()}" for name, part in content.items()]
+    return f"/* The model that this was made from, for fxemu:\n{''.join(parts)}*/\n" if parts else ""
+
+
+def from_comment(path: Path) -> dict[str, bytes]:
+    check_size(path, WEIGHTS, path.stat().st_size)
+    text = path.read_bytes()
+    block = rb"\n((?:[A-Za-z0-9+/=]+\n)+)"
+    found = {name: re.search(rb"^" + re.escape(name.encode()) + block, text, re.MULTILINE) for name in MOST_BYTES}
+    if None in found.values():
+        raise WeightsError(f"{printable(path)}: holds no model of fxemu; a C file is played if fxemu export wrote it")
+    content = {name: base64.b64decode(match[1]) for name, match in found.items()}
+    for name, part in content.items():
+        check_size(path, name, len(part))
+    return content
+
+
+def from_archive(path: Path) -> dict[str, bytes]:
+    """From a TorchScript file, which is a ZIP archive: its programs are not loaded."""
+    with zipfile.ZipFile(path) as archive:
+        found = {name: [i for i in archive.infolist() if i.filename.endswith(f"/extra/{name}")] for name in MOST_BYTES}
+        if [] in found.values():
+            raise WeightsError(f"{printable(path)}: holds no model of fxemu; it is played if fxemu export wrote it")
+        for name, (place, *_) in found.items():
+            # PyTorch does not compress them, and what is compressed may be larger than it says.
+            if place.compress_type != zipfile.ZIP_STORED:
+                raise WeightsError(f"{printable(path)}: {name} in it is compressed, so it is none of ours")
+            check_size(path, name, max(place.file_size, place.compress_size))
+        return {name: archive.read(place) for name, (place, *_) in found.items()}

@@ -1,0 +1,89 @@
+"""What the runtimes that never feed their output back can play: raw samples in and out, and no feedback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.engine.streaming.stream import render
+from fxemu.models import GRU, LSTM, Predictor
+from fxemu.representations import Raw
+from fxemu.runtimes import reading
+from fxemu.runtimes.base import ExportError, Model, compared
+
+# The dry gain is carried by a unit that hears dry times this, where tanh is a straight line to 3e-6.
+SMALL = 2.0**-9
+# Where a sigmoid is 0 or 1.
+SHUT = 30.0
+
+
+def plain_predictor(model: Model, runtime: str) -> Predictor:
+    """The predictor; ExportError if it hears its own output, or samples that are not raw."""
+    loop = model.loop
+    if loop.predictor.feedback:
+        raise ExportError(f"{runtime} never feeds its output back, and this model hears its own: train it with "
+                          "model.feedback=false, or export to c, lv2, onnx or torchscript")  # fmt: skip
+    if not (isinstance(loop.input_repr, Raw) and isinstance(loop.output_repr, Raw)):
+        raise ExportError(f"{runtime} knows raw samples only: train with repr=raw, or export to c, lv2, onnx or "
+                          "torchscript")  # fmt: skip
+    return loop.predictor
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell in PyTorch's layout with a linear layer after it: G gates of H units, one input.
+
+    `input` (G H, 1), `hidden` (G H, H), `input_bias`, `hidden_bias` (G H,), `head` (H,), `head_bias` ().
+    """
+
+    input: Tensor
+    hidden: Tensor
+    input_bias: Tensor
+    hidden_bias: Tensor
+    head: Tensor
+    head_bias: Tensor
+
+    @property
+    def units(self) -> int:
+        return self.head.numel()
+
+
+def cell_with_dry(predictor: LSTM | GRU, units: int | None = None, added: float = 0.0) -> Cell:
+    """The cell, padded to `units` (None: as few as it takes), with the dry gain in a unit of its own.
+
+    These runtimes have no dry gain, or a fixed one (`added`, which is taken off). The unit's gates are held open by
+    their biases, so that it is tanh of a small multiple of dry, which the head makes large again.
+    """
+    gain = (0.0 if predictor.skip is None else float(predictor.skip.weight)) - added
+    needed = predictor.width + int(gain != 0)
+    more = (units or needed) - predictor.width
+    if more < needed - predictor.width:
+        raise ExportError(f"its {predictor.width} units and the dry gain need {needed}, and there are {units}")
+    weights = predictor.recurrent.weight_ih_l0, predictor.recurrent.weight_hh_l0
+    biases = predictor.recurrent.bias_ih_l0, predictor.recurrent.bias_hh_l0
+    inputs, hidden = (_padded(w.detach(), predictor.gates, more) for w in weights)
+    input_bias, hidden_bias = (_padded(b.detach()[:, None], predictor.gates, more)[:, 0] for b in biases)
+    head = F.pad(predictor.out.weight.detach()[0], (0, more))
+    if gain:
+        unit, wide = predictor.width, predictor.width + more
+        # LSTM: i open, f shut, o open. GRU: z shut.
+        for gate, bias in {LSTM: {0: SHUT, 1: -SHUT, 3: SHUT}, GRU: {1: -SHUT}}[type(predictor)].items():
+            input_bias[gate * wide + unit] = bias
+        inputs[2 * wide + unit, 0] = SMALL
+        head[unit] = gain / SMALL
+    return Cell(inputs, F.pad(hidden, (0, more)), input_bias, hidden_bias, head, predictor.out.bias.detach()[0])
+
+
+def _padded(rows: Tensor, gates: int, more: int) -> Tensor:
+    """Rows (G H, n) with `more` rows of zeros at the end of each gate's."""
+    return F.pad(rows.reshape(gates, -1, rows.shape[1]), (0, 0, 0, more)).flatten(0, 1).clone()
+
+
+def compared_with_reader(model: Model, path: Path) -> str:
+    """The sentence of `compared`, for a file as `reading.py` reads it: after as much silence as the model has."""
+    read, (dry, wet), limit = reading.read(path), model.check_pair(), float(model.loop.limit)
+    played = render(replace(read, warm_up=max(model.loop.warm_up, read.plan().reach())), dry)
+    return compared(played.clamp(-limit, limit), wet, "fxemu's reader of such files")

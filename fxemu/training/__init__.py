@@ -1,0 +1,5 @@
+"""One run: the parts of a config, the schedule, the LightningModule, the run folder, sweeps."""
+
+from fxemu.training.schedule import Schedule
+
+__all__ = ["Schedule"]

@@ -1,0 +1,181 @@
+"""The LightningModule: training steps through the predictor's own output, validation by free run, logging."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Timer
+from pytorch_optimizer import SOAP
+from torch import Tensor, nn
+
+from fxemu.data.shard import Shard
+from fxemu.engine.lockstep.rollout import rollout
+from fxemu.errors import TrainingDivergedError
+from fxemu.evaluation.validation import CLICK, SILENCE, scores
+from fxemu.library.pair import Pair
+from fxemu.losses import evaluate_loss
+from fxemu.models.closed_loop import ClosedLoop, feedback_gain
+from fxemu.training.schedule import Schedule, Stage
+
+# Steps in a row without a finite gradient before training ends.
+UNUSABLE = 100
+
+
+class TrainingModule(pl.LightningModule):
+    """Trains a closed loop by a schedule; monitors the error of its free run on songs and after a click (`val/esr`).
+
+    Several processes may train it together (DDP): each takes its shard of every batch, gradients are averaged.
+
+    Args:
+        loop: the predictor between its representations.
+        loss: see `losses.evaluate_loss`.
+        schedule: stages, steps and learning rate.
+        seed: of the noise on the true history.
+    """
+
+    def __init__(self, loop: ClosedLoop, loss: nn.Module, schedule: Schedule, seed: int = 0) -> None:
+        super().__init__()
+        # A segment may take several optimizer steps.
+        self.automatic_optimization = False
+        self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
+        self.unusable = 0
+        # What the effect makes of silence and of a click.
+        self.settled = [SILENCE, SILENCE]
+        # What the last step has to tell, by the name that it is logged under.
+        self.said: dict[str, Tensor | float] = {}
+
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule
+        self.loop.limit.fill_(1.2 * data.wet_peak())
+        self.settled = data.answers((SILENCE, CLICK))
+        if self.loop.plain_samples:
+            self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
+
+    def progress(self) -> float:
+        """How much of training is done, 0 to 1: by steps or by time, whichever is further."""
+        by_steps = self.global_step / max(1, self.schedule.steps)
+        timers = [c for c in self.trainer.callbacks if isinstance(c, Timer) and c.time_remaining() is not None]
+        spent = [t.time_elapsed() / max(1e-9, t.time_elapsed() + t.time_remaining()) for t in timers]
+        return min(1.0, max([by_steps, *spent]))
+
+    def _agreed_progress(self) -> float:
+        """The same in all processes, whose clocks differ: the furthest."""
+        progress = torch.tensor(self.progress(), device=self.device)
+        return float(self.trainer.strategy.reduce(progress, reduce_op="max"))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        """One optimizer step, or one for each chunk of the stage."""
+        stage = self.schedule.stage(self._agreed_progress())
+        dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
+        if not stage.free:
+            heard = self._deafened(self._noisy(wet, stage), stage)
+            self._learn(stage, *self.loop.teacher_forced(dry, heard), dry, wet)
+            return
+        heard, first = self._noisy(wet[..., : -stage.samples], stage), -stage.samples
+        if stage.lead:
+            first += stage.lead
+            with torch.no_grad():
+                heard = torch.cat((heard, rollout(self.loop, dry[..., :first], heard)[0]), dim=-1)
+        for _ in range(stage.chunks):
+            end = first + stage.length
+            until = (..., slice(None, end or None))
+            prediction, params = rollout(self.loop, dry[until], heard)
+            self._learn(stage, prediction, params, dry[until], wet[until])
+            heard, first = self._carried(stage, heard, prediction.detach(), wet[until]), end
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
+        """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training."""
+        writing = self.trainer._logger_connector.should_update_logs
+        if writing or self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches:
+            self.log_dict(self.said)
+
+    def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
+        """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
+        own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own
+        return torch.where(own.to(wet.device), torch.cat((heard, prediction), dim=-1), wet)
+
+    def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, dry: Tensor, wet: Tensor) -> None:
+        """An optimizer step on the last `stage.length` predictions."""
+        prediction, params, target = (x[..., -stage.length :] for x in (prediction, params, wet))
+        likelihood = self.loop.output_repr.native_loss(params, target)
+        loss = evaluate_loss(self.loss, prediction, target, likelihood) + self._gain_penalty(dry, wet)
+        # Of the whole batch, so that all processes end together.
+        mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
+        if not torch.isfinite(mean):
+            raise self._diverged(f"the loss is {float(mean)}")
+        self.said["train/loss"] = mean
+        self.said["train/rollout"] = float(stage.length if stage.free else 0)
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
+        self.said["train/gradient_norm"] = norm
+        # A loop that amplifies can give a gradient beyond float32: then this batch teaches nothing.
+        self.unusable = 0 if torch.isfinite(norm) else self.unusable + 1
+        if self.unusable > UNUSABLE:
+            raise self._diverged(f"the gradient has not been finite for {UNUSABLE} steps")
+        if not self.unusable:
+            optimizer.step()
+
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        return TrainingDivergedError(
+            f"{what} at step {self.global_step}. Try a lower training.learning_rate (now {self.schedule.peak:g}), "
+            "a lower training.clip, or shorter stages, in another folder; what was best until then is kept"
+        )
+
+    def _gain_penalty(self, dry: Tensor, wet: Tensor) -> Tensor | float:
+        if not self.schedule.gain_penalty:
+            return 0.0
+        noise = self._drawn(torch.randn, tuple(wet.shape), self._generator(2))
+        gain = feedback_gain(self.loop, dry, wet, noise)
+        self.said["train/feedback_gain"] = gain.detach()
+        return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
+
+    def _generator(self, use: int) -> torch.Generator:
+        """Random numbers for one use in one step, the same for the same seed."""
+        return torch.Generator().manual_seed((self.seed * 3 + use) * 1_000_003 + self.global_step)
+
+    def _drawn(self, draw: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """This process's rows of random numbers that are drawn for the whole batch, however it is divided."""
+        shard = Shard(self.trainer.global_rank, self.trainer.world_size)
+        batch = shape[0] * shard.count
+        return draw((batch, *shape[1:]), generator=generator)[shard.rows(batch)]
+
+    def _noisy(self, wet: Tensor, stage: Stage) -> Tensor:
+        """Wet samples with noise on their features, the same for the same seed and step."""
+        if stage.noise == 0:
+            return wet
+        generator = self._generator(0)
+        shape = (wet.shape[0], 1, 1)
+        level = stage.noise * torch.exp(-math.log(300) * self._drawn(torch.rand, shape, generator))
+        level = level * (self._drawn(torch.rand, shape, generator) > 0.25)
+        noise = level * self._drawn(torch.randn, tuple(wet.shape), generator)
+        disturbed = self.loop.input_repr.disturb(wet, noise.to(wet.device))
+        # Nothing louder is ever fed back.
+        return disturbed.clamp(-self.loop.limit, self.loop.limit)
+
+    def _deafened(self, wet: Tensor, stage: Stage) -> Tensor:
+        """Silence in place of the wet samples in a share of the segments."""
+        deaf = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.deaf
+        return wet.masked_fill(deaf.to(wet.device), 0.0)
+
+    def validation_step(self, songs: list[Pair], batch_index: int) -> None:
+        """Free runs from silence over the validation songs, in one process for all."""
+        found = scores(self.loop, songs, self.settled) if self.trainer.is_global_zero else None
+        self.log_dict(self.trainer.strategy.broadcast(found), batch_size=1, sync_dist=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.
+
+        Music makes the first layer's inputs so alike that plain Adam needs several times as long.
+        """
+        return SOAP(self.loop.parameters(), lr=self.schedule.peak, betas=(0.95, 0.95), weight_decay=0.0)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        rate = self.schedule.learning_rate(self.global_step, self._agreed_progress())
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        self.said["train/learning_rate"] = rate

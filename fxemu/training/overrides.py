@@ -1,0 +1,72 @@
+"""What a user may write on the command line beyond Hydra's own syntax, as Hydra's overrides."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from fxemu.errors import ConfigError
+
+# Options that are folders or files.
+PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet", "effect.path", "effect.file")
+
+
+def arguments(given: list[str]) -> list[str]:
+    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder,
+    and `dry=`, `wet=` and `force=` belong to `effect=recorded`.
+
+    Raises:
+        ConfigError: for a group without a choice, or a run that cannot go on.
+    """
+    for word in given:
+        if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data|trainer)=(null)?", word):
+            raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
+    result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
+    result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
+    result = [re.sub(rf"^({'|'.join(map(re.escape, PATHS))})=(.+)", _quoted, word) for word in result]
+    for word in given:
+        if word.startswith("resume=") and word != "resume=null":
+            folder = _quote(str(_resumed(word, given).resolve()))
+            result[given.index(word)] = f"resume={folder}"
+            result.append(f"hydra.run.dir={folder}")
+    return result
+
+
+def _resumed(word: str, given: list[str]) -> Path:
+    """The folder of the run that is to go on, with its own options."""
+    folder = word.removeprefix("resume=")
+    if quoted := re.fullmatch(r"(['\"])(.*)\1", folder):
+        folder = quoted[2].replace("\\'", "'")
+    if not folder or not Path(folder).is_dir():
+        raise ConfigError(f"{word}: no such folder; give that of the run that is to go on")
+    others = [other for other in given if other != word and not other.startswith(("hydra.", "-"))]
+    if others:
+        raise ConfigError(f"{word}: it goes on with the options that it began with; leave out {' '.join(others)}")
+    return Path(folder)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A folder or file as Hydra takes it for one, whatever is in its name; lists and quoted ones stay as they are."""
+    name, value = found.groups()
+    if value == "null" or re.search(r"^['\"\[]|,|\$\{", value):
+        return found[0]
+    return f"{name}={_quote(os.path.expanduser(value))}"
+
+
+def _quote(text: str) -> str:
+    return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
+
+
+@contextmanager
+def config_errors() -> Iterator[None]:
+    """Hydra's and OmegaConf's errors as a ConfigError with their message."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(str(error)) from error

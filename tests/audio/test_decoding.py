@@ -1,0 +1,178 @@
+"""Decoding from the middle, sample by sample what a whole decode gives; and every kind of bad file."""
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.media import ENCODERS, encode, example, tune
+
+from fxemu.audio.decoding import SUFFIXES, AudioError, read
+from fxemu.audio.tensors import decode
+from fxemu.files import printable
+
+
+def largest_difference(path: Path, sample_rate: int | None = None, seconds: int = 2) -> float:
+    """Between stretches read from the middle, everywhere in a file, and the same parts of a whole decode."""
+    whole = read(path, sample_rate)
+    differences = []
+    for start in range(0, whole.samples.size // whole.rate, 2):
+        expected = whole.samples[start * whole.rate : (start + seconds) * whole.rate]
+        part = read(path, sample_rate, start, seconds)
+        assert part.rate == whole.rate and part.samples.size == expected.size
+        differences.append(np.abs(part.samples - expected).max())
+    return max(differences)
+
+
+@pytest.mark.parametrize("sample_rate", [None, 22_050])
+@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".ogg", ".wav"])
+def test_a_stretch_of_an_example_is_that_part_of_the_whole(suffix, sample_rate):
+    assert largest_difference(example(suffix), sample_rate) < 1e-6
+
+
+@pytest.mark.parametrize("suffix", ["aac", "m4a", "mp4"])
+def test_aac_too_where_its_decoder_makes_up_no_noise(tmp_path, suffix):
+    # FFmpeg's encoder may leave noise to the decoder's random numbers, which differ from one decode to the next.
+    path = encode(tmp_path / f"x.{suffix}", tune(9), aac_pns="0")
+    assert largest_difference(path) < 1e-6
+    assert largest_difference(path, 48_000) < 1e-6
+
+
+@pytest.mark.parametrize("suffix", [".aac", ".m4a", ".mp4"])
+def test_aac_of_the_examples_is_aligned_to_the_sample(suffix):
+    whole, start = read(example(suffix)), 13
+    part = read(example(suffix), None, start, 4).samples
+
+    def error(lag: int) -> float:
+        there = whole.samples[start * whole.rate + lag :][: part.size]
+        return float(np.square(part - there).sum() / np.square(there).sum())
+
+    assert error(0) < 1e-3 < min(error(lag) for lag in (-2, -1, 1, 2))
+
+
+def test_opus_to_what_its_decoder_forgets(tmp_path):
+    assert largest_difference(encode(tmp_path / "x.ogg", tune(9, 48_000), 48_000)) < 1e-3
+
+
+@pytest.mark.parametrize("options", [{"write_xing": "0"}, {"q": "4"}, {"b": "64000"}], ids=str)
+def test_mp3_without_a_header_or_of_changing_bit_rate(tmp_path, options):
+    assert largest_difference(encode(tmp_path / "x.mp3", tune(9), **options)) < 1e-6
+
+
+def test_a_stretch_ends_with_the_song(tmp_path):
+    path = encode(tmp_path / "x.wav", tune(3.5))
+    assert read(path, None, 3, 2).samples.size == 22_050
+    assert read(path, None, 5, 2).samples.size == 0
+
+
+@pytest.mark.parametrize("suffix", [".aac", ".flac", ".mp3", ".ogg", ".wav"])
+def test_a_file_cut_in_the_middle_gives_what_is_there(tmp_path, suffix, caplog):
+    whole, data = read(example(suffix)), example(suffix).read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(data[: len(data) // 2])
+    part = read(cut)
+    assert part.samples.size == pytest.approx(whole.samples.size / 2, rel=0.1)
+    if suffix in (".aac", ".flac", ".mp3"):
+        samples, _ = decode(cut)
+        assert samples.numel() == part.samples.size
+        assert part.damage.startswith(("damaged after 1", "cut off after 1")) and part.damage in caplog.text
+
+
+def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path):
+    data = bytearray(example(".flac").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    (tmp_path / "x.flac").write_bytes(data)
+    assert 0.95 < read(tmp_path / "x.flac").samples.size / read(example(".flac")).samples.size < 1
+
+
+@pytest.mark.parametrize("rate", [8000, 192_000])
+def test_rates_from_8_to_192_khz(tmp_path, rate):
+    samples = read(encode(tmp_path / "x.flac", tune(1, rate), rate), 44_100).samples
+    assert samples.size == pytest.approx(44_100, abs=2)
+
+
+@pytest.mark.parametrize(("suffix", "error"), [("wav", 1e-4), ("flac", 1e-4), ("m4a", 0.4)])
+def test_eight_channels_are_averaged(tmp_path, suffix, error):
+    mean = (audio := tune(1, channels=8)).mean(axis=0)
+    samples = read(encode(tmp_path / f"x.{suffix}", audio)).samples[:44_100]
+    assert samples.std() == pytest.approx(mean.std(), rel=error)
+
+
+def test_channels_may_change_on_the_way_and_the_rate_ends_the_song(tmp_path):
+    parts = {}
+    for name, channels, rate in (("a", 8, 44_100), ("b", 1, 44_100), ("c", 2, 48_000)):
+        parts[name] = encode(tmp_path / f"{name}.aac", tune(2, rate, channels), rate).read_bytes()
+    (tmp_path / "ab.aac").write_bytes(parts["a"] + parts["b"])
+    assert read(tmp_path / "ab.aac").samples.size == pytest.approx(4 * 44_100, abs=6000)
+    (tmp_path / "bc.aac").write_bytes(parts["b"] + parts["c"])
+    changed = read(tmp_path / "bc.aac")
+    assert changed.samples.size == pytest.approx(2 * 44_100, abs=3000)
+    assert "the sample rate changes to 48000 Hz" in changed.damage
+
+
+def test_the_content_counts_and_not_the_suffix(tmp_path):
+    path = encode(tmp_path / "x.flac", tune(1))
+    wrong = path.rename(tmp_path / "x.mp3")
+    assert read(wrong).samples.size == 44_100
+
+
+def tag(identifier: bytes, content: bytes) -> bytes:
+    return identifier + len(content).to_bytes(4, "big") + bytes(2) + content
+
+
+def with_tags(path: Path, *tags: bytes) -> None:
+    """Put an ID3v2.3 header before a file."""
+    body = b"".join(tags)
+    size = bytes(len(body) >> shift & 127 for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x03\x00\x00" + size + body + path.read_bytes())
+
+
+def test_cover_art_and_tags_in_an_unknown_code_do_not_matter(tmp_path):
+    path = encode(tmp_path / "x.mp3", tune(2), write_xing="0", id3v2_version="0")
+    before = read(path).samples
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
+    with_tags(path, tag(b"TIT2", b"\x03\xff\xfe\xe9 bad"), tag(b"APIC", b"\x00image/png\x00\x03\x00" + picture))
+    with av.open(str(path), metadata_errors="replace") as container:
+        assert len(container.streams.video) == 1
+    assert np.array_equal(read(path).samples, before)
+
+
+def test_a_protected_m4a_is_refused(tmp_path):
+    path = encode(tmp_path / "x.m4a", tune(1))
+    path.write_bytes(path.read_bytes().replace(b"mp4a", b"drms"))
+    with pytest.raises(AudioError, match=r"x\.m4a: is protected"):
+        read(path)
+
+
+def test_a_scrambled_m4a_is_refused(tmp_path):
+    path = encode(tmp_path / "x.m4a", tune(2))
+    data = bytearray(path.read_bytes())
+    start, size = data.index(b"mdat") + 4, len(data) // 2
+    data[start : start + size] = np.random.default_rng(0).bytes(size)
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="most of it is damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize("rate", [1, 1000, 4_000_000_000])
+def test_a_rate_that_no_song_has_is_refused(tmp_path, rate):
+    path = encode(tmp_path / "x.wav", tune(1))
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=r"x\.wav: "):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["a b.wav", "a\nb.wav", "-rf.wav", "http:x.wav", "%d.wav", b"caf\xe9.wav"])
+def test_any_name_will_do(tmp_path, name):
+    path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), os.fsencode(name))))
+    encode(tmp_path / "x.wav", tune(1)).rename(path)
+    assert read(path).samples.size == 44_100
+    shown = printable(path)
+    assert shown.isprintable() and shown.encode() and shown.endswith(".wav")
+
+
+def test_every_suffix_is_tried():
+    assert {f".{suffix}" for suffix in ENCODERS} == set(SUFFIXES)

@@ -1,0 +1,118 @@
+"""`fxemu export`: from a run folder to a checked file, and errors in one line."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from fxemu.audio.tensors import decode
+from fxemu.cli import COMMANDS
+from fxemu.cli.export import main
+from fxemu.emulation import load
+from fxemu.emulation.locate import read
+from fxemu.engine.streaming.stream import render
+from fxemu.models.files import save
+from fxemu.runtimes import FORMATS
+from fxemu.training.parts import task
+from fxemu.training.run_folder import CONF
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of a small LSTM without feedback, as training leaves it."""
+    options = ["model=lstm", "model.width=4", "model.memory_samples=30", "model.feedback=false", "repr=raw"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", options)
+    loop = task(config).loop
+    loop.limit.fill_(0.9)
+    folder = tmp_path / "12-00-00-tanh-raw-lstm"
+    folder.mkdir()
+    save(loop, OmegaConf.to_container(config, resolve=True), folder)
+    return folder
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_run_becomes_a_file_of_every_format(run, form, capsys):
+    if form in ("c", "lv2") and shutil.which("cc") is None:
+        pytest.skip("there is no C compiler (cc)")
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+    main([str(run), "--format", form])
+    path, found = capsys.readouterr().out.split("\n", 1)
+    assert path.startswith(str(run / "export")) and path.endswith(FORMATS[form].suffix)
+    assert "within" in found
+    name = path.rsplit("/", 1)[1]
+    stem = name.removesuffix(FORMATS[form].suffix)
+    # What was exported is played by `fxemu render`, too: once it has settled, as the run is.
+    dry = torch.rand(3000, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert (load(path)(dry, 44_100) - load(run)(dry, 44_100))[1000:].abs().max() < 1e-4
+    pair = set() if FORMATS[form].holds_pair else {f"{stem}-check-dry.wav", f"{stem}-check-wet.wav"}
+    assert {p.name for p in (run / "export").iterdir()} == {name} | pair
+
+
+def test_name_and_place_can_be_chosen(run, tmp_path, capsys):
+    main([str(run), "--format", "nam", "--output", str(tmp_path / "new" / "amp.nam"), "--name", "Amp"])
+    assert json.loads((tmp_path / "new" / "amp.nam").read_text())["metadata"]["name"] == "Amp"
+
+
+def test_the_pair_beside_a_file_is_what_the_model_makes_of_it(run, tmp_path):
+    main([str(run), "--format", "nam", "--output", str(tmp_path / "amp.nam")])
+    dry, rate = decode(tmp_path / "amp-check-dry.wav")
+    wet, _ = decode(tmp_path / "amp-check-wet.wav")
+    assert rate == 44_100
+    assert torch.allclose(render(read(run)[0], dry), wet, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "!"], "name: got '!'; must have a letter or a digit in it"),
+        (["--output", "/proc/no/x.nam"], "/proc/no"),
+        (["--output", "amp"], "got amp to write; its name must end with .nam"),
+    ],
+)
+def test_errors_are_one_line(run, arguments, message, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([str(run), "--format", "nam", *arguments])
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_a_checkpoint_is_exported_to_where_it_is_said(run, tmp_path, capsys):
+    checkpoint = [str(run / "checkpoints" / "best.ckpt"), "--format", "nam"]
+    with pytest.raises(SystemExit, match="1"):
+        main(checkpoint)
+    assert "best.ckpt is no folder: say with --output where to write the export" in capsys.readouterr().err
+    main([*checkpoint, "--output", str(tmp_path / "best.nam")])
+    assert json.loads((tmp_path / "best.nam").read_text())["metadata"]["name"] == run.name
+
+
+def test_exports_of_one_model_do_not_replace_each_other(run):
+    for form in ("rtneural", "aidax", "proteus"):
+        main([str(run), "--format", form])
+    assert len([path for path in (run / "export").iterdir() if path.suffix == ".json"]) == 3
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([str(tmp_path), "--format", "c"])
+    assert "has no model.safetensors" in capsys.readouterr().err
+    assert COMMANDS["export"][0] == "fxemu.cli.export"
+
+
+def test_a_folder_is_replaced_only_by_an_export_of_the_same_kind(run, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    for form, name in (("onnx", "plugins"), ("nam", "plugins.nam")):
+        plugins = tmp_path / name
+        plugins.mkdir()
+        (plugins / "other.txt").write_text("mine")
+        with pytest.raises(SystemExit, match="1"):
+            main([str(run), "--format", form, "--output", str(plugins)])
+        assert "is a folder that is not replaced: " in capsys.readouterr().err
+        assert [path.name for path in plugins.iterdir()] == ["other.txt"]
+    for _ in range(2):
+        main([str(run), "--format", "onnx", "--output", str(tmp_path / "amp")])
+    assert "within" in capsys.readouterr().out

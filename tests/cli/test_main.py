@@ -1,0 +1,37 @@
+"""The `fxemu` command: Ctrl-C ends it with a line, whatever it was doing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fxemu import cli
+from fxemu.cli import check_pair
+
+
+def test_ctrl_c_is_a_line(monkeypatch, capsys):
+    def interrupted(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check_pair, "main", interrupted)
+    monkeypatch.setattr(sys, "argv", ["fxemu", "check-pair", "a.wav", "b.wav"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+CHATTY = """
+import sys, types
+from fxemu import cli
+sys.modules["chatty"] = types.SimpleNamespace(main=lambda words: [print("x" * 100) for _ in range(10_000)])
+cli.COMMANDS["chatty"] = "chatty", "say much"
+sys.argv = ["fxemu", "chatty"]
+cli.main()
+"""
+
+
+def test_a_reader_that_has_enough_is_no_mistake():
+    process = subprocess.Popen([sys.executable, "-c", CHATTY], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline().startswith(b"xxx")
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 1

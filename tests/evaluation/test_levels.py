@@ -1,0 +1,63 @@
+"""Scores by input level, against models whose error at each level is known."""
+
+import pytest
+import torch
+from torch import nn
+
+import fxemu.evaluation.levels
+from fxemu.effects import Tanh
+from fxemu.engine.streaming.stream import render
+from fxemu.evaluation.levels import LEVELS_DB, LISTENED_DB, at_levels, loudest
+from fxemu.evaluation.metrics import esr
+from fxemu.evaluation.plots import ESR_FLOOR, level_curves
+from fxemu.library.pair import Pair
+
+RATE = 8000
+
+
+@pytest.fixture
+def noise() -> list[Pair]:
+    """Eight songs, each with its peak of 1 at another place."""
+    songs = []
+    for i in range(8):
+        dry = torch.rand(RATE, generator=torch.Generator().manual_seed(i)) - 0.5
+        dry[1000 * i] = 1.0
+        songs.append(Pair(str(i), dry, Tanh()(dry)))
+    return songs
+
+
+def test_the_loudest_stretch_holds_the_peak_and_stays_in_the_song():
+    dry = torch.zeros(100)
+    for peak in (0, 50, 99):
+        dry[:] = 0
+        dry[peak] = -1.0
+        assert loudest(dry, 20).numel() == 20 and float(loudest(dry, 20).min()) == -1.0
+    assert loudest(dry, 500).numel() == 100
+
+
+def test_a_linear_model_of_tanh_errs_less_the_quieter_it_gets(noise, monkeypatch):
+    """5x for tanh(5x): the error is (5x)^3 / 3 where it is small, so ESR falls by 24 dB for each 12 dB."""
+    monkeypatch.setattr(fxemu.evaluation.levels, "render_many", lambda loop, songs: [5 * dry for dry in songs])
+    scores, sounds = at_levels(nn.Identity(), noise, Tanh(5.0), RATE)
+    assert [score["level_db"] for score in scores] == list(LEVELS_DB)
+    esr = torch.tensor([score["esr"] for score in scores[3:]])
+    assert torch.allclose(10 * (esr[:-1] / esr[1:]).log10(), torch.full((2,), 24.0), atol=0.1)
+    assert len(sounds) == fxemu.evaluation.levels.SONGS
+    for pair, prediction in sounds:
+        assert float(pair.dry.max()) == pytest.approx(10 ** (LISTENED_DB / 20), rel=1e-6)
+        assert torch.equal(prediction, 5 * pair.dry) and torch.equal(pair.wet, torch.tanh(5 * pair.dry))
+
+
+def test_a_compiled_free_run_is_what_is_scored(noise, make_loop):
+    loop = make_loop()
+    scores, sounds = at_levels(loop, noise[:1], Tanh(), RATE)
+    (pair, prediction), (score,) = sounds[0], [score for score in scores if score["level_db"] == 0]
+    assert torch.equal(prediction, render(loop, pair.dry))
+    whole = noise[0]
+    assert score["esr"] == pytest.approx(esr(render(loop, whole.dry), whole.wet), rel=1e-5)
+
+
+def test_the_curve_shows_every_level_and_a_perfect_score_too():
+    (axes,) = level_curves({"$a": {0: 1e-3, -12: 1e-2}, "b": {0: 0.0}}).axes
+    assert axes.get_yscale() == "log"
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 1e-3], [-12, 1e-2]], [[0, ESR_FLOOR]]]

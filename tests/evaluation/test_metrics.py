@@ -1,0 +1,51 @@
+"""Metrics against closed forms."""
+
+import pytest
+import torch
+
+from fxemu.evaluation import metrics
+
+Y = torch.sin(torch.arange(44_100) * 0.05)
+
+
+def test_esr_and_nmae_of_a_known_error():
+    assert metrics.esr(1.1 * Y, Y) == pytest.approx(0.01, rel=1e-4)
+    assert metrics.nmae(1.1 * Y, Y) == pytest.approx(0.1, rel=1e-4)
+    assert metrics.esr(Y, Y) == 0
+
+
+def test_inverted_polarity_scores_four():
+    assert metrics.esr(-Y, Y) == pytest.approx(4.0, rel=1e-6)
+
+
+def test_inverted_esr_is_the_lower_one_where_a_sign_is_wrong():
+    assert metrics.inverted_esr(-0.9 * Y, Y) == pytest.approx(0.01, rel=1e-4)
+    assert metrics.inverted_esr(0.9 * Y, Y) == pytest.approx(1.9**2, rel=1e-4) and metrics.esr(0.9 * Y, Y) < 0.011
+
+
+def test_dc_of_a_constant_offset():
+    assert metrics.dc(Y + 0.1, Y) == pytest.approx(0.01 / float(Y.square().mean()), rel=1e-3)
+
+
+def test_preemphasis_is_a_first_order_difference():
+    assert torch.allclose(metrics.preemphasis(Y)[1:], Y[1:] - 0.85 * Y[:-1], atol=1e-6)
+
+
+def test_mrstft_is_zero_for_the_same_and_grows_with_the_error():
+    noise = torch.randn(44_100, generator=torch.Generator().manual_seed(0))
+    assert metrics.mrstft(Y, Y) == 0
+    assert metrics.mrstft(Y + 0.1 * noise, Y) > metrics.mrstft(Y + 0.01 * noise, Y) > 0
+
+
+def test_a_run_stuck_at_its_limit_or_not_finite_has_diverged():
+    assert metrics.diverged(torch.full((44_100,), 1.2), 1.2)
+    assert metrics.diverged(torch.full((100,), float("nan")), 1.2)
+    assert not metrics.diverged(Y, 1.2)
+
+
+def test_samples_to_divergence():
+    well = torch.rand(50_000) - 0.5
+    assert metrics.samples_to_divergence(well, 1.0) is None
+    assert metrics.samples_well(well, 1.0) == well.numel()
+    stuck = torch.cat((well[:3000], torch.full((60_000,), 1.0)))
+    assert metrics.samples_to_divergence(stuck, 1.0) == metrics.samples_well(stuck, 1.0) == 3000

@@ -1,0 +1,102 @@
+"""Predictors for tests: every family, small; one sample after the other; the readable free run."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.utils._pytree import tree_map
+
+from fxemu.models import (
+    GRU,
+    LRU,
+    LSTM,
+    MLP,
+    Auto,
+    ConvNet,
+    Dynamics,
+    Linear,
+    Oscillator,
+    PeriodicFilter,
+    Predictor,
+    WaveNet,
+)
+from fxemu.models.closed_loop import ClosedLoop
+
+# Each family, small, and how its parameters that hear wet samples are called.
+MODELS = {
+    "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
+    "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
+    "gru": (GRU, {"width": 5, "memory_samples": 40}),
+    "lru": (LRU, {"width": 5, "states": 4, "layers": 2, "window": 8, "longest": 200.0, "memory_samples": 40}),
+    "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
+    "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
+    "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
+    "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
+    "periodic_filter": (PeriodicFilter, {"context_window": 6, "rank": 3, "harmonics": 4, "memory_samples": 40}),
+    "auto": (Auto, {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}),
+    "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
+}
+
+# The general families by name, in more variants.
+MAKERS = {
+    "lstm": lambda c, p, **k: LSTM(c, p, width=5, memory_samples=20, **k),
+    "gru": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, **k),
+    "gru, no skip": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, dry_skip=False, **k),
+    "lru": lambda c, p, **k: LRU(c, p, width=5, states=4, layers=2, window=6, longest=200.0, memory_samples=20, **k),
+    "wavenet": lambda c, p, **k: WaveNet(c, p, 4, dilations=[1, 2, 5], **k),
+    "convnet": lambda c, p, **k: ConvNet(c, p, 4, dilations=[1, 2, 5], **k),
+    "convnet, kernel of 3": lambda c, p, **k: ConvNet(c, p, 4, 3, dilations=[1, 3], activation="sigmoid", **k),
+    "linear": lambda c, p, **k: Linear(c, p, 12, 9, **k),
+    "linear, more feedback": lambda c, p, **k: Linear(c, p, 3, 9, **k),
+    "wavenet, gated, one array": lambda c, p, **k: WaveNet(c, p, 4, 1, kernel=2, dilations=[1, 3], gated=True, **k),
+}
+
+
+def make(name: str, channels: int = 1, params: int = 1, feedback: bool = True) -> Predictor:
+    torch.manual_seed(0)
+    return MAKERS[name](channels, params, feedback=feedback)
+
+
+def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
+    """What `step` says of dry and wet (B, C, T), from the start and with the wet sample before: (B, P, T)."""
+    state, steps = model.initial_state(dry.shape[0]), []
+    for now, last in zip(dry.unbind(-1), pad(wet, (1, -1)).unbind(-1), strict=True):
+        out, state = model.step(now, last, state)
+        steps.append(out)
+    return torch.stack(steps, dim=-1)
+
+
+def echoing(predictor: Auto) -> Auto:
+    """The predictor with two echoes of the three that it could have, the first one as soon as can be."""
+    predictor.lags.copy_(torch.tensor([1, 9, 0]))
+    torch.nn.init.normal_(predictor.taps, std=0.1)
+    return predictor
+
+
+def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Tensor:
+    """Let the predictor hear only itself, one sample at a time, with gradient through all of it.
+
+    Args:
+        loop: the predictor and its representations.
+        dry: (B, 1, H + K).
+        history: true wet samples (B, 1, H) that prime the run; None for silence, dry and wet, before a song.
+
+    Returns:
+        the prediction (B, 1, K), within +-limit. What a recurrent predictor remembers of the history is taken as
+        given: no gradient flows through it.
+    """
+    if history is None:
+        history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
+        dry = torch.cat((history, dry), dim=-1)
+    state, previous, predicted = loop.predictor.initial_state(dry.shape[0]), torch.zeros_like(dry[..., 0]), []
+    recurrent = bool(loop.plan().hidden_states())
+    for t in range(dry.shape[-1]):
+        if t == history.shape[-1] and recurrent:
+            state = tree_map(torch.Tensor.detach, state)
+        features = loop.input_repr.encode(torch.stack((dry[..., t], previous), dim=-1))
+        params, state = loop.predictor.step(features[..., 0], features[..., 1], state)
+        if t < history.shape[-1]:
+            previous = history[..., t]
+            continue
+        previous = loop.output_repr.decode(params[..., None])[..., 0].clamp(-loop.limit, loop.limit)
+        predicted.append(previous)
+    return torch.stack(predicted, dim=-1)

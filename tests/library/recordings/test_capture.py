@@ -1,0 +1,223 @@
+"""The whole way through a simulated box: make, play, record, read, and pairs to train on."""
+
+import json
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from helpers.recordings import RATE, fuzz, interface, music
+
+from fxemu.audio.tensors import decode, write_wav
+from fxemu.evaluation.metrics import esr
+from fxemu.library.recordings import capture
+
+BOX = {"delay": 217.4, "ppm": 12.0, "noise_db": -60.0}
+
+
+def box(signal: torch.Tensor) -> torch.Tensor:
+    """A fuzz behind an interface, with hum and one dropout of 20 ms in the second song."""
+    wet = interface(0.5 * fuzz(signal), **BOX)
+    return wet + 2e-3 * torch.sin(2 * torch.pi * 50 / RATE * torch.arange(wet.numel()))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("capture")
+    for i in range(3):
+        write_wav(folder / "songs" / f"song{i}.wav", music(4, seed=i), RATE)
+    file = folder / "capture.wav"
+    capture.main(["make", "--library", str(folder / "songs"), "--seconds", "3", "--file", str(file)])
+    signal, _ = decode(file)
+    wet = box(signal)
+    second = [s for s in json.loads(file.with_suffix(".json").read_text())["sections"] if s["kind"] == "song"][1]
+    hole = second["start"] + 217 + RATE
+    wet[hole : hole + 882] = 0
+    write_wav(folder / "recording.wav", wet, RATE)
+    return folder, signal, wet
+
+
+def test_a_loopback_ends_in_pairs(made, capsys):
+    folder, _, _ = made
+    capture.main(
+        ["read", str(folder / "recording.wav"), "--file", str(folder / "capture.wav"), "--out", str(folder / "out")]
+    )
+    said = capsys.readouterr().out
+    for words in (
+        "latency 217.4",
+        "clock drift +12.0 ppm",
+        "drops out for 20 ms",
+        "50 Hz hum",
+        "dry repeats at",
+        "gain for",
+    ):
+        assert words in said, said
+    assert said.count("train") >= 2 and "effect=recorded" in said
+    names = sorted(path.name for path in (folder / "out" / "dry").iterdir())
+    assert (
+        names == sorted(path.name for path in (folder / "out" / "wet").iterdir()) == [f"song{i}.wav" for i in range(3)]
+    )
+    for name in names:
+        dry, wet = (decode(folder / "out" / side / name)[0] for side in ("dry", "wet"))
+        assert dry.numel() == wet.numel() == (3 * RATE if name != "song1.wav" else pytest.approx(2 * RATE, abs=1000))
+        # A fuzz has edges that no recording keeps; the -60 dB of noise is below what they cost.
+        assert esr(wet, 0.5 * fuzz(dry)) < 5e-3
+
+
+def test_a_recording_that_was_cut_off_is_refused(made, capsys):
+    folder, _, wet = made
+    write_wav(folder / "cut.wav", wet[: int(0.8 * wet.numel())], RATE)
+    with pytest.raises(SystemExit):
+        capture.main(
+            ["read", str(folder / "cut.wav"), "--file", str(folder / "capture.wav"), "--out", str(folder / "no")]
+        )
+    said = capsys.readouterr()
+    assert "before the last marker: it is cut off" in said.out and said.err.startswith(
+        "error: the recording was refused"
+    )
+    assert not (folder / "no").exists()
+
+
+def test_what_a_cut_off_recording_does_not_hold_is_no_pair(made, capsys):
+    folder, _, wet = made
+    write_wav(folder / "cut.wav", wet[: int(0.8 * wet.numel())], RATE)
+    out = folder / "forced"
+    capture.main(["read", str(folder / "cut.wav"), "--file", str(folder / "capture.wav"), "--out", str(out), "--force"])
+    pairs = [tuple(decode(out / side / path.name)[0] for side in ("dry", "wet")) for path in (out / "dry").iterdir()]
+    assert 0 < sum(dry.numel() for dry, _ in pairs) < 9 * RATE
+    assert all(dry.numel() == wet.numel() and wet[-RATE // 10 :].abs().max() > 0.01 for dry, wet in pairs)
+
+
+def test_pairs_of_another_capture_are_not_mixed_with_these(made, capsys):
+    folder, _, _ = made
+    write_wav(folder / "mixed" / "wet" / "other.wav", torch.zeros(100), RATE)
+    (folder / "mixed" / "wet" / ".DS_Store").touch()
+    with pytest.raises(SystemExit):
+        capture.main(
+            [
+                "read",
+                str(folder / "recording.wav"),
+                "--file",
+                str(folder / "capture.wav"),
+                "--out",
+                str(folder / "mixed"),
+            ]
+        )
+    assert "holds other.wav of another capture; choose another folder with --out" in capsys.readouterr().err
+    assert not (folder / "mixed" / "dry").exists()
+
+
+def play(made, monkeypatch, input_gain: float) -> list[np.ndarray]:
+    """`fxemu capture play` through a fake sounddevice that records the box, and the trial at a gain; what it played."""
+    folder, signal, wet = made
+    played = []
+
+    def playrec(samples, rate, channels, device, blocking):
+        assert (samples.dtype, rate, channels, device, blocking) == (np.float32, RATE, 1, 3, True)
+        played.append(samples[:, 0])
+        return wet[: len(samples), None].numpy() if len(samples) > signal.numel() else input_gain * samples
+
+    fake = SimpleNamespace(query_devices=lambda: ["an interface"], PortAudioError=OSError, playrec=playrec)
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    with suppress(SystemExit):
+        capture.main(["play", "--device", "3", "--file", str(folder / "capture.wav"), "--out", str(folder / "live")])
+    return played
+
+
+def test_live_play_goes_from_the_level_check_to_pairs(made, monkeypatch, capsys):
+    folder, signal, _ = made
+    trial, music = play(made, monkeypatch, input_gain=0.5)
+    said = capsys.readouterr().out
+    assert "level check: the loudest 2 s come back at -6.1 dBFS" in said and "3 pairs in" in said
+    # Both end with half a second of silence, in which what is late still comes in.
+    assert (trial.size, music.size) == (2 * RATE + RATE // 2, signal.numel() + RATE // 2)
+    assert np.array_equal(music[: signal.numel()], signal.numpy()) and not music[signal.numel() :].any()
+    assert (folder / "live" / "wet" / "song0.wav").is_file() and (folder / "live" / "recording.wav").is_file()
+
+
+@pytest.mark.parametrize(
+    ("input_gain", "message"),
+    [
+        (10, "error: level: 20.0 dBFS; must be from -40 to -0.5 dBFS: lower the interface's input gain\n"),
+        (1e-3, "error: level: -60.0 dBFS; must be from -40 to -0.5 dBFS: raise it, and look at the cables\n"),
+    ],
+)
+def test_nothing_more_is_played_at_a_wrong_level(made, monkeypatch, capsys, input_gain, message):
+    assert len(play(made, monkeypatch, input_gain)) == 1
+    assert capsys.readouterr().err == message
+
+
+def broken(error: Exception) -> SimpleNamespace:
+    """A sounddevice whose interface refuses with `error`."""
+
+    def playrec(*_, **__):
+        raise error
+
+    return SimpleNamespace(query_devices=lambda: ["an interface"], PortAudioError=OSError, playrec=playrec)
+
+
+@pytest.mark.parametrize(
+    ("sounddevice", "message"),
+    [
+        (None, 'capture play needs sounddevice: pip install "fxemu[live]"'),
+        (
+            SimpleNamespace(query_devices=lambda: [], PortAudioError=OSError),
+            "no audio device on this machine: play the file elsewhere, then fxemu capture read",
+        ),
+        (broken(OSError("rate not supported")), "audio device default: rate not supported; see python -m sounddevice"),
+        (broken(ValueError("no such device")), "audio device default: no such device; see python -m sounddevice"),
+    ],
+)
+def test_without_an_audio_device_it_says_so(made, monkeypatch, capsys, sounddevice, message):
+    monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
+    with pytest.raises(SystemExit):
+        capture.main(["play", "--file", str(made[0] / "capture.wav")])
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {message}") and said.count("\n") == 1
+
+
+def described(**changes) -> str:
+    """A description that fits 100 samples, but for the changes."""
+    sections = [{"kind": kind, "name": "a", "start": 0, "samples": 100} for kind in ("marker", "song")]
+    return json.dumps({"version": 1, "sample_rate": RATE, "samples": 100, "sections": sections} | changes)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "No such file or directory"),
+        ("", "is damaged, or no JSON"),
+        (described()[:60], "is damaged, or no JSON"),
+        ("[]", "got list; must hold version, sample_rate, samples, sections"),
+        ('{"title": "My song", "tracks": []}', "got title, tracks; must hold version, sample_rate, samples, sections"),
+        (described(samples="100"), "must hold version, sample_rate, samples, sections"),
+        (described(version=2), "got version 2; must be 1"),
+        (described(sample_rate=0), "got a sample_rate of 0; must be from 8000 to 192000"),
+        (described(sections=[]), "got no section that is a marker or a song"),
+        (described(sections=[{"kind": "song"}]), "got the section {'kind': 'song'}; must hold kind, name, start"),
+        (
+            described(sections=[{"kind": "song", "name": "", "start": 0, "samples": 50}]),
+            "got a song with the name ''",
+        ),
+        (described(samples=50), "must hold kind, name, start, samples, and lie within the file"),
+        (described(samples=200), "lasts 100 samples at 44100 Hz, but"),
+    ],
+)
+def test_a_damaged_or_foreign_description_is_one_line_that_says_what_to_do(tmp_path, capsys, content, fault):
+    write_wav(tmp_path / "capture.wav", torch.zeros(100), RATE)
+    if content is not None:
+        (tmp_path / "capture.json").write_text(content)
+    with pytest.raises(SystemExit) as left:
+        capture.main(["read", "x.wav", "--file", str(tmp_path / "capture.wav")])
+    said = capsys.readouterr().err
+    assert left.value.code == 1 and fault in said and said.count("\n") == 1
+    assert said.startswith(f"error: {tmp_path}/capture.") and "or run fxemu capture make" in said
+
+
+def test_songs_of_one_name_are_kept_apart():
+    names: list[str] = []
+    for song in ("x/y.wav", "x-y.mp3", "x-y.flac", "../z.wav"):
+        names.append(capture._flat(song, names))
+    assert names == ["x-y.wav", "x-y-2.wav", "x-y-3.wav", "--z.wav"]

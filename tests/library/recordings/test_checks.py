@@ -1,0 +1,76 @@
+"""Each thing that can be the matter with a pair of recordings is found, and a clean pair is not accused."""
+
+import re
+
+import pytest
+import torch
+from helpers.recordings import RATE, compressor, fuzz, interface, music, reverb
+from torchaudio.functional import lowpass_biquad
+
+from fxemu.library.recordings.alignment import Alignment
+from fxemu.library.recordings.checks import check_pair, dropouts, find_repeat
+
+
+@pytest.fixture(scope="module")
+def dry() -> torch.Tensor:
+    return music(6)
+
+
+@pytest.fixture(scope="module")
+def wet(dry) -> torch.Tensor:
+    return interface(0.5 * compressor(dry), noise_db=-70)
+
+
+def texts(dry: torch.Tensor, wet: torch.Tensor, kind: str) -> str:
+    return "\n".join(finding.text for finding in check_pair(dry, wet, RATE).findings if finding.kind == kind)
+
+
+def test_a_clean_pair_has_notes_only(dry, wet):
+    report = check_pair(dry, wet, RATE)
+    assert not report.refused and {finding.kind for finding in report.findings} == {"note"}, str(report)
+    assert "latency 217." in str(report) and "clock drift +12.0 ppm" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (lambda dry, wet: (dry, wet[: dry.numel() // 2]), "refused", "dry lasts 6.0 s and wet 3.0 s"),
+        (lambda dry, wet: (wet, dry), "refused", "ms before dry: they are swapped"),
+        (lambda dry, wet: (dry, music(6, seed=9)), "refused", "wet does not depend on dry"),
+        (lambda dry, wet: (dry, torch.zeros_like(wet)), "refused", "wet is silent"),
+        (lambda dry, wet: (dry[:9000], wet[:9000]), "refused", "9000 samples are too few"),
+        (lambda dry, wet: (fuzz(dry), dry), "refused", "dry looks like a distortion of wet"),
+        (lambda dry, wet: (dry, wet[: int(dry.numel() * 441 / 480)]), "refused", "as 48000 Hz is to 44100 Hz"),
+        (lambda dry, wet: (dry, -wet), "warning", "wet is upside down"),
+        (lambda dry, wet: (dry, (20 * wet).clamp(-1, 1)), "warning", "wet clips in "),
+        (lambda dry, wet: (dry, wet + 0.02), "warning", "wet has a DC offset of \\+0.0"),
+        (lambda dry, wet: (dry, wet + 0.002 * torch.sin(torch.arange(wet.numel()) * 2 * torch.pi * 50 / RATE)),
+         "warning", "most of it is 50 Hz hum"),
+        (lambda dry, wet: (dry, wet.index_fill(0, torch.arange(90_000, 90_441), 0.0)),
+         "warning", r"wet drops out for 10 ms at 2.04 s"),
+    ],
+)  # fmt: skip
+def test_each_fault_is_found(dry, wet, spoil, kind, message):
+    assert re.search(message, texts(*spoil(dry, wet), kind)), texts(*spoil(dry, wet), kind)
+
+
+def test_a_latency_that_dull_music_cannot_tell_is_a_warning(dry):
+    dull = lowpass_biquad(lowpass_biquad(dry, RATE, 300), RATE, 300)
+    report = check_pair(dull, interface(reverb(dull, 3)), RATE)
+    (said,) = (finding for finding in report.findings if finding.text.startswith("latency"))
+    assert said.kind == "warning" and re.search(r"known to \+-\d.*brighter, longer or cleaner music", said.text), said
+
+
+def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
+    song = torch.cat((dry[: 3 * RATE], dry[RATE : 3 * RATE], dry[3 * RATE :]))
+    first, second, samples = find_repeat(song, RATE)
+    assert torch.equal(song[first : first + samples], song[second : second + samples]) and second >= first + samples
+    assert find_repeat(dry, RATE) is None
+    wet = 0.5 * song + 0.01 * torch.randn(song.numel(), generator=torch.Generator().manual_seed(3)) * song.abs().sqrt()
+    assert "and wet differs by" in texts(song, wet, "note") + texts(song, wet, "warning")
+
+
+def test_a_gap_after_the_end_of_dry_is_none(dry):
+    # A second take, after some silence, in the same file.
+    again = torch.cat((dry, torch.zeros(RATE // 10), dry))
+    assert dropouts(dry, again, Alignment(0.0, 0.0, 1, 1.0, 1.0), RATE) == []

@@ -1,0 +1,49 @@
+"""The filter in closed form: against one that is known, and as a start of the linear predictor."""
+
+import torch
+from torch import Tensor
+
+from fxemu.effects.delay import Delay
+from fxemu.engine.streaming.stream import render
+from fxemu.evaluation.metrics import esr
+from fxemu.models import Linear
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.fits.fir import fit_filter
+from fxemu.representations import Raw
+
+
+def coloured(samples: int, seed: int) -> Tensor:
+    """Noise with 40 dB less at the top than at the bottom, as music has."""
+    noise = torch.randn(samples, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    spectrum = torch.fft.rfft(noise)
+    return torch.fft.irfft(spectrum * 10 ** (-2 * torch.linspace(0, 1, spectrum.numel())), samples).float()
+
+
+def filtered(dry: Tensor, taps: Tensor) -> Tensor:
+    size = 2 * dry.numel()
+    product = torch.fft.rfft(dry.double(), size) * torch.fft.rfft(taps, size)
+    return torch.fft.irfft(product, size)[: dry.numel()].float()
+
+
+def test_it_finds_the_filter() -> None:
+    taps = torch.randn(300, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    songs = [(dry, filtered(dry, taps)) for dry in (coloured(5000, 0), coloured(9000, 1))]
+    found = fit_filter(songs, 300)
+    assert (found - taps).norm() < 1e-3 * taps.norm()
+
+
+def test_it_is_the_least_squares_solution_where_there_is_no_exact_one() -> None:
+    dry = coloured(2000, 0)
+    wet = torch.tanh(3 * dry)
+    columns = torch.stack([torch.cat((torch.zeros(k), dry[: 2000 - k])) for k in range(8)], dim=1).double()
+    expected = torch.linalg.lstsq(columns, wet.double()).solution
+    assert torch.allclose(fit_filter([(dry, wet)], 8), expected, atol=1e-5)
+
+
+def test_a_delay_without_a_gradient_step() -> None:
+    effect = Delay(delay_ms=40, feedback=0.3)
+    train, test = coloured(40_000, 2), coloured(20_000, 3)
+    loop = ClosedLoop(Linear(1, 1, 2500, feedback=False), Raw(), Raw())
+    loop.limit.fill_(100)
+    loop.predictor.fit([(train, effect(train, 8000, 0))])
+    assert esr(render(loop, test), effect(test, 8000, 0)) < 1e-5

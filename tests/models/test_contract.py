@@ -1,0 +1,128 @@
+"""Recurrent, convolutional and linear predictors: forward against step, causality by gradient, known sizes."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from helpers.models import MAKERS, make, stepped
+from scipy import signal
+from torch.nn.functional import pad
+
+from fxemu.engine.plan import DRY, WET, Plan
+from fxemu.engine.streaming.stream import render
+from fxemu.models import GRU, LRU, LSTM, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Raw
+
+NAM = {"width": 16, "dilations": [2**k for k in range(10)], "feedback": False}
+each_family = pytest.mark.parametrize("name", MAKERS)
+each_feedback = pytest.mark.parametrize("feedback", [True, False])
+
+
+@each_family
+@each_feedback
+@pytest.mark.parametrize(("channels", "params"), [(1, 1), (2, 3)])
+def test_forward_is_step_after_step(name: str, feedback: bool, channels: int, params: int) -> None:
+    model = make(name, channels, params, feedback)
+    dry, wet = torch.randn(2, 4, channels, 70)
+    whole = model(dry, wet)
+    assert whole.shape == (4, params, 70 - model.receptive_field + 1)
+    assert torch.allclose(stepped(model, dry, wet)[..., model.receptive_field - 1 :], whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["wavenet", "convnet", "linear"])
+@each_feedback
+def test_it_starts_as_if_after_silence(name: str, feedback: bool) -> None:
+    model = make(name, feedback=feedback)
+    dry, wet = torch.randn(2, 4, 1, 30)
+    before = model.receptive_field - 1
+    assert torch.allclose(stepped(model, dry, wet), model(pad(dry, (before, 0)), pad(wet, (before, 0))), atol=1e-5)
+
+
+@each_family
+@each_feedback
+def test_causal_and_without_latency(name: str, feedback: bool) -> None:
+    model = make(name, feedback=feedback)
+    dry, wet = (torch.randn(1, 1, 70, requires_grad=True) for _ in range(2))
+    t = 60
+    model(dry, wet)[0, 0, t - model.receptive_field + 1].backward()
+    assert dry.grad[0, 0, t] != 0
+    assert not dry.grad[0, 0, t + 1 :].any()
+    if not feedback:
+        assert wet.grad is None or not wet.grad.any()
+        return
+    assert wet.grad[0, 0, t - 1] != 0
+    assert not wet.grad[0, 0, t:].any()
+
+
+@each_feedback
+def test_a_wavenet_sees_exactly_its_receptive_field(feedback: bool) -> None:
+    model = make("wavenet", feedback=feedback)
+    dry, wet = (torch.randn(1, 1, 70, requires_grad=True) for _ in range(2))
+    model(dry, wet)[0, 0, -1].backward()
+    window = 1 + 2 * 2 * (1 + 2 + 5)
+    assert dry.grad[0, 0].nonzero().min() == 70 - window
+    assert model.receptive_field == window + feedback
+    if feedback:
+        assert wet.grad[0, 0].nonzero().min() == 70 - window - 1
+
+
+@pytest.mark.parametrize(("name", "window"), [("convnet", 1 + 8), ("convnet, kernel of 3", 1 + 2 * 4)])
+def test_a_convnet_sees_exactly_its_receptive_field(name: str, window: int) -> None:
+    model = make(name)
+    dry, wet = (torch.randn(1, 1, 30, requires_grad=True) for _ in range(2))
+    model(dry, wet)[0, 0, -1].backward()
+    assert model.receptive_field == window + 1
+    assert dry.grad[0, 0].nonzero().min() == 30 - window and wet.grad[0, 0].nonzero().min() == 30 - window - 1
+
+
+def test_a_linear_model_is_a_recursive_filter() -> None:
+    """y[t] = b0 x[t] + b1 x[t-1] + b2 x[t-2] - a1 y[t-1] - a2 y[t-2], as scipy has it."""
+    b, a = signal.butter(2, 0.1)
+    model = Linear(1, 1, context_window=3, feedback_window=2).requires_grad_(False)
+    model.dry.weight.copy_(torch.from_numpy(b[::-1].copy())), model.dry.bias.zero_()
+    model.wet.weight.copy_(torch.from_numpy(-a[:0:-1].copy()))
+    dry = torch.randn(500, generator=torch.Generator().manual_seed(0)) * 0.2
+    wet = render(ClosedLoop(model, Raw(), Raw()), dry)
+    assert torch.allclose(wet.double(), torch.from_numpy(signal.lfilter(b, a, dry.numpy())), atol=1e-5)
+
+
+def test_the_standard_shape_of_neural_amp_modeler() -> None:
+    """Its file has 13802 floats: a head scale, and a last 1x1 convolution (8 * 8 + 8) whose output nothing hears."""
+    model = WaveNet(1, 1, **NAM)
+    head_bias_of_the_first_array = 8
+    ours = sum(p.numel() for p in model.parameters()) - head_bias_of_the_first_array
+    assert ours + 1 + (8 * 8 + 8) == 13_802
+    assert model.receptive_field == 4093
+
+
+@each_family
+def test_plan_counts_what_forward_multiplies(name: str) -> None:
+    model, plan = make(name), Plan()
+    model.plan(plan, DRY, WET)
+    matrices = sum(p.numel() for key, p in model.named_parameters() if "weight" in key)
+    assert matrices <= plan.multiply_adds() <= 1.5 * matrices + 100
+
+
+ARGUMENTS: list[tuple[Callable[[], Predictor], str]] = [
+    (lambda: LSTM(1, 1, width=0), "width and memory_samples: got 0 and 512"),
+    (lambda: GRU(1, 1, memory_samples=0), "got 24 and 0; both must be at least 1"),
+    (lambda: LRU(1, 1, states=0), "LRU: got width 16, states 0"),
+    (lambda: LRU(1, 1, shortest=10.0, longest=5.0), "shortest 10.0, longest 5.0"),
+    (lambda: LRU(1, 1, window=9, memory_samples=8), "window 9"),
+    (lambda: WaveNet(1, 1, width=0), "WaveNet: got width 0, arrays 2"),
+    (lambda: WaveNet(1, 1, arrays=0), "arrays 0"),
+    (lambda: WaveNet(1, 1, kernel=1), "kernel 1"),
+    (lambda: WaveNet(1, 1, dilations=[1, 0]), r"dilations \[1, 0\]"),
+    (lambda: ConvNet(1, 1, width=0), "ConvNet: got width 0, kernel 2"),
+    (lambda: ConvNet(1, 1, dilations=[]), r"dilations \[\]"),
+    (lambda: Linear(1, 1, context_window=0), "context_window and feedback_window: got 0 and 32"),
+    (lambda: Linear(1, 1, feedback_window=0), "got 256 and 0; must be at least 1"),
+    (lambda: WaveNet(1, 1, activation="gelu"), "activation: got 'gelu'"),
+]
+
+
+@pytest.mark.parametrize(("maker", "message"), ARGUMENTS)
+def test_arguments_out_of_range(maker: Callable[[], Predictor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        maker()

@@ -1,0 +1,153 @@
+"""The dynamics predictor: forward against step, causality, what its followers do, and that it is fitted to effects."""
+
+import math
+
+import pytest
+import torch
+from helpers.models import stepped
+from torch import Tensor
+
+from fxemu.effects import Compressor, Effect, Limiter
+from fxemu.engine.lockstep.rollout import rollout
+from fxemu.engine.streaming.stream import Stream, render
+from fxemu.evaluation.metrics import esr, gain_error_db
+from fxemu.models import Dynamics
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.fits.dynamics import logit
+from fxemu.representations import MuLaw, Raw
+
+RATE = 8000
+
+
+def make(**arguments: object) -> Dynamics:
+    return Dynamics(**{"knees": 3, "memory_samples": 20, **arguments})
+
+
+def closed(model: Dynamics) -> ClosedLoop:
+    return ClosedLoop(model, Raw(), Raw())
+
+
+def music(seconds: int, seed: int) -> Tensor:
+    """Tones that come and go at levels from -50 to 0 dB, eight of them a second."""
+    generator = torch.Generator().manual_seed(seed)
+    level_db = -50 * torch.rand(8 * seconds, generator=generator)
+    decay = torch.exp(-torch.arange(RATE // 8) / 400)
+    pitch = torch.linspace(0.05, 1.5, 8 * seconds)[torch.randperm(8 * seconds, generator=generator)]
+    envelope = (10 ** (level_db / 20)[:, None] * decay).flatten()
+    return envelope * torch.sin(pitch.repeat_interleave(RATE // 8).cumsum(0))
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_forward_is_step_after_step(feedback: bool) -> None:
+    model = make(feedback=feedback)
+    dry, wet = torch.rand(2, 4, 1, 50) - 0.5
+    whole = model(dry, wet)
+    assert whole.shape == (4, 1, 50 - 20)
+    assert torch.allclose(stepped(model, dry, wet)[..., 20:], whole, atol=1e-6)
+
+
+def test_it_hears_its_own_level_and_nothing_of_the_future() -> None:
+    model = make()
+    dry, wet = ((torch.rand(1, 1, 50) - 0.5).requires_grad_() for _ in range(2))
+    model(dry, wet)[0, 0, 10].backward()
+    t = 30
+    assert dry.grad[0, 0, t] != 0 and not dry.grad[0, 0, t + 1 :].any()
+    assert wet.grad[0, 0, t - 1] != 0 and not wet.grad[0, 0, t:].any()
+    control = make(feedback=False)
+    assert torch.equal(control(dry, wet), control(dry, 2 * wet + 1))
+
+
+@torch.no_grad()
+def test_a_follower_rises_and_falls_exponentially() -> None:
+    model = make()
+    model.rates[1] = torch.tensor([logit(5.0), logit(50.0)])
+    h, one = torch.zeros(1, 1), torch.ones(1, 1)
+    for t in range(1, 100):
+        h = model._follow(1, h, one)
+        assert float(h) == pytest.approx(1 - math.exp(-t / 5), abs=1e-5)
+    for t in range(1, 100):
+        h = model._follow(1, h, 0 * one)
+        assert float(h) == pytest.approx(math.exp(-t / 50), abs=1e-5)
+
+
+@torch.no_grad()
+def test_a_curve_without_bends_is_a_constant_gain() -> None:
+    model = make(feedback=False)
+    model.bend.zero_()
+    model.makeup.fill_(6 / 80)
+    dry = music(1, 0)
+    assert torch.allclose(render(closed(model), dry), dry * 10 ** (6 / 20), atol=1e-4)
+
+
+def test_silence_stays_silence() -> None:
+    assert not render(closed(make()), torch.zeros(300)).any()
+
+
+def times_ms(model: Dynamics) -> Tensor:
+    """Time constants of all followers."""
+    return -1000 / RATE / torch.log1p(-model.rates.detach().sigmoid())
+
+
+EFFECTS = {
+    "compressor": (Compressor(attack_ms=5, release_ms=80), 80),
+    "limiter": (Limiter(release_ms=60), 60),
+    "feedback compressor": (Compressor(ratio=10, attack_ms=1, release_ms=200, detector="output"), 200),
+}
+
+
+@pytest.mark.parametrize(("effect", "release_ms"), EFFECTS.values(), ids=EFFECTS)
+@torch.no_grad()
+def test_it_is_fitted_to_an_effect_and_runs_on_other_music(effect: Effect, release_ms: float) -> None:
+    model, control = (Dynamics(feedback=feedback, memory_samples=20) for feedback in (True, False))
+    dry, unheard = music(4, 0), music(2, 1)
+    model.fit([(dry, effect(dry, RATE))])
+    wet, truth = render(closed(model), unheard), effect(unheard, RATE)
+    assert esr(wet, truth) < 1e-4
+    assert gain_error_db(wet, truth) < 0.1
+    assert (times_ms(model) / release_ms - 1).abs().min() < 0.05
+    control.load_state_dict(model.state_dict())
+    assert torch.allclose(render(closed(control), unheard), wet, atol=1e-5)
+
+
+@torch.no_grad()
+def test_true_samples_correct_the_reduction() -> None:
+    """Music that has become too quiet to reduce: how much still is reduced shows in wet alone."""
+    model = Dynamics(memory_samples=1)
+    model.rates[1, 1] = logit(40_000.0)
+    dry = torch.cat((music(1, 0), 1e-2 * music(1, 1)))
+    truth = render(closed(model), dry)
+    late, heard = dry[RATE:], truth[RATE:]
+    stream = Stream(closed(model))
+    stream.process(late[:2000], heard[:2000])
+    primed = stream.process(late[2000:])
+    assert esr(render(closed(model), late)[2000:], heard[2000:]) > 0.01
+    assert esr(primed, heard[2000:]) < 1e-6
+
+
+def test_it_learns_through_rollouts() -> None:
+    """Noise at two levels, the louder one to be halved: a gain that the level alone decides."""
+    generator = torch.Generator().manual_seed(0)
+    loud = (torch.arange(400) // 100 % 2).float()
+    dry = (torch.rand(32, 1, 400, generator=generator) - 0.5) * (0.1 + 0.9 * loud)
+    wet = dry * (1 - 0.5 * loud)
+    loop = closed(make(feedback=False))
+    optimizer, losses = torch.optim.Adam(loop.parameters(), lr=5e-2), []
+    for _ in range(40):
+        error = rollout(loop, dry, wet[..., :20])[0] - wet[..., 20:]
+        losses.append(error.square().sum() / wet[..., 20:].square().sum())
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert float(losses[-1].detach()) < 0.3 * float(losses[0].detach())
+
+
+@pytest.mark.parametrize("arguments", [{"knees": 0}, {"memory_samples": 0}, {"max_gain_db": -1}])
+def test_arguments_out_of_range(arguments: dict[str, int]) -> None:
+    name = next(iter(arguments))
+    with pytest.raises(ValueError, match=rf"Dynamics: got .*{name} {arguments[name]}.*allowed are"):
+        Dynamics(**arguments)
+
+
+def test_it_takes_plain_samples_only() -> None:
+    with pytest.raises(ValueError, match="model=dynamics takes and makes plain samples: use it with repr=raw"):
+        ClosedLoop(make(), MuLaw(), Raw())

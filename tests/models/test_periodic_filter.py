@@ -1,0 +1,134 @@
+"""The periodic filter: closed-form fits of taps that repeat, and that fed-back samples tell it the phase."""
+
+import math
+
+import pytest
+import torch
+from helpers.models import free_run
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.engine.streaming.stream import Stream, render
+from fxemu.evaluation.metrics import esr
+from fxemu.models import PeriodicFilter
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.fits.periodic_filter import BINS, PeriodicTaps, _runs, drift, find_movement_rate, fit_table
+from fxemu.representations import Raw
+
+TAPS, RATE = 6, 2 * math.pi / 12_000
+
+
+def music(samples: int, seed: int = 0) -> Tensor:
+    """Noise with less and less treble, whose loudness wanders."""
+    noise = torch.rand(samples, generator=torch.Generator().manual_seed(seed)) - 0.5
+    loudness = 1.1 + torch.sin(torch.arange(samples) / 1111 + seed)
+    return loudness * (noise + F.pad(noise, (1, -1)))
+
+
+def sweeping(dry: Tensor, start: int = 0) -> Tensor:
+    """dry plus itself two and four samples ago, which come and go, the second twice in a turn."""
+    phase = RATE * torch.arange(start, start + dry.numel(), dtype=torch.float64)
+    early, late = (F.pad(dry, (lag, -lag)).double() for lag in (2, 4))
+    return (0.5 * dry + 0.3 * phase.cos() * early + 0.2 * (2 * phase).sin() * late).float()
+
+
+@pytest.fixture(scope="module")
+def songs() -> list[tuple[Tensor, Tensor]]:
+    dry = [music(120_000, seed) for seed in (1, 2)]
+    return [(x, sweeping(x)) for x in dry]
+
+
+@pytest.fixture(scope="module")
+def weights(songs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    predictor = PeriodicFilter(context_window=TAPS, rank=3, harmonics=3, memory_samples=20)
+    predictor.fit(songs)
+    return predictor.state_dict()
+
+
+def fitted(weights: dict[str, Tensor], feedback: bool = True) -> ClosedLoop:
+    predictor = PeriodicFilter(context_window=TAPS, rank=3, harmonics=3, memory_samples=20, feedback=feedback)
+    predictor.load_state_dict(weights)
+    loop = ClosedLoop(predictor, Raw(), Raw())
+    loop.limit.fill_(10.0)
+    return loop
+
+
+def test_the_rate_is_found_though_a_harmonic_may_be_stronger() -> None:
+    dry = music(200_000, seed=3)
+    phase = RATE * torch.arange(dry.numel(), dtype=torch.float64)
+    wet = dry + 0.3 * phase.cos() * F.pad(dry, (2, -2)) + 0.6 * (3 * phase).cos() * F.pad(dry, (4, -4))
+    assert find_movement_rate([(dry, wet)], TAPS) == pytest.approx(RATE, rel=1e-3)
+
+
+def test_normal_equations_by_their_ends_are_those_sample_by_sample(songs: list[tuple[Tensor, Tensor]]) -> None:
+    dry, wet, starts, ends, places = _runs(songs, RATE, TAPS)
+    windows = F.pad(dry, (TAPS - 1, 0)).unfold(0, TAPS, 1)
+    there = torch.cat([torch.arange(a, b) for a, b, p in zip(starts, ends, places, strict=True) if p == 7])
+    expected = torch.linalg.lstsq(windows[there], wet[there]).solution
+    assert torch.allclose(fit_table(songs, RATE, TAPS)[0][7], expected, atol=1e-5)
+
+
+def test_every_sample_is_in_one_run(songs: list[tuple[Tensor, Tensor]]) -> None:
+    _, _, starts, ends, places = _runs(songs, RATE, TAPS)
+    assert int((ends - starts).sum()) == sum(dry.numel() for dry, _ in songs)
+    # Sample 6001 of a song is half a turn on.
+    assert places[(starts <= TAPS + 6001) & (ends > TAPS + 6001)].tolist() == [BINS // 2]
+
+
+def test_a_rate_that_is_off_is_mended(songs: list[tuple[Tensor, Tensor]]) -> None:
+    basis = torch.zeros(3, TAPS, dtype=torch.float64)
+    basis[0, -1] = basis[1, -3] = basis[2, -5] = 1.0
+    mixing = torch.tensor([[0.5, 0, 0], [0, 0.3, 0], [0, 0, -0.2j]], dtype=torch.complex128)
+    off = 1e-4 * RATE
+    assert drift(songs, RATE - off, PeriodicTaps(basis, mixing)) == pytest.approx(off, rel=0.02)
+
+
+def test_a_known_filter_is_recovered(weights: dict[str, Tensor]) -> None:
+    assert float(weights["rate"]) == pytest.approx(RATE, rel=1e-6)
+    w = (weights["mixing"] @ weights["basis.weight"][:, 0]).flip(1)
+    expected = torch.zeros(7, TAPS)
+    # Rows: the mean, three real parts, three imaginary ones; sin is the real part of -i e^(i x).
+    expected[0, 0], expected[1, 2], expected[5, 4] = 0.5, 0.3, -0.2
+    assert torch.allclose(w, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_from_the_start_of_a_song_it_is_in_phase(weights: dict[str, Tensor], feedback: bool) -> None:
+    dry = music(100_000, seed=5)
+    assert esr(render(fitted(weights, feedback), dry), sweeping(dry)) < 1e-5
+
+
+@pytest.mark.parametrize("start", [2_800, 6_000, 40_000])
+def test_primed_within_a_song_it_finds_the_phase_and_keeps_it(weights: dict[str, Tensor], start: int) -> None:
+    dry, primed = music(150_000, seed=5), 30_000
+    wet, errors = sweeping(dry, start), {}
+    for feedback in (True, False):
+        stream = Stream(fitted(weights, feedback))
+        stream.process(dry[:primed], wet[:primed])
+        errors[feedback] = esr(stream.process(dry[primed:]), wet[primed:])
+    assert errors[True] < 1e-4
+    assert errors[False] > 0.1
+
+
+@torch.no_grad()
+def test_the_compiled_loop_primed_is_the_step_primed(weights: dict[str, Tensor]) -> None:
+    loop, dry = fitted(weights), music(700, seed=6)
+    wet = sweeping(dry, 3_600)
+    stream = Stream(loop, dry[:500], wet[:500])
+    expected = free_run(loop, dry[None, None], wet[None, None, :500])[0, 0]
+    assert torch.allclose(stream.process(dry[500:]), expected, atol=1e-4)
+
+
+def test_a_history_that_is_no_modulation_does_not_throw_it_far(weights: dict[str, Tensor]) -> None:
+    stream = Stream(fitted(weights))
+    stream.process(1e-3 * music(10_000), music(10_000, seed=2))
+    later = stream.process(music(50_000))
+    assert torch.isfinite(later).all()
+    assert later.abs().max() < 5
+
+
+def test_arguments_out_of_range() -> None:
+    with pytest.raises(ValueError, match=r"PeriodicFilter: got context_window 1, .* allowed are"):
+        PeriodicFilter(context_window=1)
+    with pytest.raises(ValueError, match=r"memory_samples 100 and rank 16; must be"):
+        PeriodicFilter(memory_samples=100)

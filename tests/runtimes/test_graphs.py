@@ -1,0 +1,126 @@
+"""TorchScript and ONNX files: loaded without fxemu, and as the renderer."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.models import echoing
+
+from fxemu.engine.step import PlanStep
+from fxemu.models import GRU, LRU, LSTM, MLP, Auto, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
+from fxemu.runtimes import ExportError, Model, export
+from fxemu.runtimes.onnx import WholeSong
+from fxemu.runtimes.torchscript import TorchScript
+
+FAMILIES = {
+    "mlp": lambda c, p, f: MLP(c, p, 20, 9, width=6, feedback=f),
+    "lstm": lambda c, p, f: LSTM(c, p, width=5, memory_samples=50, feedback=f),
+    "gru": lambda c, p, f: GRU(c, p, width=5, memory_samples=50, feedback=f),
+    "lru": lambda c, p, f: LRU(
+        c, p, width=5, states=4, layers=2, window=6, longest=200.0, memory_samples=50, feedback=f
+    ),
+    "convnet": lambda c, p, f: ConvNet(c, p, 4, dilations=[1, 2, 5], feedback=f),
+    "linear": lambda c, p, f: Linear(c, p, 20, 9, feedback=f),
+    "auto": lambda c, p, f: echoing(Auto(c, p, 20, 2, 6, 4, 3, 4, 50, f)),
+    "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
+    "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
+    "periodic_filter": lambda c, p, f: PeriodicFilter(c, p, 6, rank=3, harmonics=4, memory_samples=50, feedback=f),
+    "wavenet": lambda c, p, f: WaveNet(c, p, 4, dilations=[1, 2, 5], gated=True, feedback=f),
+}
+CASES = [(family, Raw, feedback) for family in FAMILIES for feedback in (True, False)]
+CASES += [("mlp", representation, True) for representation in (MuLaw, Binary, OneHot, OneHotResidual)]
+
+
+def model(family: str, representation: type, feedback: bool) -> Model:
+    torch.manual_seed(0)
+    encoder, decoder = representation(), representation()
+    predictor = FAMILIES[family](encoder.channels, decoder.params, feedback)
+    return Model(ClosedLoop(predictor, encoder, decoder), 44_100)
+
+
+@pytest.mark.parametrize(("family", "representation", "feedback"), CASES)
+def test_a_step_after_another_is_the_renderer(family, representation, feedback):
+    given = model(family, representation, feedback)
+    dry, wet = given.check_pair(400)
+    step, played = PlanStep(given.loop), []
+    state = step.start
+    for sample in dry:
+        out, *state = step(sample[None], *state)
+        played.append(out)
+    assert (torch.cat(played) - wet).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_whole_song_at_once_is_the_renderer(family):
+    given = model(family, Raw, False)
+    dry, wet = given.check_pair(400)
+    with torch.no_grad():
+        assert (WholeSong(given)(dry) - wet).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("family", ["mlp", "gru"])
+def test_torchscript_is_played_without_fxemu(family, tmp_path):
+    given = model(family, Raw, True)
+    assert "TorchScript: within" in export(given, TorchScript(), tmp_path / "x.pt")
+    dry, wet = given.check_pair(400)
+    np.save(tmp_path / "dry.npy", dry.numpy())
+    program = (
+        "import sys, numpy, torch\n"
+        "player = torch.jit.load('x.pt')\n"
+        "dry = torch.from_numpy(numpy.load('dry.npy'))\n"
+        "first = player(dry); player.reset(); again = player(dry)\n"
+        "assert torch.equal(first, again) and 'fxemu' not in sys.modules\n"
+        "numpy.save('wet.npy', torch.cat((first, torch.tensor([float(player.sample_rate)]))).numpy())\n"
+    )
+    # -I: nothing of this folder or the environment is found.
+    subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", program], cwd=tmp_path, check=True)
+    played = np.load(tmp_path / "wet.npy")
+    assert np.abs(played[:-1] - wet.numpy()).max() < 1e-5
+    assert played[-1] == 44_100
+
+
+def test_torchscript_check_sees_another_model(tmp_path):
+    export(model("mlp", Raw, True), TorchScript(), tmp_path / "x.pt")
+    with pytest.raises(ExportError, match="away from the model"):
+        TorchScript().check(model("gru", Raw, True), tmp_path / "x.pt")
+
+
+def test_onnx_says_what_to_install(tmp_path, monkeypatch):
+    from fxemu.runtimes.onnx import Onnx
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ExportError, match=r'onnx is not installed: pip install "fxemu\[onnx\]"'):
+        export(model("mlp", Raw, True), Onnx(), tmp_path / "x-onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("family", "representation", "feedback"),
+    [
+        ("mlp", Raw, True),
+        ("gru", Raw, False),
+        ("lstm", Raw, False),
+        ("wavenet", Raw, False),
+        ("convnet", Raw, False),
+        ("linear", Raw, True),
+        ("mlp", MuLaw, False),
+        ("mlp", Binary, False),
+        ("mlp", OneHot, False),
+        ("mlp", OneHotResidual, False),
+    ],
+)
+def test_onnx_is_played_by_onnx_runtime(family, representation, feedback, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from fxemu.runtimes.onnx import Onnx
+
+    found = export(model(family, representation, feedback), Onnx(), Path(tmp_path / "x-onnx"))
+    assert found.count("within") == (1 if feedback else 2)
+    assert sorted(path.name for path in (tmp_path / "x-onnx").iterdir()) == ["song.onnx", "step.onnx"][int(feedback) :]
+    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "x-onnx" / "step.onnx").metadata_props}
+    assert metadata["sample_rate"] == "44100"

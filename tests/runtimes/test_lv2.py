@@ -1,0 +1,66 @@
+"""The LV2 bundle in a real host: lv2apply, of Debian's lilv-utils."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from fxemu.audio.tensors import decode, write_wav
+from fxemu.engine.streaming.stream import render
+from fxemu.models import GRU
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import MuLaw, Raw
+from fxemu.runtimes import ExportError, Model, export
+from fxemu.runtimes.lv2 import Lv2, uri
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
+RATE = 44_100
+
+
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model(ClosedLoop(GRU(1, 1, width=6, memory_samples=50), MuLaw(), Raw()), RATE, 'My "amp"')
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lv2")
+    assert "the LV2 plugin urn:fxemu:my_amp: within" in export(model(), Lv2(), folder / "my.lv2")
+    return folder
+
+
+def host(bundles, *command: str) -> subprocess.CompletedProcess:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed (apt-get install lilv-utils)")
+    environment = {**os.environ, "LV2_PATH": str(bundles)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_host_plays_it_as_the_renderer(bundles, tmp_path):
+    dry = 0.4 * torch.randn(RATE, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
+    write_wav(tmp_path / "dry.wav", dry, RATE)
+    done = host(bundles, "lv2apply", "-i", f"{tmp_path}/dry.wav", "-o", f"{tmp_path}/wet.wav", uri(model()))
+    assert done.returncode == 0, done.stderr
+    wet, rate = decode(tmp_path / "wet.wav")
+    assert rate == RATE and wet.std() > 1e-3
+    assert (wet - render(model().loop, dry)).abs().max() < 1e-4
+
+
+def test_a_host_reads_its_description(bundles):
+    done = host(bundles, "lv2info", uri(model()))
+    assert "My amp" in done.stdout and not done.stderr
+
+
+def test_a_host_at_another_rate_is_told(bundles, tmp_path):
+    write_wav(tmp_path / "dry.wav", torch.zeros(100), 48_000)
+    done = host(bundles, "lv2apply", "-i", f"{tmp_path}/dry.wav", "-o", f"{tmp_path}/wet.wav", uri(model()))
+    assert done.returncode and "made for 44100 Hz, and the host runs at 48000 Hz" in done.stderr
+
+
+def test_without_a_compiler_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ExportError, match="lv2 needs a C compiler"):
+        export(model(), Lv2(), tmp_path / "x.lv2")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,234 @@
+"""Every option composes, instantiates and runs on 1024 samples; every class has its option and the reverse."""
+
+from itertools import product
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import fxemu.effects
+import fxemu.losses
+import fxemu.models
+import fxemu.representations
+from fxemu.cli import train
+from fxemu.engine.lockstep.rollout import rollout
+from fxemu.training.parts import task
+from fxemu.training.run import build
+from fxemu.training.run_folder import CONF, ConfigError
+
+GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
+
+# What the options that run something of the user's need; recordings and plugins have tests of their own.
+OWN = {
+    "command": "effect.command=[cp,'{dry}','{wet}']",
+    "python": "effect.function=numpy.tanh",
+}
+RUNNABLE = sorted({*GROUPS["effect"]} - {"recorded", "plugin", "nam"})
+
+
+# Models that multiply the samples themselves.
+PLAIN = ("auto", "dynamics", "oscillator", "periodic_filter")
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", [*overrides])
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g, options in GROUPS.items() for o in options])
+def test_every_option_file_says_what_it_is(group, option):
+    lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
+    first = lines[1] if lines[0].startswith("# @package") else lines[0]
+    assert first.startswith("# ") and first.endswith(".")
+
+
+def assert_builds_and_runs(*overrides):
+    made = task(composed(*overrides, "debug=fast"))
+    loop = made.loop
+    history = max(512, loop.warm_up)
+    dry = torch.randn(history + 512, generator=torch.Generator().manual_seed(0)) * 0.3
+    wet = made.effect(dry, 44_100)
+    predicted, _ = rollout(loop, dry[None, None], wet[None, None, :history])
+    assert predicted.shape == (1, 1, 512) and torch.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize(("repr_", "model"), list(product(GROUPS["repr"], GROUPS["model"])))
+def test_every_representation_builds_and_runs_with_every_model(repr_, model):
+    if model in PLAIN and repr_ != "raw":
+        with pytest.raises(ConfigError, match=f"model={model} takes and makes plain samples: use it with repr=raw"):
+            task(composed(f"repr={repr_}", f"model={model}"))
+        return
+    assert_builds_and_runs(f"repr={repr_}", f"model={model}")
+
+
+@pytest.mark.parametrize("effect", RUNNABLE)
+def test_every_effect_builds_and_runs(effect):
+    assert_builds_and_runs(f"effect={effect}", "repr=raw", *([OWN[effect]] if effect in OWN else []))
+    # So that it does with every representation and model: it refers to nothing outside its own file.
+    text = (CONF / "effect" / f"{effect}.yaml").read_text()
+    assert not [word for word in ("${", "defaults:", "@package") if word in text]
+
+
+FILTER = ["repr=raw", "model=linear", "model.feedback=false"]
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(g, o) for g in ("loss", "training", "data", "trainer", "experiment", "debug") for o in GROUPS[g]],
+)
+def test_every_other_option_builds(group, option):
+    if option == "search":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    config = composed(f"{group}={option}", *(FILTER if option == "closed_form" else []))
+    _, emulator = build(config, task(config))
+    assert (emulator.schedule.steps > 0) == (option not in ("closed_form", "dynamics"))
+
+
+@pytest.mark.parametrize(
+    ("group", "package"),
+    [
+        ("effect", fxemu.effects),
+        ("representation", fxemu.representations),
+        ("model", fxemu.models),
+        ("loss", fxemu.losses),
+    ],
+)
+def test_every_class_has_an_option_and_the_reverse(group, package):
+    files = [OmegaConf.load(path) for path in (CONF / group).glob("*.yaml")]
+    named = {file._target_.rsplit(".", 1)[1] for file in files}
+    base = {"effect": "Effect", "representation": "Representation", "model": "Predictor", "loss": None}[group]
+    public = {name for name in package.__all__ if isinstance(getattr(package, name), type)} - {base, "EffectError"}
+    assert named == public
+
+
+def test_sides_of_the_representation_are_chosen_separately():
+    config = composed("representation@repr.input=mulaw", "representation@repr.output=raw")
+    assert instantiate(config.repr.input).encode(torch.tensor(0.1)) != 0.1
+    assert instantiate(config.repr.output).decode(torch.tensor(0.1)) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.context_window=0", "context_window: got 0"),
+        ("model.feedback_window=999", "feedback_window: got 999"),
+        ("effect.drive_db=99", "drive_db: got 99; must be from -20 to 60 dB"),
+        ("data.segment=8", "data.segment is 8"),
+        ("data.segment=null", "data.segment: got None; must be a whole number"),
+        ("data.segment=long", "data.segment: got 'long'"),
+        ("data.file_count=-1", "data.file_count: got -1; must be a whole number from 3"),
+        ("data.file_count=1e1", "data.file_count: got 10.0; must be a whole number from 3"),
+        ("data.batches_per_epoch=1e3", "data.batches_per_epoch: got 1000.0; must be a whole number from 1"),
+        ("threads=-1", "threads: got -1; must be a whole number from 1"),
+        ("patience=long", "patience: got 'long'; must be a whole number from 1"),
+        ("effect._target_=fxemu.__main__.main", "_target_: got 'fxemu.__main__.main'"),
+        ("trainer.accelerator=mps", "trainer.accelerator: got 'mps'; must be one of auto, cpu, cuda"),
+        ("training.warm_up_steps=-1", "warm_up_steps -1"),
+        ("effect._target_=fxemu.effects.command.subprocess.check_output", "_target_: got 'fxemu.effects.command.sub"),
+        ("loss._target_=fxemu.losses.Loss", "Loss"),
+        ("data.gain_db=[-30,6]", "data.gain_db: got .* must be"),
+        ("loss.mu=0", "mu: got 0"),
+        ("data.sample_rate=1", "data.sample_rate: got 1"),
+        ("effect._target_=os.system", "_target_: got 'os.system'"),
+        ("model._target_=torch.nn.Linear", "_target_: got 'torch.nn.Linear'"),
+    ],
+)
+def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
+    with pytest.raises(ConfigError, match=message):
+        config = composed(override)
+        build(config, task(config))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["loss=mrstft", "training.stages=[{share: 1.0, length: 32, free: true}]"],
+            "got segments of 32 samples",
+        ),
+        (["loss=log_mel", "loss.mels=1000"], "mels: got 1000, of which"),
+        (["loss=combined", "loss.terms.dc.weight=-1"], r"loss.terms.dc.weight: got -1"),
+        (["loss=preemphasis_esr", "loss.coefficient=1"], "coefficient: got 1"),
+    ],
+)
+def test_a_loss_that_does_not_fit_is_refused_before_any_audio_is_read(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        task(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [("model=mlp", "repr=raw"), ("model=linear", "repr=raw"), ("model=linear", "model.feedback=false", "repr=mulaw")],
+)
+def test_a_fit_in_closed_form_is_refused_where_there_is_none(overrides):
+    with pytest.raises(ConfigError, match=r"training.steps: got 0.* Use training=free_running, or repr=raw with"):
+        task(composed("training=closed_form", *overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("repr=binary", "repr.output.bits=20"),
+        ("repr=onehot", "repr.input.classes=10"),
+        ("repr=mulaw", "repr.output.mu=0"),
+        ("repr=onehot", "repr.output.temperature=-1"),
+        ("repr=mulaw", "model=oscillator"),
+        ("loss=likelihood", "repr=onehot", "repr.output.decoding=argmax", "loss._target_=fxemu.losses.ESR"),
+        ("effect.drive_db=99",),
+    ],
+)
+def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
+    index = tmp_path / "index.sqlite"
+    with pytest.raises(ConfigError):
+        train._run(composed(*overrides, f"data.index={index}"), tmp_path / "run", None)
+    assert not index.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["resume="], "no such folder; give that of the run that is to go on"),
+        (["resume=nowhere"], "no such folder"),
+        (["resume=.", "hydra.verbose=true", "training.steps=9"], "began with; leave out training.steps=9"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_before_any_folder_is_made(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        train.arguments(words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["My Songs (2020)", "Rock & Roll", "Don't", "a=b", "ends\\", "it's a \\'"])
+def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    given = [f"data.library=~/{name}", f"dry=/x/{name}", f"effect.file=~/{name}", f"resume={name}"]
+    library, dry, file, resume, folder = OverridesParser.create().parse_overrides(
+        [word for each in given for word in train.arguments([each])]
+    )
+    assert library.value() == f"/home/me/{name}" and dry.value() == f"/x/{name}"
+    assert file.value() == library.value()
+    assert resume.value() == folder.value() == str(tmp_path / name)
+
+
+def test_lists_of_folders_and_quoted_ones_stay_as_they_are():
+    given = ["data.library=a,b", "data.library='a b'", "data.cache=null", "data.index=${oc.env:HOME}/x"]
+    assert train.arguments(given) == given
+
+
+@pytest.mark.parametrize("word", ["effect=null", "model=", "loss=null", "repr.input=null"])
+def test_a_group_without_a_choice_is_refused(word):
+    with pytest.raises(ConfigError, match=f"{word}: an option must be chosen"):
+        train.arguments(["seed=1", word])
+
+
+def test_a_weight_brings_a_loss_into_the_sum():
+    default, changed = (
+        instantiate(composed("loss=combined", *more).loss) for more in ([], ["loss.terms.log_mel.weight=0.5"])
+    )
+    assert set(changed.losses) - set(default.losses) == {"log_mel"}

@@ -1,0 +1,58 @@
+"""The order of the rooms: a file imports only from its own room or from lower ones."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent.parent / "fxemu"
+FLOORS = [
+    {"engine", "files", "errors"},
+    {"audio", "representations", "losses"},
+    {"models", "library"},
+    {"runtimes"},
+    {"effects"},
+    {"slices", "emulation", "evaluation"},
+    {"data"},
+    {"training"},
+    {"cli"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "llvmlite", "fxemu", *sys.stdlib_module_names}
+ONLY_IN = {
+    "hydra": {"training", "cli"},
+    "omegaconf": {"training", "cli"},
+    "pytorch_lightning": {"data", "training"},
+}
+FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name not in ("__main__.py",) and path.parent != FOLDER)
+FILES += [FOLDER / f"{room}.py" for room in ("files", "errors", "slices")]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of the modules, or of names in them, that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
+def test_imports_go_down(path: Path) -> None:
+    room = path.relative_to(FOLDER).parts[0].removesuffix(".py")
+    names = [name.split(".") for name in imports(path)]
+    rooms = {name[1] for name in names if name[0] == "fxemu" and len(name) > 1 and name[1] in FLOOR} - {room}
+    outside = {name[0] for name in names}
+    assert {other for other in rooms if FLOOR[other] >= FLOOR[room]} == set()
+    assert {package for package, allowed in ONLY_IN.items() if package in outside and room not in allowed} == set()
+    if room in ("engine", "representations", "models", "losses", "effects"):
+        assert outside <= PURE
+
+
+def test_the_engine_knows_no_other_room() -> None:
+    for path in (FOLDER / "engine").rglob("*.py"):
+        rooms = {name.split(".")[1] for name in imports(path) if name.startswith("fxemu.")}
+        assert rooms <= {"engine"}, path

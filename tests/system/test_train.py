@@ -1,0 +1,283 @@
+"""Training end to end, as a user runs it: the run folder, resuming, stopping and every bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from helpers.commands import FAST, command, train
+from hydra import compose, initialize_config_dir
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+import fxemu
+from fxemu.audio.tensors import decode, write_wav
+from fxemu.training.parts import task
+from fxemu.training.run import build
+from fxemu.training.run_folder import CONF
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Path:
+    """Five songs of two seconds of noise with a beat."""
+    folder = tmp_path_factory.mktemp("library")
+    for i in range(5):
+        noise = torch.randn(16_000, generator=torch.Generator().manual_seed(i))
+        write_wav(folder / f"song{i}.wav", noise * (0.5 + 0.5 * torch.sin(torch.arange(16_000) * 0.002)), 8000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(library, tmp_path_factory) -> tuple[Path, str]:
+    """The folder and the terminal of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = train(library, folder, "effect=tanh", "repr=mulaw", "seed=0")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_the_run_folder_holds_everything(finished):
+    folder, _ = finished
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"config.yaml", "environment.json", "metrics.json"} <= names
+    assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "model.safetensors", "model.json"} <= names
+    assert {"checkpoints/last/model.safetensors", "checkpoints/last/model.json"} <= names
+    scores = json.loads((folder / "metrics.json").read_text())
+    for song in scores["test"]["songs"]:
+        kinds = ("dry", "target", "prediction", "residual")
+        assert {f"audio/{song['name']}-{kind}.wav" for kind in kinds} <= names
+        pictures = ("waveform", "spectrograms", "transfer_curve", "error_over_time")
+        assert {f"plots/{song['name']}-{picture}.png" for picture in pictures} <= names
+        assert {f"audio/{song['name']}-40dB-{kind}.wav" for kind in kinds[:3]} <= names
+    assert "plots/levels.png" in names
+    assert not [name for name in names if name.endswith(".part")]
+
+
+def test_what_is_loaded_is_what_was_reported(finished):
+    """The weights that a run is loaded with are those of the best checkpoint, which the report is of."""
+    for song in json.loads((finished[0] / "metrics.json").read_text())["test"]["songs"]:
+        dry, prediction = (
+            decode(finished[0] / "audio" / f"{song['name']}-{kind}.wav")[0] for kind in ("dry", "prediction")
+        )
+        assert torch.equal(fxemu.load(finished[0])(dry, 8000), prediction)
+
+
+def test_metrics_keep_the_contract(finished):
+    scores = json.loads((finished[0] / "metrics.json").read_text())
+    test = scores["test"]
+    assert set(test) == {
+        "esr", "esr_median", "esr_worst", "nmae", "esr_preemphasis", "dc", "mrstft", "teacher_forced_esr",
+        "divergences", "realtime_factor", "baselines", "levels", "inverted_esr", "songs", "stability", "primed",
+        "gain_error_db", "decay",
+    }  # fmt: skip
+    assert set(test["baselines"]) == {"copy_last", "gain", "fir"}
+    assert {"train_seconds", "parameters", "effect", "repr", "model"} <= set(scores)
+    assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
+
+
+def test_the_environment_is_kept(finished):
+    environment = json.loads((finished[0] / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert environment["packages"]["torch"] == metadata.version("torch")
+    assert {"git_commit", "device", "split_seed"} <= set(environment)
+
+
+def test_the_terminal_ends_with_the_table(finished):
+    folder, output = finished
+    for line in (
+        "model, free run",
+        "copy-last",
+        "best constant gain",
+        "best FIR",
+        "x real time",
+        "input level",
+        str(folder),
+    ):
+        assert line in output
+
+
+def test_tensorboard_has_scalars_audio_figures_and_hyperparameters(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished[0]))
+    tags: dict[str, set[str]] = {"scalars": set(), "audio": set(), "images": set()}
+    for file in finished[0].glob("events.out.tfevents.*"):
+        events = EventAccumulator(str(file)).Reload()
+        for kind in tags:
+            tags[kind] |= set(events.Tags()[kind])
+    assert {"val/esr", "val/nmae", "val/teacher_forced_esr"} <= tags["scalars"]
+    assert any(tag.endswith("/prediction") for tag in tags["audio"])
+    assert any(tag.endswith("/waveform") for tag in tags["images"])
+    assert (finished[0] / "hparams.yaml").is_file()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_the_same_seed_gives_the_same_weights(finished, library, tmp_path):
+    done = train(library, tmp_path / "again", "effect=tanh", "repr=mulaw", "seed=0")
+    assert done.returncode == 0, done.stderr
+    first, second = weights(finished[0]), weights(tmp_path / "again")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
+    folder = tmp_path / "killed"
+    given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "repr=mulaw", "seed=0")
+    process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    while not (folder / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, "training ended before it wrote a checkpoint"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert not (folder / "metrics.json").exists()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), f"resume={folder}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
+    first, second = weights(finished[0]), weights(folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def fitted(library: Path, folder: Path, stop_at: int) -> dict[str, torch.Tensor]:
+    """The weights after a training in this process that ends with this step, and goes on if it had begun."""
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.should_stop |= trainer.global_step == stop_at
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [f"data.library={library}", *FAST, "effect=tanh"])
+    data, emulator = build(config, task(config))
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    last = ModelCheckpoint(folder, "last", enable_version_counter=False)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_steps=20, callbacks=[last, Stop()], reload_dataloaders_every_n_epochs=1, **quiet
+    )
+    begun = folder / "last.ckpt"
+    trainer.fit(emulator, datamodule=data, ckpt_path=begun if begun.is_file() else None, weights_only=True)
+    assert trainer.global_step == stop_at
+    return emulator.state_dict()
+
+
+@pytest.mark.parametrize("stop_at", [7, 10, 13])
+def test_a_run_that_was_stopped_amid_an_epoch_goes_on_with_the_batches_it_has_not_had(library, tmp_path, stop_at):
+    whole = fitted(library, tmp_path / "whole", 20)
+    part = fitted(library, tmp_path / "parts", stop_at)
+    assert not all(torch.equal(whole[name], part[name]) for name in whole)
+    again = fitted(library, tmp_path / "parts", 20)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+CLOSED_FORM = ["model=linear", "model.feedback=false", "repr=raw", "training=closed_form", "training.steps=0"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "last"),
+    [(["training.steps=23"], 23), (CLOSED_FORM, 0)],
+    ids=["steps that fill no epoch", "a fit without a step"],
+)
+def test_what_came_last_is_validated(library, tmp_path, overrides, last):
+    done = train(library, tmp_path / "run", "effect=tanh", *overrides)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 < scores["val_esr"] < 10
+    assert (f"step{last:8}  100%" in done.stdout) == bool(last)
+
+
+def test_a_library_too_large_for_memory_is_streamed(library, tmp_path):
+    done = train(library, tmp_path / "run", "effect=tanh", "data.memory_hours=0", "data.excerpts=1")
+    assert done.returncode == 0, done.stderr
+    assert "streaming 3 training songs" in done.stdout and "reporting on excerpts of 1 songs" in done.stdout
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
+    folder = tmp_path / "stopped"
+    given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "training.steps=100000")
+    process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert any("step      20" in line for line in process.stdout)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "interrupted" in output and "model, free run" in output
+    assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
+
+
+DIVERGING = """
+from fxemu import door
+from fxemu.training.module import TrainingModule
+
+learn = TrainingModule._learn
+
+def _learn(self, *given):
+    if self.global_step == 15:
+        raise self._diverged("the loss is nan")
+    learn(self, *given)
+
+TrainingModule._learn = _learn
+door.main()
+"""
+
+
+@pytest.mark.parametrize("overrides", [[], ["data.memory_hours=0", "data.excerpts=1"]], ids=["in memory", "streamed"])
+def test_a_training_that_diverges_keeps_the_best_and_writes_the_report(library, tmp_path, overrides):
+    folder, (python, _, *given) = tmp_path / "diverged", command(library, "effect=tanh", *overrides)
+    given = [python, "-c", DIVERGING, *given, f"hydra.run.dir={folder}"]
+    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the loss is nan at step 15. Try a lower training.learning_rate" in done.stderr
+    assert "model, free run" in done.stdout and fxemu.load(folder)(torch.zeros(10), 8000).shape == (10,)
+    assert json.loads((folder / "metrics.json").read_text())["val_esr"] > 0
+
+
+def test_training_stops_early_when_nothing_improves(library, tmp_path):
+    done = train(
+        library, tmp_path / "run", "effect=tanh", "patience=1", "training.steps=5000", "training.learning_rate=1e-30"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "step      20" in done.stdout and "step     100" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.library=nowhere"], "nowhere: no such folder"),
+        (["effect=lowpass", "effect.cutoff_hz=5000"], "cutoff: got 5000 Hz; must be at most 0.48 of the sample rate"),
+        (["effect=nonsense"], "Available options in 'effect'"),
+        (["model.width=0"], "layers and width: got 2 and 0"),
+        (["training.stages=[]"], "add up to 0"),
+        (["effect=tanh", "loss=esr", "training.learning_rate=1e30", "training.clip=1e30"], "learning_rate"),
+        (["seed=one"], "seed"),
+        (["trainer.devices=two"], "error: trainer: "),
+        (["trainer.max_time=300"], "trainer.max_time: got 300; must be days:hours:minutes:seconds"),
+    ],
+)
+def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, overrides, message):
+    done = train(library, tmp_path / "run", *overrides)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_a_page_worth_reading():
+    done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
+    for words in ("python train.py effect=distortion repr=mulaw", "effect: autowah", "resume=", "learning_rate"):
+        assert words in done.stdout
+
+
+def test_an_unknown_command_is_refused():
+    done = subprocess.run([sys.executable, "-m", "fxemu", "sing"], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2 and "no command 'sing'" in done.stderr

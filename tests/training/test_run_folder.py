@@ -1,0 +1,103 @@
+"""How runs begin: one a folder, from what is there; and what a full disk or a read-only folder is answered with."""
+
+import errno
+import os
+import subprocess
+
+import pytest
+import torch
+from helpers.commands import command, train
+
+from fxemu.errors import ConfigError, UserError
+from fxemu.training.callbacks import WholeCheckpoints
+from fxemu.training.run_folder import checkpoint, claimed, resumable, saved_config
+
+# Room for the first two checkpoints, and not for a third beside them before it takes the place of one.
+CHECKPOINTS_KB = 1800
+
+
+def one_line(error: str) -> str:
+    """The only line that is not a warning of a library's."""
+    (line,) = (line for line in error.splitlines() if line.startswith("error: "))
+    assert "Traceback" not in error
+    return line
+
+
+def test_a_folder_is_one_runs_until_it_ends(tmp_path):
+    with claimed(tmp_path), pytest.raises(ConfigError, match="another run is writing there"), claimed(tmp_path):
+        pass
+    with claimed(tmp_path):
+        assert os.listdir(tmp_path) == [".lock"]
+
+
+def test_processes_that_others_started_must_be_told_their_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("fxemu.training.run_folder._named", lambda: False)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"4 processes were started.*hydra\.run\.dir=outputs/NAME"), claimed(tmp_path):
+        pass
+
+
+def test_a_checkpoint_is_written_beside_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"step": torch.tensor(1)}, path)
+    assert checkpoint(tmp_path) == path and os.listdir(path.parent) == ["last.ckpt"]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError):
+        WholeCheckpoints().save_checkpoint({"step": torch.tensor(2)}, path)
+    assert torch.load(path, weights_only=True)["step"] == 1
+
+
+def test_what_cannot_be_gone_on_with_is_named(tmp_path):
+    assert checkpoint(tmp_path) is None
+    with pytest.raises(ConfigError, match="is not a run folder"):
+        saved_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    with pytest.raises(ConfigError, match="nothing to go on from"):
+        saved_config(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"PK half of it")
+    with pytest.raises(ConfigError, match=r"last\.ckpt is damaged; delete it"):
+        checkpoint(tmp_path)
+    (tmp_path / "config.yaml").write_text("seed: [")
+    with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
+        saved_config(tmp_path)
+
+
+def test_a_failed_write_in_the_run_folder_says_how_to_go_on(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"No space left on device\. Nothing is half written.*resume=FOLDER"),
+        resumable(tmp_path),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("Could not load this library"), OSError(errno.EACCES, "denied", "/elsewhere")]
+)
+def test_other_errors_of_the_system_promise_nothing(tmp_path, error):
+    with pytest.raises(OSError, match=r"Could|denied"), resumable(tmp_path):
+        raise error
+
+
+def test_a_folder_that_is_read_only(library, read_only):
+    given = command(library, f"hydra.run.dir={read_only / 'run'}", "effect=tanh")
+    done = subprocess.run(given, cwd=library.parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert one_line(done.stderr).startswith(f"error: {read_only / 'run'}: Read-only file system. Nothing is half")
+
+
+def test_a_full_disk_ends_a_run_that_the_same_command_goes_on_with(library, small_disk):
+    folder = small_disk(CHECKPOINTS_KB) / "run"
+    done = train(library, folder, "effect=tanh")
+    assert done.returncode == 1 and "step      10" in done.stdout
+    assert "No space left on device" in one_line(done.stderr)
+    assert not (folder / "metrics.json").exists()
+    assert checkpoint(folder) is not None
+    small_disk(50_000)
+    done = train(library, folder, "effect=tanh")
+    assert done.returncode == 0, done.stderr
+    assert "going on in" in done.stdout and (folder / "metrics.json").is_file()
