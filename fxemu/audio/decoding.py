@@ -115,6 +115,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
         with av.open(place, format=kind, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise AudioError(f"{name}: has no audio stream")
+            if container.streams.audio[0].codec_context is None:
+                raise AudioError(f"{name}: av {av.__version__} lacks its decoder: pip install --force-reinstall av")
             yield Source(container, name)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if isinstance(error, AudioError):

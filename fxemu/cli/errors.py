@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fxemu.cli.installation import broken_installation
 from fxemu.errors import UserError
 
 
@@ -17,7 +18,8 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
     Args:
         interrupted: what is printed on Ctrl-C.
 
-    Any other error is a fault of ours, and keeps its traceback.
+    Any other error is either that of a broken installation, and ends in a line too, or a fault of ours, and keeps its
+    traceback.
     """
     try:
         yield
@@ -25,8 +27,12 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
         # Who read our output, such as `head`, has enough; nothing is left to be flushed when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        mendable = isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None)
+        said = str(error) if mendable else broken_installation()
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)

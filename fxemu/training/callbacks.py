@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from fxemu.files import write_whole
+from fxemu.training.terminal import duration, tell
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -80,7 +81,7 @@ class StopOnInterrupt(pl.Callback):
         if interrupted and not trainer.should_stop:
             trainer.should_stop = True
             if trainer.is_global_zero:
-                print("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
+                tell("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._previous is not None:
@@ -122,16 +123,25 @@ class KeepCurve(pl.Callback):
 
 
 class PrintProgress(pl.Callback):
-    """A line after each validation: step, share done, loss and free-run error; another if the polarity is wrong."""
+    """A line after each validation: step, share done, errors, time and speed; another if the polarity is wrong."""
+
+    def __init__(self) -> None:
+        self.begun, self.first = time.perf_counter(), 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.begun, self.first = time.perf_counter(), trainer.global_step
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         scores = trainer.callback_metrics
         if "train/loss" not in scores or not trainer.is_global_zero:
             return
-        print(
-            f"step {trainer.global_step:>7}  {module.progress():>4.0%}  loss {float(scores['train/loss']):.3e}  "
-            f"free-run ESR {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}",
-            flush=True,
+        done, elapsed = module.progress(), time.perf_counter() - self.begun
+        left = elapsed * (1 - done) / max(done, 1e-6)
+        rate = (trainer.global_step - self.first) / elapsed
+        tell(
+            f"step {trainer.global_step:>7}  {done:>4.0%}  loss {float(scores['train/loss']):.3e}  "
+            f"free-run ESR {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}  "
+            f"{duration(elapsed)} elapsed, {duration(left)} left, {rate:.1f} steps/s"
         )
         if scores["val/inverted_esr"] < scores["val/esr"]:
-            print(f"  POLARITY: the output is upside down; inverted its ESR would be {scores['val/inverted_esr']:.3e}")
+            tell(f"  POLARITY: the output is upside down; inverted its ESR would be {scores['val/inverted_esr']:.3e}")

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -37,7 +38,21 @@ from fxemu.training.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, 
 from fxemu.training.module import TrainingModule
 from fxemu.training.parts import Task
 from fxemu.training.run_folder import in_sweep
+from fxemu.training.terminal import tell
 
+# Warnings that tell a user nothing, by the beginning of their text, each with the reason.
+SILENCED = (
+    # Of a dimension of size 1, whose stride means nothing.
+    "Grad strides do not match bucket view strides",
+    # Lightning 2.6 asks torch's pytree in a way that torch 2.14 has renamed; its answer is the same.
+    "`isinstance(treespec, LeafSpec)` is deprecated",
+    # Runs of a few steps: what is logged at the end of each epoch is enough of them.
+    "The number of training batches (",
+    # A run that goes on from amid an epoch: `SongData` gives it the batches that it has not had.
+    "You're resuming from a checkpoint that ended before the epoch ended",
+    # A folder of checkpoints that an earlier start has left is the one to go on in.
+    "Checkpoint directory ",
+)
 PACKAGES = (
     "torch",
     "torchaudio",
@@ -73,8 +88,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
     """
     for library in ("pytorch_lightning", "lightning_fabric", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # Of a dimension of size 1, whose stride means nothing.
-    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    for text in SILENCED:
+        warnings.filterwarnings("ignore", re.escape(text))
     torch.set_flush_denormal(True)
     if config.threads:
         # So that Lightning, which divides the cores among processes, leaves it at that.
@@ -89,8 +104,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
     data.setup()
     if trainer.is_global_zero:
         if data.skipped:
-            print(data.skipped, file=sys.stderr)
-        print(f"{data.summary()}; {'going on' if resume else 'writing'} in {folder}")
+            tell(str(data.skipped), error=True)
+        tell(f"{data.summary()}; {'going on' if resume else 'writing'} in {folder}")
         # A run that goes on is not finished.
         (folder / "metrics.json").unlink(missing_ok=True)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
@@ -144,10 +159,10 @@ def _report(
             **about,
         },
     )
-    print(f"\n{table(scores)}")
+    tell(f"\n{table(scores)}")
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
-    print(f"trained for {about['train_seconds']:.0f} s; everything is in {folder}: {places}")
-    print("dashboard: tensorboard --logdir outputs")
+    tell(f"trained for {about['train_seconds']:.0f} s; everything is in {folder}: {places}")
+    tell("dashboard: tensorboard --logdir outputs")
 
 
 def _trainer(config: DictConfig, folder: Path, emulator: TrainingModule, curve: KeepCurve) -> pl.Trainer:
