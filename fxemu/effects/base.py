@@ -15,12 +15,16 @@ from fxemu.errors import EffectError
 class Effect(ABC):
     """`effect(dry, sample_rate, start) -> wet`, all float32 mono (samples,).
 
-    `memory_s`: seconds of audio before a slice that must be fed in for the slice to come out as in the whole
-    song (to -80 dB); None where only the whole song will do. `rate_hz`: of its oscillator; None if it has none.
+    Attributes:
+        memory_s: seconds of audio before a slice that the effect needs for the slice to come out as in the whole song
+            (to -80 dB); None where it needs the whole song.
+        rate_hz: of its oscillator; None if it has none.
+        replayable: whether it can process any dry signal; False where its wet signals exist as recordings alone.
     """
 
     memory_s: float | None = 0.0
     rate_hz: float | None = None
+    replayable: bool = True
 
     def __call__(self, dry: Tensor, sample_rate: int = 44_100, start: int = 0) -> Tensor:
         """The wet signal for `dry`, whose first sample is number `start` of its song.

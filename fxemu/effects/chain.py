@@ -50,4 +50,6 @@ class Parallel(Effect):
 def _checked(effects: Sequence[Effect]) -> list[Effect]:
     if not isinstance(effects, Sequence) or not effects or not all(isinstance(effect, Effect) for effect in effects):
         raise ValueError(f"effects: got {effects!r}; must be a list of one effect or more, each with its _target_")
+    if not all(effect.replayable for effect in effects):
+        raise ValueError("effects: recordings cannot be part of another effect; record the whole of it")
     return list(effects)

@@ -20,6 +20,7 @@ class Recorded(Effect):
     """
 
     memory_s = None
+    replayable = False
 
     def __init__(self, dry: str | None = None, wet: str | None = None, flip: bool = False, force: bool = False) -> None:
         for name, path in (("dry", dry), ("wet", wet)):

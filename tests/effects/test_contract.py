@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from fxemu.effects import Effect, EffectError, Passthrough
+from fxemu.effects import Chain, Effect, EffectError, Parallel, Passthrough, Recorded
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.engine.streaming.stream import render
 from fxemu.models import MLP
@@ -61,6 +62,7 @@ def test_wet_is_like_dry(name: str, sample_rate: int) -> None:
     assert wet.abs().max() > 1e-3
     assert torch.equal(wet, make(name)(dry, sample_rate)), "not deterministic"
     assert torch.equal(dry, kept), "dry was changed"
+    assert make(name).replayable
 
 
 @each_effect
@@ -160,6 +162,16 @@ def test_200_steps_of_training_render_finite_audio(name: str) -> None:
     rendered = render(loop, dry[:4000])
     assert rendered.shape == (4000,)
     assert torch.isfinite(rendered).all()
+
+
+def test_recordings_are_not_replayable_and_not_part_of_other_effects(tmp_path: Path) -> None:
+    recorded = Recorded(*[str(tmp_path)] * 2)
+    assert not recorded.replayable
+    with pytest.raises(EffectError, match="cannot be run on other audio"):
+        recorded(noise(100), RATE)
+    for combination in (Chain, Parallel):
+        with pytest.raises(ValueError, match="recordings cannot be part of another effect"):
+            combination([Passthrough(), recorded])
 
 
 def test_passthrough_is_a_copy() -> None:
