@@ -28,12 +28,20 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        mendable = isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None)
-        said = str(error) if mendable else broken_installation()
-        if said is None:
+        line = _line(error) or broken_installation()
+        if line is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
+        print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         sys.exit(130)
+
+
+def _line(error: Exception) -> str | None:
+    """What a user can mend, in a line; None for any other error."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return None
