@@ -217,7 +217,7 @@ def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
 
 
 DIVERGING = """
-from fxemu import door
+from fxemu.cli.train import main
 from fxemu.training.module import TrainingModule
 
 learn = TrainingModule._learn
@@ -228,7 +228,7 @@ def _learn(self, *given):
     learn(self, *given)
 
 TrainingModule._learn = _learn
-door.main()
+main()
 """
 
 

@@ -1,0 +1,51 @@
+"""A run folder of an earlier version, before files moved to their rooms: it resumes, and its model plays."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.commands import ROOT
+
+import fxemu
+from fxemu.audio.tensors import decode, write_wav
+
+# Killed at step 10 of 20 at commit c907a2d, of effect=tanh loss=esr debug=fast threads=1 model.context_window=16
+# model.width=4 model.feedback_window=8; model.json and model.safetensors are those of the same run, finished.
+# LIBRARY in its config.yaml, and the checkpoints' folder /earlier, stand in for paths on the machine that made it.
+EARLIER = Path(__file__).parent / "earlier_run"
+
+
+@pytest.fixture
+def run(library: Path, tmp_path: Path) -> Path:
+    """A copy whose songs are those of the `library` fixture."""
+    folder = tmp_path / "run"
+    shutil.copytree(EARLIER, folder)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("LIBRARY", str(library)))
+    return folder
+
+
+def test_it_resumes_to_a_finished_report(run):
+    given = [sys.executable, str(ROOT / "train.py"), f"resume={run}"]
+    done = subprocess.run(given, cwd=run.parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "going on in" in done.stdout and "step      10" not in done.stdout and "step      20" in done.stdout
+    scores = json.loads((run / "metrics.json").read_text())
+    assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "raw", "mlp")
+    # That of the validation before it was killed, which the checkpoint keeps, or a better one.
+    assert scores["val_esr"] <= 2.8662
+
+
+def test_its_model_plays(run):
+    dry = 0.5 * torch.sin(0.05 * torch.arange(2000))
+    write_wav(run.parent / "dry.wav", dry, 44_100)
+    given = [sys.executable, "-m", "fxemu", "render", str(run), "dry.wav", "wet.wav"]
+    subprocess.run(given, cwd=run.parent, check=True, capture_output=True)
+    wet, rate = decode(run.parent / "wet.wav")
+    assert rate == 44_100 and torch.allclose(wet, fxemu.load(run)(dry, 44_100), atol=1e-6)
+    # As the version that made it rendered it.
+    assert wet[[500, 1000, 1999]].tolist() == pytest.approx([-0.44903, -0.40885, -0.32156], abs=1e-4)
