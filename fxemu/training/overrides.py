@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fxemu.errors import ConfigError
+from fxemu.training.run_folder import CONF
 
 # Options that are folders or files.
 PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet", "effect.path", "effect.file")
@@ -61,6 +63,22 @@ def _quoted(found: re.Match[str]) -> str:
 
 def _quote(text: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
+
+
+def options() -> str:
+    """The options of each group, a line each, as `--help` lists them."""
+    groups = (group for group in sorted(CONF.iterdir()) if group.is_dir() and group.name != "hydra")
+    return "\n\n".join("\n".join([f"{group.name}=", *_described(group)]) for group in groups)
+
+
+def _described(group: Path) -> Iterator[str]:
+    """The names of a group's option files, each with the comment that the file begins with."""
+    for path in sorted(group.glob("*.yaml")):
+        comments = (line for line in path.read_text().splitlines() if not line.startswith("# @package"))
+        yield f"  {path.stem:<20}{next(comments).removeprefix('# ')}"
+
+
+OmegaConf.register_new_resolver("options", options, replace=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Draws docs/feedback_map.png from the runs of `train.py -m experiment=feedback_map`, and prints who wins where."""
+"""Draws docs/feedback_map.png from the runs of `train.py -m study=feedback_map`, and prints who wins where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tables.common import ROOT
 
 RUNS = ROOT / "outputs" / "feedback_map"
 COLOURS = {True: "tab:red", False: "tab:blue"}
-# Dry samples that an `mlp` hears, and the time of a run, where the experiment does not say otherwise.
+# Dry samples that an `mlp` hears, and the time of a run, where the study does not say otherwise.
 WINDOW, TIME = 256, "00:00:01:00"
 MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
 
@@ -36,13 +36,11 @@ def run(options: argparse.Namespace) -> None:
     """Print all runs, and of those of a minute the least error with and without feedback at equal cost; draw them."""
     effects, diverged = _finished_runs(options.seed)
     if not effects:
-        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=feedback_map` first")
+        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m study=feedback_map` first")
     _print_nets(effects)
     effects = {effect: short for effect, points in effects.items() if (short := [p for p in points if p.time == TIME])}
     if not effects:
-        raise SystemExit(
-            f"no finished run of a minute in {RUNS}: run `python train.py -m experiment=feedback_map` first"
-        )
+        raise SystemExit(f"no finished run of a minute in {RUNS}: run `python train.py -m study=feedback_map` first")
     print(
         f"\nfree-run ESR with / without feedback, bold where it is half of the other or less; {diverged} divergences\n"
     )

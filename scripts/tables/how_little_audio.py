@@ -1,4 +1,4 @@
-"""Draws docs/how_little_audio.png from the runs of `train.py -m experiment=how_little_audio`, and prints them."""
+"""Draws docs/how_little_audio.png from the runs of `train.py -m study=how_little_audio`, and prints them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
         if scores.get("audio_seconds"):  # runs of another version and of streams do not say
             errors[scores["audio_seconds"]].append(scores["test"]["esr"])
     if not errors:
-        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m experiment=how_little_audio` first")
+        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m study=how_little_audio` first")
     seconds = sorted(errors)
     print("| seconds of audio | ESR of the free run, a number a seed |")
     print("|---|---|")

@@ -29,7 +29,7 @@ ROWS = (
     ("flanger 0.5 Hz, a fixed filter", "flanger", [*FILTER, "model.context_window=800"], CONTROL, 2.0, 2e-2),
     ("chorus, a fixed filter", "chorus", [*FILTER, "model.context_window=800"], CONTROL, 2.0, 1e-1),
     ("delay 300 ms", "delay", [*FILTER, "model.context_window=66150"], CONTROL, None, 1e-2),
-    ("distortion, compressor, delay", "chain", ["experiment=chain"], BOTH, None, 2e-2),
+    ("distortion, compressor, delay", "chain", ["study=chain"], BOTH, None, 2e-2),
     ("reverb 1.5 s", "room_reverb", [*FILTER, "model.context_window=88200"], CONTROL, None, 5e-2),
 )
 

@@ -77,7 +77,7 @@ FILTER = ["repr=raw", "model=linear", "model.feedback=false"]
 
 @pytest.mark.parametrize(
     ("group", "option"),
-    [(g, o) for g in ("loss", "training", "data", "trainer", "experiment", "debug") for o in GROUPS[g]],
+    [(g, o) for g in ("loss", "training", "data", "trainer", "experiment", "study", "debug") for o in GROUPS[g]],
 )
 def test_every_other_option_builds(group, option):
     if option == "search":

@@ -113,7 +113,7 @@ def test_a_failing_run_takes_no_other_with_it(library, tmp_path, launcher, plugi
 
 def test_a_search_goes_by_the_validation_songs_and_survives_failures(library, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    space = ("experiment=search", "hydra.sweeper.n_trials=4", "model.width=choice(0,8)", "model.feedback_window=8,16")
+    space = ("study=search", "hydra.sweeper.n_trials=4", "model.width=choice(0,8)", "model.feedback_window=8,16")
     given = sweep(library, tmp_path / "search", *space, "training.steps=10")
     done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "got 2 and 0" in done.stderr

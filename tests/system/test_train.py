@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -274,8 +275,11 @@ def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, over
 
 def test_help_is_a_page_worth_reading():
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
-    for words in ("python train.py effect=distortion repr=mulaw", "effect: autowah", "resume=", "learning_rate"):
+    for words in ("python train.py effect=distortion repr=mulaw", "resume=", "learning_rate"):
         assert words in done.stdout
+    # Each option in a line, with what its file begins with.
+    for line in ("passthrough +No effect", "long_segments +Fewer, longer segments", "sizes +How long a window"):
+        assert re.search(f"^  {line}", done.stdout, re.MULTILINE), line
 
 
 def test_an_unknown_command_is_refused():
