@@ -1,1 +1,1 @@
-"""Sound files and devices: decoded, encoded, resampled, measured. Imports nothing, so that a worker starts soon."""
+"""Audio files and interfaces: decode, encode, resample, measure. Imports nothing, so that a worker starts fast."""

@@ -1,4 +1,4 @@
-"""Decoding audio files with PyAV, whole or from the middle. Numpy alone, so that a process for it starts at once."""
+"""Decode audio files with PyAV, whole or from the middle. Without torch, so that a worker process starts fast."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from fxemu.errors import UserError
 from fxemu.files import printable
 
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
+# The lowest and the highest sample rate that is accepted.
 RATES_HZ = (4000, 768_000)
-# What is kept of what a file says about itself, at most so many characters each.
+# The metadata that is kept, and its longest value in characters.
 TAGS, TAG_LENGTH = ("title", "artist", "album", "genre", "date", "composer"), 200
 # How an MP4 marks encrypted audio.
 PROTECTED = ("drms", "drmi", "enca")
 # The name that stands for stdin or stdout.
 PIPE = "-"
-# Decoded before a stretch and thrown away: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
+# Decoded before a stretch and discarded: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
 WARM_UP_S = 1
-# Samples that are mixed down at once.
+# Samples in a block that is decoded.
 BLOCK = 16_384
 
 Array = NDArray[np.float32]
@@ -38,13 +39,13 @@ class AudioError(UserError):
 
 
 def reason(path: str | os.PathLike[str], error: AudioError) -> str:
-    """What an error says of a file, without the name that it begins with."""
+    """The message of an error about a file, without the file's name at its start."""
     return str(error).removeprefix(f"{printable(path)}: ")
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Mono float32 samples (samples,) as stored, not normalised; their rate in Hz; what was wrong, if anything."""
+    """Mono float32 samples (samples,) as stored, not normalised; their rate in Hz; the damage in the file, if any."""
 
     samples: Array
     rate: int
@@ -54,15 +55,15 @@ class Decoded:
 def read(
     path: str | os.PathLike[str], sample_rate: int | None = None, start_s: int = 0, seconds: int | None = None
 ) -> Decoded:
-    """Samples of a file's first audio stream, from the middle the same ones as in a whole decode.
+    """Decode a stretch of a file's first audio stream to mono, sample for sample as in a decode of the whole.
 
-    A damaged file gives what can be decoded of it. Whole seconds, since they are whole samples at every rate.
+    Of a damaged file, the part that can be decoded. Times are whole seconds, which are whole samples at every rate.
 
     Args:
         path: any file FFmpeg reads; of a video, its sound.
         sample_rate: in Hz; None keeps the file's own.
-        start_s: where to begin; only what is needed is decoded.
-        seconds: how much; None to the end.
+        start_s: first second of the stretch; little before it is decoded.
+        seconds: length of the stretch; None to the end.
 
     Raises:
         AudioError: for a file that is missing, unreadable or without sound, or with NaN or infinity in the stretch.
@@ -78,7 +79,8 @@ def read(
 
 
 def _stretch(path: str | os.PathLike[str], first_s: int, last_s: int | None) -> tuple[Array, int, str | None]:
-    """The file's own samples from `first_s` to a little after `last_s`, by seeking where the container can."""
+    """Samples at the file's own rate from `first_s` to a little after `last_s`, that rate in Hz, and the damage."""
+    # By seeking, or where that fails or lands too late, from the beginning.
     for seek in (True, False) if first_s else (False,):
         with opened(path) as source:
             first = first_s * source.rate
@@ -103,8 +105,8 @@ def _resampled(mono: Array, rate: int, target: int) -> Array:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
-    """A file's first audio stream, "-" being WAV on stdin; whatever FFmpeg finds wrong with it is an AudioError."""
+def opened(path: str | os.PathLike[str]) -> Iterator[AudioSource]:
+    """Open a file's first audio stream ("-" is WAV on stdin), with FFmpeg's errors raised as AudioError."""
     piped = os.fspath(path) == PIPE
     name = "stdin (WAV)" if piped else printable(path)
     try:
@@ -117,19 +119,19 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
                 raise AudioError(f"{name}: has no audio stream")
             if container.streams.audio[0].codec_context is None:
                 raise AudioError(f"{name}: av {av.__version__} lacks its decoder: pip install --force-reinstall av")
-            yield Source(container, name)
+            yield AudioSource(container, name)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if isinstance(error, AudioError):
             raise
-        raise AudioError(f"{name}: cannot be decoded ({_reason(error)})") from error
+        raise AudioError(f"{name}: cannot be decoded ({_message(error)})") from error
 
 
-def _reason(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Those of TAGS that a file has, fit to print; some formats write their names in capitals."""
+    """The TAGS among a file's metadata, printable; some formats write their names in capitals."""
     found = {name.lower(): printable(value)[:TAG_LENGTH] for name, value in metadata.items()}
     return {name: found[name] for name in TAGS if found.get(name)}
 
@@ -158,7 +160,7 @@ def _stored(frame: av.AudioFrame) -> NDArray[Any]:
 
 
 def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
-    """Samples of a stored kind as float32, full scale at 1."""
+    """Samples from a file of type `stored` as float32, full scale at 1."""
     if stored == np.uint8:
         samples, scale = samples.astype(np.float32) - 128, 1 / 128
     else:
@@ -166,8 +168,11 @@ def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
     return (samples * scale).astype(np.float32, copy=False)
 
 
-class Source:
-    """An open audio stream, `tags` by name. `damage` tells, once frames have been read, what could not be decoded."""
+class AudioSource:
+    """An open audio stream: its rate in Hz, channels, codec and tags, and its samples block by block.
+
+    `damage` describes, once blocks have been read, the part that could not be decoded; None for a sound file.
+    """
 
     def __init__(self, container: av.container.InputContainer, name: str) -> None:
         self.container, self.name = container, name
@@ -177,7 +182,7 @@ class Source:
         self.tags = _tags({**container.metadata, **self.stream.metadata})
         self.damage: str | None = None
         self.fault: str | None = None
-        self.done = 0
+        self.decoded_samples = 0
         if self.stream.codec_context.codec_tag in PROTECTED:
             raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
         if not RATES_HZ[0] <= (self.rate or 0) <= RATES_HZ[1]:
@@ -185,12 +190,14 @@ class Source:
             raise AudioError(f"{name}: has a sample rate of {self.rate} Hz; {low} to {high} Hz can be used")
 
     def blocks(self, start: int = 0, mix: Callable[[av.AudioFrame], Array] = _mono) -> Iterator[tuple[int, Array]]:
-        """(position of the first sample, mono samples) from a place at or before sample `start` to the end.
+        """(position of the first sample, mono samples) of each block, from at or before sample `start` to the end.
 
-        `mix=separate` keeps the channels apart: (channels, samples).
+        Args:
+            start: a sample of the song.
+            mix: how a frame's channels become samples; `separate` keeps them apart, (channels, samples).
 
         Raises:
-            AudioError: if nothing of a stream that is read from its beginning can be decoded.
+            AudioError: if nothing can be decoded of a stream that is read from its beginning.
         """
         sought = start > 0 and self._seek(start)
         position = None
@@ -207,12 +214,12 @@ class Source:
 
     @property
     def claimed_s(self) -> float:
-        """The duration that the header states, in s; 0 where there is none and FFmpeg guesses by the bit rate."""
+        """The duration in the header, in s; 0 where it states none and FFmpeg guesses by the bit rate."""
         guessed = {"aac": True, "mp3": not self.stream.start_time}.get(self.container.format.name, False)
         return 0.0 if guessed or not self.stream.duration else float(self.stream.duration * self.stream.time_base)
 
     def _seek(self, start: int) -> bool:
-        """Go to a little before `start`, for the decoder to warm up; False if that cannot be done."""
+        """Seek to a little before `start`, for the decoder to warm up; False if the container cannot."""
         seconds = max(0.0, start / self.rate - WARM_UP_S / 2)
         try:
             self.container.seek(int(self._origin + seconds / self.stream.time_base), stream=self.stream)
@@ -225,19 +232,19 @@ class Source:
         return self.stream.start_time or 0
 
     def _place(self, frame: av.AudioFrame) -> int:
-        """Which sample of the song a frame begins with; beyond all songs if the file does not say."""
+        """The position of a frame's first sample in the song; beyond any song if the file does not state it."""
         if frame.pts is None:
             return 2**62
         return round((frame.pts * frame.time_base - self._origin * self.stream.time_base) * self.rate)
 
     def _joined(self) -> Iterator[tuple[av.AudioFrame, int]]:
-        """Frames of BLOCK samples, each with the place of the very first; joined in C, where a frame costs little."""
+        """Frames joined to BLOCK samples in C, where a frame costs little, and the position of the first frame."""
         fifo, kind, place = av.AudioFifo(), None, None
         try:
             for frame in self._decode():
                 place = self._place(frame) if place is None else place
                 if kind != (frame.format.name, frame.layout.nb_channels):
-                    # The queue does not look, and would read beyond the end of a frame of fewer channels.
+                    # The queue does not check, and would read beyond the end of a frame of fewer channels.
                     if rest := fifo.read():
                         yield rest, place
                     fifo, kind = av.AudioFifo(), (frame.format.name, frame.layout.nb_channels)
@@ -253,7 +260,7 @@ class Source:
             yield rest, place
 
     def _decode(self) -> Iterator[av.AudioFrame]:
-        """All frames that can be decoded; an error if there are fewer of them than of damaged packets."""
+        """All frames that can be decoded; AudioError if the damaged packets outnumber them."""
         good = bad = 0
         for packet in self.container.demux(self.stream):
             try:
@@ -266,13 +273,13 @@ class Source:
                 if frame.sample_rate != self.rate:
                     raise ValueError(f"the sample rate changes to {frame.sample_rate} Hz")
                 yield frame
-                self.done += frame.samples
+                self.decoded_samples += frame.samples
             good += len(frames)
         if bad > good:
             raise AudioError(f"{self.name}: cannot be decoded (most of it is damaged)")
 
     def _damaged(self, error: Exception) -> None:
-        """Keep the first thing that went wrong."""
+        """Describe the first fault in `damage`."""
         if self.damage is None:
-            self.fault = _reason(error)
-            self.damage = f"damaged after {self.done / self.rate:.1f} s ({self.fault})"
+            self.fault = _message(error)
+            self.damage = f"damaged after {self.decoded_samples / self.rate:.1f} s ({self.fault})"

@@ -1,4 +1,4 @@
-"""Playing through an audio interface while recording from it, with sounddevice."""
+"""Audio interfaces, through sounddevice: play and record a signal, or process the input live."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Array = NDArray[np.float32]
 
 
 class DeviceError(UserError):
-    """There is no audio interface that can do this; the message says why and what to do."""
+    """No audio interface can do this; the message says why and what to do."""
 
 
 def play_and_record(signal: Tensor, sample_rate: int, device: str | None = None) -> Tensor:
-    """Play signal (samples,) and return what came in meanwhile and for half a second after, float32 mono.
+    """Play signal (samples,) while recording, to half a second after its end; returns the recording, float32 mono.
 
     Raises:
         DeviceError: without sounddevice, PortAudio or an interface, or if the interface refuses.
@@ -38,17 +38,17 @@ def play_and_record(signal: Tensor, sample_rate: int, device: str | None = None)
 def playing(
     process: Callable[[Array, bool], Array], sample_rate: int, block_samples: int, device: str | None = None
 ) -> Iterator[Any]:
-    """Play what `process` makes of what comes in, while the context lasts.
+    """Play the interface's input, processed, while the context lasts.
 
     Args:
-        process: called in a thread of its own with each block (samples,), float32, of the first input, and whether
-            samples were lost before it; returns as many, which go to up to two outputs.
+        process: called in its own thread with each block (samples,), float32, of the first input, and with whether
+            samples were lost before it; returns as many samples, which go to up to two outputs.
         sample_rate: in Hz.
         block_samples: samples in a block.
         device: a number or part of a name; None for the default.
 
     Yields:
-        sounddevice's stream: its `latency` is (input, output) in s, and `active` tells if it still plays.
+        sounddevice's stream: its `latency` is (input, output) in s; `active` is false once it has stopped.
 
     Raises:
         DeviceError: as for `play_and_record`.
@@ -72,7 +72,7 @@ def playing(
 
 
 def _sounddevice(purpose: str, instead: str) -> ModuleType:
-    """The module, on a machine with a device."""
+    """Import sounddevice; DeviceError where it or a device is missing."""
     try:
         import sounddevice
     except ImportError as error:
@@ -89,7 +89,7 @@ def _sounddevice(purpose: str, instead: str) -> ModuleType:
 
 @contextmanager
 def _refusals(sounddevice: ModuleType, device: str | None) -> Iterator[None]:
-    """What the interface will not do, as a DeviceError."""
+    """Raise PortAudio's errors as DeviceError."""
     try:
         yield
     except (sounddevice.PortAudioError, ValueError) as error:

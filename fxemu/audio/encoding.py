@@ -1,11 +1,13 @@
-"""Writing audio files block by block, so that no song has to fit in memory."""
+"""Encode audio files with PyAV, block by block, so that no song has to fit in memory."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -15,12 +17,15 @@ from fxemu.files import appear, printable
 
 # Suffix to container, codec and its sample format. Beyond 4 GB a WAV becomes an RF64.
 KINDS = {".wav": ("wav", "pcm_f32le", "flt"), ".flac": ("flac", "flac", "s32")}
-FLAC_BITS = 24
+# Bits that a FLAC uses of an integer sample format, and bits of that format.
+BITS = {"s16": (16, 16), "s32": (24, 32)}
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str], sample_rate: int, layout: str) -> Iterator[Callable[[Array], None]]:
-    """A function that appends a block (channels, samples), float32, to a file which appears when all is written.
+    """Open a file for writing: yields a function that appends a block (channels, samples), float32.
+
+    The file appears under its name at the end of the context, complete.
 
     Args:
         path: a name that ends in .wav (32-bit float) or .flac (24 bits, cut off at +-1), or "-" for WAV on stdout.
@@ -39,11 +44,11 @@ def writing(path: str | os.PathLike[str], sample_rate: int, layout: str) -> Iter
     temporary = target.with_name(f".{target.name}.part")
     try:
         if piped:
-            with _encoder("pipe:1", suffix, sample_rate, layout) as write:
+            with _encoder("pipe:1", KINDS[suffix], sample_rate, layout) as write:
                 yield write
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _encoder(str(temporary), suffix, sample_rate, layout) as write:
+        with _encoder(str(temporary), KINDS[suffix], sample_rate, layout) as write:
             yield write
         appear(temporary, target)
     except (av.FFmpegError, OSError) as error:
@@ -54,10 +59,14 @@ def writing(path: str | os.PathLike[str], sample_rate: int, layout: str) -> Iter
 
 
 @contextmanager
-def _encoder(place: str, suffix: str, sample_rate: int, layout: str) -> Iterator[Callable[[Array], None]]:
-    kind, codec, sample_format = KINDS[suffix]
-    options = {"rf64": "auto"} if suffix == ".wav" and not place.startswith("pipe:") else {}
-    with av.open(place, "w", format=kind, options=options) as container:
+def _encoder(
+    target: str | BinaryIO, kind: tuple[str, str, str], sample_rate: int, layout: str
+) -> Iterator[Callable[[Array], None]]:
+    """Open FFmpeg's encoder: yields a function that appends a block (channels, samples)."""
+    muxer, codec, sample_format = kind
+    # A pipe cannot be sought in, as an RF64's header needs.
+    options = {"rf64": "auto"} if muxer == "wav" and target != "pipe:1" else {}
+    with av.open(target, "w", format=muxer, options=options) as container:
         stream = container.add_stream(codec, rate=sample_rate, layout=layout, format=sample_format)
         written = 0
 
@@ -75,9 +84,18 @@ def _encoder(place: str, suffix: str, sample_rate: int, layout: str) -> Iterator
 
 
 def _packed(samples: Array, sample_format: str) -> np.ndarray:
-    """(channels, samples) as the (1, samples * channels) of a sample format."""
+    """Samples (channels, samples), interleaved and converted to a sample format: (1, samples * channels)."""
     flat = np.ascontiguousarray(samples.T).reshape(1, -1)
     if sample_format == "flt":
         return flat
-    levels = np.round(np.clip(flat, -1, 1).astype(np.float64) * (2 ** (FLAC_BITS - 1) - 1)).astype(np.int32)
-    return levels << (32 - FLAC_BITS)
+    used, bits = BITS[sample_format]
+    levels = np.round(np.clip(flat, -1, 1).astype(np.float64) * (2 ** (used - 1) - 1))
+    return levels.astype(f"int{bits}") << (bits - used)
+
+
+def encode_flac(samples: Array, sample_rate: int) -> bytes:
+    """Mono samples (samples,), clipped to +-1, as a 16-bit FLAC file, which every browser plays."""
+    memory = io.BytesIO()
+    with _encoder(memory, ("flac", "flac", "s16"), sample_rate, "mono") as write:
+        write(samples[None])
+    return memory.getvalue()

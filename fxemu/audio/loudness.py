@@ -1,4 +1,4 @@
-"""What there is to know of a song before it is used: its format, peak, loudness and silence, from one pass over it."""
+"""A song's format, peak, loudness and share of silence, measured in one pass over its file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ SILENT_DB = -60.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """A song's mono mix at its own rate; `error` is None for one that can be used.
+    """Measurements of a song's mono mix at its own rate.
 
-    duration_s: as decoded. rate, channels, codec: of the file. peak: largest absolute sample, full scale 1.
-    loudness_lufs: integrated loudness; None if all of it is below -70 LUFS. silence: share of tenths of a second whose
-    RMS is below -60 dBFS, 0 to 1. tags: what the file says of itself, by name. damage: what
-    could not be decoded of an otherwise usable file.
+    Attributes:
+        duration_s: as decoded.
+        rate, channels, codec: of the file, the rate in Hz.
+        peak: largest absolute sample, full scale 1.
+        loudness_lufs: integrated loudness; None if all of the song is below -70 LUFS.
+        silence: share of tenths of a second whose RMS is below -60 dBFS, 0 to 1.
+        tags: the file's metadata by name, those of `decoding.TAGS`.
+        damage: the part of a usable file that could not be decoded, in words.
+        error: why the song cannot be used; None for one that can.
     """
 
     duration_s: float = 0.0
@@ -38,7 +43,7 @@ class Measurement:
 
 
 def measure(path: str | os.PathLike[str]) -> Measurement:
-    """Decode a whole song block by block and measure it; never more of it in memory than a few seconds."""
+    """Measure a whole song, block by block: no more than a few seconds of it are in memory."""
     try:
         with opened(path) as source:
             facts = {"rate": source.rate, "channels": source.channels, "codec": source.codec, "tags": source.tags}
@@ -51,7 +56,7 @@ def measure(path: str | os.PathLike[str]) -> Measurement:
 
 
 class Meter:
-    """Measures a song that is given to it bit by bit, in spans of a tenth of a second."""
+    """Running measurement of a song at `rate` Hz, from its samples in order; powers are of tenths of a second."""
 
     def __init__(self, rate: int) -> None:
         self.rate, self.span = rate, rate // 10
@@ -59,10 +64,10 @@ class Meter:
         self.samples, self.peak, self.finite = 0, 0.0, True
         self.rest = np.zeros(0, np.float32)
         self.powers: list[NDArray[np.float64]] = []
-        self.loud: list[NDArray[np.float64]] = []
+        self.weighted_powers: list[NDArray[np.float64]] = []
 
     def add(self, mono: Array) -> None:
-        """Take the next samples (any,)."""
+        """Measure the next samples (any,)."""
         self.samples += mono.size
         top, bottom = float(mono.max()), float(mono.min())
         self.finite &= math.isfinite(top) and math.isfinite(bottom)
@@ -76,22 +81,23 @@ class Meter:
         spectrum = np.abs(np.fft.rfft(joined[:whole].reshape(-1, self.span))) ** 2
         spectrum[:, 1:] *= 2
         self.powers.append(spectrum.sum(axis=1, dtype=np.float64) / self.span**2)
-        self.loud.append((spectrum @ self.weights).astype(np.float64) / self.span**2)
+        self.weighted_powers.append((spectrum @ self.weights).astype(np.float64) / self.span**2)
 
     def result(self, facts: dict[str, Any], damage: str | None) -> Measurement:
+        """The measurement of all samples; `facts` are its fields that the file's header states."""
         duration = self.samples / self.rate
         if not self.finite:
             return Measurement(duration, **facts, error="holds samples that are NaN or infinite")
         if self.peak == 0:
             return Measurement(duration, **facts, error="silent: every sample is zero")
-        powers, loud = (np.concatenate(parts) if parts else np.zeros(0) for parts in (self.powers, self.loud))
+        powers, weighted = (np.concatenate([np.zeros(0), *parts]) for parts in (self.powers, self.weighted_powers))
         silence = float((powers < 10 ** (SILENT_DB / 10)).mean()) if powers.size else 0.0
-        levels = {"peak": self.peak, "loudness_lufs": integrated(loud), "silence": silence}
+        levels = {"peak": self.peak, "loudness_lufs": integrated_lufs(weighted), "silence": silence}
         return Measurement(duration, **facts, **levels, damage=damage)
 
 
 def k_weighting(frequency_hz: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The power gain of ITU-R BS.1770's K-weighting: a shelf of +4 dB above 1.7 kHz, a high-pass at 38 Hz.
+    """Power gain of ITU-R BS.1770's K-weighting at frequencies in Hz: +4 dB above 1.7 kHz, high-passed at 38 Hz.
 
     The analogue prototypes of its two biquads, as fitted by De Man (2014) and used in libebur128.
     """
@@ -103,8 +109,8 @@ def k_weighting(frequency_hz: NDArray[np.float64]) -> NDArray[np.float32]:
     return (np.abs(shelf * high_pass) ** 2).astype(np.float32)
 
 
-def integrated(powers: NDArray[np.float64]) -> float | None:
-    """Loudness in LUFS from the weighted power of each tenth of a second, gated as in ITU-R BS.1770-4."""
+def integrated_lufs(powers: NDArray[np.float64]) -> float | None:
+    """Loudness in LUFS from the K-weighted power of each tenth of a second, gated as in ITU-R BS.1770-4."""
     if not powers.size:
         return None
     width = min(4, powers.size)

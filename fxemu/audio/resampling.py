@@ -1,4 +1,4 @@
-"""Changing the sample rate of a stream block by block, with FFmpeg's resampler."""
+"""Sample-rate conversion of a stream, block by block, with FFmpeg's resampler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array = NDArray[np.float32]
 
 
 class Resampler:
-    """One channel from one sample rate to another, without delay; the same output however the input is cut up.
+    """Sample-rate converter for one channel, without delay; its output does not depend on how the input is cut up.
 
     Args:
         rate, target: in Hz; if they are the same, samples pass as they are.
@@ -22,7 +22,7 @@ class Resampler:
         self.resampler = None if rate == target else AudioResampler(format="fltp", layout="mono", rate=target)
 
     def process(self, samples: Array) -> Array:
-        """What is known of the output after these samples (samples,), float32."""
+        """Output samples that are computable after these input samples (samples,), float32."""
         if self.resampler is None or not samples.size:
             return samples
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="fltp", layout="mono")

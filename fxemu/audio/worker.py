@@ -1,7 +1,7 @@
-"""Decoding in a process of its own, so that a file which hangs, crashes or bloats the decoder costs only itself.
+"""Decode in a separate process, so that a file that hangs, crashes or bloats the decoder costs only itself.
 
-The two talk in lines of JSON over pipes, samples following as raw float32. The process ends with its parent, however
-that ends, for its input does.
+Requests and replies are lines of JSON over pipes, a reply's samples following as raw float32. However the parent ends,
+the process ends with it, since its input does.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from fxemu.files import printable
 
 MEMORY_BYTES = 4 << 30
 READ_LIMIT_S = 30.0
-# How many times its limit of processor time a file may take on a busy machine, or where the disk does not answer.
+# Limit of wall-clock time over that of processor time: a machine may be busy, a disk slow.
 WAIT = 10
-# Added to the process's niceness.
-BACKGROUND = 10
+# The niceness of a process that works in the background.
+BACKGROUND_NICENESS = 10
 
 
 class Worker:
     """One decoding process, started when it is first needed and again after it had to be ended.
 
     Args:
-        patience: how many times the usual time limits a file may take.
+        patience: factor on the time limits.
     """
 
     def __init__(self, patience: float = 1.0) -> None:
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
-        # Whether the last file failed for want of an answer: another time there may be one.
-        self.waited = False
+        # Whether the last file ran into the wall-clock limit, which says nothing about the file.
+        self.timed_out = False
 
     def measure(self, path: str, background: bool = False) -> Measurement:
-        """`fxemu.audio.loudness.measure`, which never fails: the error is in the result.
+        """`fxemu.audio.loudness.measure` in the process; never raises, as the error is in the result.
 
-        From the first call in the background on, the process lets others go first.
+        From the first call with `background` on, the process has a low priority.
         """
         try:
-            # Generous: 20 s of processor time and a second more for each megabyte, which holds six seconds or more.
+            # 20 s of processor time and a second more for each megabyte, which holds six seconds of audio or more.
             megabytes = os.stat(path).st_size / 1e6
             reply, _ = self._ask(path, (20 + megabytes) * self.patience, task="measure", background=background)
         except (AudioError, OSError) as error:
@@ -57,7 +57,7 @@ class Worker:
         return Measurement(**reply)
 
     def read(self, path: str, sample_rate: int, start_s: int, seconds: int) -> Decoded:
-        """`fxemu.audio.decoding.read`, with its errors."""
+        """`fxemu.audio.decoding.read` in the process, with its errors."""
         request = {"sample_rate": sample_rate, "start_s": start_s, "seconds": seconds}
         reply, data = self._ask(path, READ_LIMIT_S * self.patience, task="read", **request)
         if "failed" in reply:
@@ -65,12 +65,12 @@ class Worker:
         return Decoded(np.frombuffer(data, np.float32), reply["rate"], reply["damage"])
 
     def interrupt(self) -> None:
-        """From another thread: end what the process is doing, and so the call that waits for it."""
+        """End the process from another thread, and with it the call that waits for it."""
         if process := self.process:
             process.kill()
 
     def close(self) -> None:
-        """End the process, at once."""
+        """End the process."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
@@ -82,26 +82,26 @@ class Worker:
         process, late = self.process, Event()
         timer = Timer(WAIT * limit_s, lambda: (late.set(), process.kill()))
         timer.start()
-        self.waited = False
+        self.timed_out = False
         try:
             return _exchange(
                 process, {"path": os.path.abspath(path), "limits_s": (limit_s, 2 * WAIT * limit_s), **request}
             )
         except (OSError, ValueError) as error:
-            self.waited, status = late.is_set(), process.wait()
+            self.timed_out, status = late.is_set(), process.wait()
             self.close()
-            raise AudioError(f"{printable(path)}: {_ending(self.waited, status, limit_s)}") from error
+            raise AudioError(f"{printable(path)}: {_failure(self.timed_out, status, limit_s)}") from error
         except BaseException:
-            # Interrupted: the two no longer agree on where a reply begins.
+            # Interrupted within a reply: the next one would be misread.
             self.close()
             raise
         finally:
             timer.cancel()
 
 
-def _ending(waited: bool, status: int, limit_s: float) -> str:
-    """Why a process that should have answered did not."""
-    if waited:
+def _failure(timed_out: bool, status: int, limit_s: float) -> str:
+    """Why there was no reply, from how the process ended."""
+    if timed_out:
         return f"gave no answer in {WAIT * limit_s:.0f} s"
     busy = hasattr(signal, "SIGPROF") and status == -signal.SIGPROF
     return f"took longer than {limit_s:.0f} s" if busy else "made the decoder crash"
@@ -119,7 +119,7 @@ def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any]) -> tupl
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """A process in a session of its own: Ctrl-C is for the parent, which ends it."""
+    """A process in its own session, so that Ctrl-C reaches the parent alone, which ends it."""
     packages = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent.parent), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": packages, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", "fxemu.audio.worker"]
@@ -127,10 +127,10 @@ def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
 
 
-def _answer(task: str, path: str, **arguments: Any) -> tuple[dict[str, Any], bytes]:
+def _reply(task: str, path: str, **arguments: Any) -> tuple[dict[str, Any], bytes]:
     if task == "measure":
         if arguments["background"] and hasattr(os, "nice"):
-            os.nice(max(0, BACKGROUND - os.nice(0)))
+            os.nice(max(0, BACKGROUND_NICENESS - os.nice(0)))
         return asdict(measure(path)), b""
     try:
         decoded = read(path, **arguments)
@@ -141,7 +141,7 @@ def _answer(task: str, path: str, **arguments: Any) -> tuple[dict[str, Any], byt
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Serve requests from stdin until it ends."""
     np.seterr(all="ignore")
     if sys.platform != "win32":
         import resource
@@ -149,20 +149,20 @@ def main() -> None:
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
         most = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(most, MEMORY_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    # What FFmpeg prints must not get between the replies.
+    # FFmpeg may print to stdout, which must not get between the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _limit(*request.pop("limits_s"))
-        reply, data = _answer(**request)
+        reply, data = _reply(**request)
         _limit(0, 0)
         replies.write(json.dumps({**reply, "bytes": len(data)}).encode() + b"\n" + data)
         replies.flush()
 
 
 def _limit(busy_s: float, wait_s: float) -> None:
-    """End this process by itself after so much work, or so long altogether: there may be no parent left to end it."""
+    """End this process after so much processor time or wall-clock time: there may be no parent left to end it."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, busy_s)
         signal.setitimer(signal.ITIMER_REAL, wait_s)

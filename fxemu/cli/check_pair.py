@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fxemu.audio.tensors import layout
+from fxemu.audio.tensors import rate_and_channels
 from fxemu.cli.errors import one_line_errors
 from fxemu.library.recordings.pairs import examine, match_files
 from fxemu.library.songs import LibraryError
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     if given.dry.is_dir() != given.wet.is_dir():
         raise LibraryError(f"{given.dry} and {given.wet}: must be two files or two folders")
     for dry, wet in match_files(given.dry, given.wet):
-        *_, report = examine(dry, wet, layout(dry)[0])
+        *_, report = examine(dry, wet, rate_and_channels(dry)[0])
         print(f"{dry} -> {wet}\n{report}")
         refused |= report.refused
     print("refused: training would need force=true" if refused else "fine to train on")

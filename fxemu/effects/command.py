@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from fxemu.audio.tensors import AudioError, decode, layout, write_wav
+from fxemu.audio.decoding import AudioError
+from fxemu.audio.tensors import decode, rate_and_channels, write_wav
 from fxemu.effects.base import Effect, EffectError, check_range
 from fxemu.files import printable
 
@@ -71,7 +72,7 @@ def _read(path: Path, samples: int, sample_rate: int, name: str) -> Tensor:
     if not path.is_file():
         raise EffectError(f"command {name} ended without error but wrote no file to {{wet}}: check its arguments")
     try:
-        rate, channels = layout(path)
+        rate, channels = rate_and_channels(path)
         wet, _ = decode(path)
     except AudioError as error:
         raise EffectError(f"command {name}: what it wrote to {{wet}} is no audio: {error}") from error

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fxemu.audio.decoding import PIPE, Array, AudioError, Source, opened, separate
+from fxemu.audio.decoding import PIPE, Array, AudioError, AudioSource, opened, separate
 from fxemu.audio.encoding import writing
 from fxemu.audio.resampling import Resampler
 from fxemu.audio.tensors import decode
@@ -57,7 +57,7 @@ class Player:
             stream.restore(self.primed)
         return Channel(stream, self.emulation.sample_rate, rate, self.feedback and self.feedback())
 
-    def play(self, source: Source) -> Iterator[Array]:
+    def play(self, source: AudioSource) -> Iterator[Array]:
         """The result for a song, in blocks (channels, samples); as many samples as were read."""
         channels, dry = [self.channel(source.rate) for _ in range(source.channels)], None
         with ThreadPoolExecutor(min(source.channels, os.cpu_count() or 1)) as pool:
@@ -70,14 +70,14 @@ class Player:
             yield self.sound.result(dry, _usable(source, list(pool.map(Channel.end, channels))))
 
 
-def _check(source: Source, block: Array) -> None:
+def _check(source: AudioSource, block: Array) -> None:
     if block.shape[0] != source.channels:
         raise AudioError(f"{source.name}: cannot be decoded (the number of channels changes)")
     if not np.isfinite(block).all():
         raise AudioError(f"{source.name}: holds samples that are NaN or infinite")
 
 
-def _usable(source: Source, wets: list[Array]) -> Array:
+def _usable(source: AudioSource, wets: list[Array]) -> Array:
     """Wet of all channels; AudioError if it overflowed, as only a model of another runtime does."""
     wet = np.stack(wets)
     if not np.isfinite(wet).all():

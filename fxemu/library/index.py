@@ -256,7 +256,7 @@ class Index:
             return Entry(path=path, error=error.strerror)
         entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background)))
         # A worker that was interrupted has found an error that is none; one that waited may do better another time.
-        if not (afresh or stop.is_set() or worker.waited):
+        if not (afresh or stop.is_set() or worker.timed_out):
             self.put(entry)
         return entry
 

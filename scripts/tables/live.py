@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     """Print what `fxemu live` counts, how many blocks the interface itself found late, and the model's own time."""
     # The interface of the tests: its thread and the model's share the core.
     sys.path.append(str(ROOT / "tests"))
-    from fake_device import interface
+    from helpers.sounddevice import interface
 
     one_thread()
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ import pytest
 import torchaudio
 from helpers.media import encode, example, tune
 
-from fxemu.audio.loudness import integrated, k_weighting, measure
+from fxemu.audio.loudness import integrated_lufs, k_weighting, measure
 from fxemu.audio.tensors import decode, write_wav
 
 
@@ -43,7 +43,7 @@ def test_quiet_parts_do_not_count_for_loudness_but_for_silence(tmp_path):
     song = measure(encode(tmp_path / "x.wav", audio, 48_000))
     assert song.silence == pytest.approx(0.5, abs=0.02)
     assert song.loudness_lufs == pytest.approx(-9.03, abs=0.3)
-    assert integrated(np.full(50, 1e-9)) is None
+    assert integrated_lufs(np.full(50, 1e-9)) is None
 
 
 @pytest.mark.parametrize("suffix", ["flac", "m4a", "mp3", "mp4", "ogg", "wav"])

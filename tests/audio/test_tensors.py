@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxemu.audio.tensors import SUFFIXES, AudioError, decode, encode_flac, layout, peak_normalize, write_wav
+from fxemu.audio.decoding import SUFFIXES, AudioError
+from fxemu.audio.tensors import decode, encode_flac, peak_normalize, rate_and_channels, write_wav
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 SONGS = sorted(path for path in EXAMPLES.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -164,4 +165,4 @@ def test_a_tag_in_another_encoding_is_no_fault(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes() + tags)
     content[4:8] = (len(content) - 8).to_bytes(4, "little")
     path.write_bytes(content)
-    assert layout(path) == (8000, 1) and decode(path)[0].numel() == 100
+    assert rate_and_channels(path) == (8000, 1) and decode(path)[0].numel() == 100

@@ -54,17 +54,17 @@ def test_a_decoder_that_hangs_is_ended_and_the_next_file_read(worker):
     os.kill(worker.process.pid, signal.SIGSTOP)
     worker.patience = 0.01
     start = time.monotonic()
-    assert worker.measure(path).error == "gave no answer in 2 s" and worker.waited
+    assert worker.measure(path).error == "gave no answer in 2 s" and worker.timed_out
     assert time.monotonic() - start < 5
     worker.patience = 1
-    assert worker.measure(path).error is None and not worker.waited
+    assert worker.measure(path).error is None and not worker.timed_out
 
 
 def test_a_decoder_that_is_busy_for_too_long_is_ended_however_slow_the_machine(worker, monkeypatch):
     path = str(example(".wav"))
     monkeypatch.setattr("fxemu.audio.worker.WAIT", 1e5)
     worker.patience = 1e-5
-    assert worker.measure(path).error == "took longer than 0 s" and not worker.waited
+    assert worker.measure(path).error == "took longer than 0 s" and not worker.timed_out
     worker.patience = 1
     assert worker.measure(path).error is None
 

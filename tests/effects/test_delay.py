@@ -8,7 +8,8 @@ import torch
 from helpers.signals import RATE, decibels, impulse_response, noise
 from torch import Tensor
 
-from fxemu.audio.tensors import AudioError, write_wav
+from fxemu.audio.decoding import AudioError
+from fxemu.audio.tensors import write_wav
 from fxemu.effects import (
     Chain,
     Convolution,

@@ -11,7 +11,8 @@ import torch
 from helpers.media import tune
 from helpers.sounddevice import interface
 
-from fxemu.emulation import live
+from fxemu.cli.live import main
+from fxemu.emulation import live, load
 from fxemu.models.files import save
 
 RATE = 44_100
@@ -31,7 +32,7 @@ def played(monkeypatch, run: Path, *words: object) -> tuple[np.ndarray, SimpleNa
     blocks: list[np.ndarray] = []
     device = interface(tune(1.0, channels=1)[0], blocks)
     monkeypatch.setitem(sys.modules, "sounddevice", device)
-    live.main([str(run), *map(str, words)])
+    main([str(run), *map(str, words)])
     return np.concatenate(blocks), device
 
 
@@ -43,7 +44,7 @@ def counted(said: str) -> tuple[int, int, int]:
 def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
     out, device = played(monkeypatch, run, "--seconds", 1, "--mix", 0.75, "--output-gain-db", -6)
     dry = np.resize(tune(1.0, channels=1)[0], len(out))
-    wet = live.load(run).stream().process(torch.from_numpy(dry)).numpy()
+    wet = load(run).stream().process(torch.from_numpy(dry)).numpy()
     expected = 10 ** (-6 / 20) * (0.75 * wet + 0.25 * dry)
     assert np.abs(out - expected[:, None]).max() < 1e-5 and out.shape[1] == 2
     said = capsys.readouterr().out
@@ -55,7 +56,7 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
 
 
 def test_what_a_model_overflows_with_is_silence(monkeypatch, run, capsys):
-    monkeypatch.setattr(live.Sound, "heard", lambda self, dry: np.full_like(dry, np.nan))
+    monkeypatch.setattr(live.Mix, "heard", lambda self, dry: np.full_like(dry, np.nan))
     out, _ = played(monkeypatch, run, "--seconds", 0.1)
     assert out.size and not out.any()
 
@@ -89,7 +90,7 @@ def test_it_ends_with_ctrl_c(monkeypatch, run, capsys):
 
 def refused(run: Path, capsys, *words: object) -> str:
     with pytest.raises(SystemExit) as ended:
-        live.main([str(run), *map(str, words)])
+        main([str(run), *map(str, words)])
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
@@ -99,7 +100,7 @@ def refused(run: Path, capsys, *words: object) -> str:
 def test_an_interface_that_stops_is_named(monkeypatch, run, capsys):
     device = interface(np.zeros(RATE, np.float32), [])
     monkeypatch.setitem(sys.modules, "sounddevice", device)
-    monkeypatch.setattr("fake_device.FakeStream.active", False)
+    monkeypatch.setattr("helpers.sounddevice.FakeStream.active", False)
     assert "the audio interface stopped" in refused(run, capsys)
 
 

@@ -14,6 +14,7 @@ from helpers.media import encode, tune
 
 from fxemu.audio.decoding import opened, separate
 from fxemu.audio.tensors import decode, write_wav
+from fxemu.cli.render import main
 from fxemu.emulation import load, render
 from fxemu.models.files import save
 
@@ -41,7 +42,7 @@ def saved(folder: Path, loop, model: str = "mlp", **arguments: object) -> Path:
 def call(*words: object) -> int:
     """Render, and return the exit status."""
     with pytest.raises(SystemExit) as ended:
-        render.main([str(word) for word in words])
+        main([str(word) for word in words])
     return ended.value.code
 
 
@@ -196,7 +197,7 @@ def test_a_long_song_takes_no_more_memory_than_a_short_one(run, tmp_path):
 def test_a_file_is_there_when_it_is_whole(run, tmp_path, monkeypatch, capsys):
     encode(tmp_path / "in.wav", tune(1.0))
     (tmp_path / "out.wav").write_text("as it was")
-    result, calls = render.Sound.result, []
+    result, calls = render.Mix.result, []
 
     def interrupted(*given):
         calls.append(given)
@@ -204,7 +205,7 @@ def test_a_file_is_there_when_it_is_whole(run, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         return result(*given)
 
-    monkeypatch.setattr(render.Sound, "result", interrupted)
+    monkeypatch.setattr(render.Mix, "result", interrupted)
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 130
     assert (tmp_path / "out.wav").read_text() == "as it was"
     assert not list(tmp_path.glob(".*")) and "interrupted" in capsys.readouterr().err

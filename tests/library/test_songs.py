@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fxemu.audio.tensors import AudioError, write_wav
+from fxemu.audio.decoding import AudioError
+from fxemu.audio.tensors import write_wav
 from fxemu.library.songs import (
     LibraryError,
     Skipped,

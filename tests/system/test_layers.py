@@ -20,11 +20,13 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "llvmlite", "fxemu", *sys.stdlib_module_names}
+PURE = {"torch", "torchaudio", "auraloss", "numpy", "scipy", "numba", "llvmlite", "safetensors", "pedalboard", "fxemu"}
+PURE |= sys.stdlib_module_names
 ONLY_IN = {
     "hydra": {"training", "cli"},
     "omegaconf": {"training", "cli"},
     "pytorch_lightning": {"data", "training"},
+    "pedalboard": {"effects"},
 }
 FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name not in ("__main__.py",) and path.parent != FOLDER)
 FILES += [FOLDER / f"{room}.py" for room in ("files", "errors", "slices")]

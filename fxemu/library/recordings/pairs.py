@@ -9,7 +9,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from fxemu.audio.tensors import SUFFIXES, decode, layout
+from fxemu.audio.decoding import SUFFIXES
+from fxemu.audio.tensors import decode, rate_and_channels
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, Report, check_pair, dropouts
@@ -73,7 +74,7 @@ def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, T
     report = check_pair(dry, wet, sample_rate)
     notes = []
     for name, path in (("dry", dry_path), ("wet", wet_path)):
-        rate, channels = layout(path)
+        rate, channels = rate_and_channels(path)
         if rate != sample_rate:
             notes.append(Finding("note", f"{name} is at {rate} Hz: resampled to {sample_rate} Hz"))
         if channels > 1:
