@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fxemu.cli.errors import one_line_errors
-from fxemu.emulation.locate import files
+from fxemu.emulation.locate import read_files
 from fxemu.files import printable
 from fxemu.models.files import parse
 from fxemu.runtimes import FORMATS, ExportError, Model, export
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--name", help="of the emulation; else the run folder's")
     given = parser.parse_args(arguments)
     form = FORMATS[given.format]()
-    content = files(given.run)
+    content = read_files(given.run)
     loop, rate = parse(content, printable(given.run))
     model = Model(loop, rate, given.name or _name(given.run.resolve()), content)
     if given.output is None and not given.run.is_dir():

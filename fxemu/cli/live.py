@@ -10,7 +10,7 @@ import torch
 from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_mix_options
 from fxemu.emulation import load
-from fxemu.emulation.live import BLOCK_SIZES, perform
+from fxemu.emulation.live import BLOCK_SIZES, play_live
 from fxemu.emulation.mix import Mix, MixError
 
 
@@ -25,9 +25,9 @@ def main(arguments: list[str]) -> None:
     add_mix_options(parser)
     given = parser.parse_args(arguments)
     torch.set_flush_denormal(True)
-    sound = Mix(given.mix, given.input_gain_db, given.output_gain_db)
+    mix = Mix(given.mix, given.input_gain_db, given.output_gain_db)
     if not BLOCK_SIZES[0] <= given.block_size <= BLOCK_SIZES[1]:
         raise MixError(f"--block-size: got {given.block_size}; must be from 16 to 8192 samples")
     if not given.seconds > 0:
         raise MixError(f"--seconds: got {given.seconds}; must be above 0")
-    print(perform(load(given.run), sound, given.block_size, given.device, given.seconds))
+    print(play_live(load(given.run), mix, given.block_size, given.device, given.seconds))

@@ -15,7 +15,7 @@ from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_mix_options
 from fxemu.emulation import load
 from fxemu.emulation.mix import Mix
-from fxemu.emulation.render import Player, RenderError, feedback, primed, render_file
+from fxemu.emulation.render import Renderer, RenderError, feedback_sources, primed_state, render_file
 from fxemu.files import printable
 from fxemu.library.songs import list_audio_files
 
@@ -42,21 +42,21 @@ def main(arguments: list[str]) -> None:
 
 def _render(given: argparse.Namespace) -> bool:
     """Render all; whether some song of a folder could not be."""
-    sound = Mix(given.mix, given.input_gain_db, given.output_gain_db)
+    mix = Mix(given.mix, given.input_gain_db, given.output_gain_db)
     pairs = songs_and_targets(given.input, given.output)
     emulation = load(given.run)
     if given.feedback and not emulation.loop.plan().feedback:
         raise RenderError("--feedback: this model hears no feedback (such as one trained with model.feedback=false)")
-    player = Player(
+    renderer = Renderer(
         emulation,
-        sound,
-        primed(emulation, *given.prime) if given.prime else None,
-        feedback(given.feedback, emulation.sample_rate) if given.feedback else None,
+        mix,
+        primed_state(emulation, *given.prime) if given.prime else None,
+        feedback_sources(given.feedback, emulation.sample_rate) if given.feedback else None,
     )
     failed = False
     for song, target in pairs:
         try:
-            render_file(player, song, target)
+            render_file(renderer, song, target)
         except AudioError as error:
             if len(pairs) == 1:
                 raise

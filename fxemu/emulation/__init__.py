@@ -1,4 +1,4 @@
-"""A trained model afterwards: found, loaded, rendered and played live."""
+"""Emulations, the trained models in use: find, load, render and play them live."""
 
 from fxemu.emulation.emulation import Emulation, load
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fxemu.audio.decoding import RATES_HZ
 from fxemu.emulation.channel import Channel
-from fxemu.emulation.locate import read
+from fxemu.emulation.locate import read_model
 from fxemu.engine.streaming.stream import Playable, Stream
 from fxemu.models.files import DESCRIPTION
 from fxemu.runtimes import reading
@@ -22,18 +22,18 @@ Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
 
 
 class Emulation:
-    """`emulation(dry, sample_rate)` is the wet signal, free-running from silence.
+    """A model as a function: `emulation(dry, sample_rate)` is wet, free-running from silence.
 
     Args:
-        loop: what is played: a trained predictor with its representations, or a model of another runtime.
-        sample_rate: in Hz, that it is for.
+        loop: the model: a trained predictor with its representations, or one of another runtime.
+        sample_rate: the model's, in Hz.
     """
 
     def __init__(self, loop: Playable, sample_rate: int) -> None:
         self.loop, self.sample_rate = loop, sample_rate
 
     def __call__(self, dry: Audio, sample_rate: int) -> Audio:
-        """dry (samples,) or (channels, samples), an array or a tensor, to wet of the same kind and shape, float32.
+        """Wet, float32, of the type and shape of dry: an array or a tensor, (samples,) or (channels, samples).
 
         Channels are processed separately. Audio at another rate than the model's is resampled to it and back.
 
@@ -55,7 +55,7 @@ class Emulation:
         return torch.from_numpy(wet) if isinstance(dry, Tensor) else wet
 
     def stream(self, dry: Tensor | None = None, wet: Tensor | None = None) -> Stream:
-        """A stream at the model's rate: `process(block)`, `state()` and `restore(state)`.
+        """A new stream at the model's rate: `process(block)`, `state()` and `restore(state)`.
 
         Args:
             dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
@@ -64,16 +64,16 @@ class Emulation:
 
 
 def load(path: str | os.PathLike[str]) -> Emulation:
-    """The emulation in a run folder, in a file that was exported from one, or in a file of another runtime.
+    """Load the emulation in a run folder, in a file exported from one, or in a file of another runtime.
 
-    Nothing in the files is run: of the formats that are programs, the model that they were made from is played.
+    No code in the files is run: of formats that are programs, the model that is packed into them is loaded.
 
     Raises:
-        models.files.WeightsError: if it is no model of ours, or damaged.
+        models.files.WeightsError: if it holds no model of fxemu, or is damaged.
         reading.ForeignError: for a file of another runtime that is damaged or cannot be played.
     """
     path = Path(path)
     if path.suffix in reading.SUFFIXES and path.name != DESCRIPTION and path.is_file():
         model = reading.read(path)
         return Emulation(model, model.sample_rate)
-    return Emulation(*read(path))
+    return Emulation(*read_model(path))

@@ -1,4 +1,4 @@
-"""Where the two files of a trained model are found: in a folder, or packed into a file that was exported from it."""
+"""Find the two files of a trained model: in a folder, or packed into a file exported from it."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import MOST_BYTES, WeightsError, from_folder, parse
 from fxemu.runtimes.packing import from_archive, from_comment
 
-# What a hostile file can provoke.
+# Errors that a damaged or hostile file can provoke.
 BROKEN = (OSError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 PACKED = {".c": from_comment, ".pt": from_archive}
 
 
-def read(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:
-    """The loop in a run folder or in a file that was exported from it, in evaluation mode, and its rate in Hz.
+def read_model(path: str | os.PathLike[str]) -> tuple[ClosedLoop, int]:
+    """Read the model in a run folder or in a file exported from it: in evaluation mode, and its rate in Hz.
 
-    Nothing in it is run: no class is made that is not in CLASSES, and nothing is allocated that it does not hold.
+    No code in it is run: only `models.files.CLASSES` are constructed, and no tensor is larger than its data on disk.
 
     Args:
-        path: as for `files`.
+        path: as for `read_files`.
 
     Raises:
-        WeightsError: for anything else, and for models that are damaged or do not fit each other.
+        WeightsError: for anything else, and for files that are damaged or do not fit each other.
     """
-    return parse(files(path), printable(path))
+    return parse(read_files(path), printable(path))
 
 
-def files(path: str | os.PathLike[str]) -> dict[str, bytes]:
-    """Both files by name, from where they are.
+def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
+    """Read both files; returns their contents by name.
 
     Args:
         path: a run folder, one of its checkpoints or either file; an exported LV2 bundle or ONNX folder, which hold
-            them too; or a C or TorchScript file, in which they are packed.
+            both; or a C or TorchScript file, into which both are packed.
 
     Raises:
-        WeightsError: where they are not, or too large to be ours.
+        WeightsError: where they are missing, or too large for a model of fxemu.
     """
     path = Path(path)
     try:
@@ -52,9 +52,9 @@ def files(path: str | os.PathLike[str]) -> dict[str, bytes]:
 
 
 def _folder(path: Path) -> Path:
-    """The folder of both files."""
+    """The folder that holds both files."""
     if path.suffix == ".ckpt":
-        # Training leaves the weights of its best and of its last checkpoint as data too, and only those are read.
+        # Training also writes the weights of its best and last checkpoint as plain data, and only those are read.
         return path.parent.parent if path.name == "best.ckpt" else path.with_suffix("")
     if not path.exists():
         raise WeightsError(f"{printable(path)}: no such run; give a run folder, or a file that was exported from one")

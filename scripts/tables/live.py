@@ -14,7 +14,7 @@ import torch
 
 from fxemu.audio.device import Array, playing
 from fxemu.emulation import Emulation
-from fxemu.emulation.live import Performer, undisturbed
+from fxemu.emulation.live import LiveProcessor, without_pauses
 from fxemu.emulation.mix import Mix
 from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
@@ -26,7 +26,7 @@ SECONDS, BLOCK = 60, 64
 IDLE = "import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
 
 
-class Timed(Performer):
+class Timed(LiveProcessor):
     """One that also keeps the processor's time for each block, which does not count what other programs took."""
 
     def __call__(self, dry: Array, lost: bool) -> Array:
@@ -50,12 +50,12 @@ def run(options: argparse.Namespace) -> None:
     device = interface((torch.rand(SAMPLE_RATE) - 0.5).numpy(), [])
     sys.modules["sounddevice"] = device
     emulation = Emulation(ClosedLoop(MLP(1, 1, feedback_window=32), Raw(), Raw()), SAMPLE_RATE)
-    with _one_core_awake(), undisturbed():
-        performer = Timed(emulation, Mix(), BLOCK)
-        with playing(performer, SAMPLE_RATE, BLOCK):
+    with _one_core_awake(), without_pauses():
+        processor = Timed(emulation, Mix(), BLOCK)
+        with playing(processor, SAMPLE_RATE, BLOCK):
             time.sleep(SECONDS)
-    budget_ms, spent_ms = 1e3 * performer.budget_s, 1e3 * torch.tensor(spent_s)
-    print(performer)
+    budget_ms, spent_ms = 1e3 * processor.budget_s, 1e3 * torch.tensor(spent_s)
+    print(processor)
     print(f"late by the interface's own clock: {device.streams[0].late}")
     print(
         f"processor time of a block: median {spent_ms.median():.2f} ms, longest {spent_ms.max():.2f} ms; "

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from fxemu.audio.tensors import decode, peak_normalize
-from fxemu.emulation.locate import read
+from fxemu.emulation.locate import read_model
 from fxemu.engine.streaming.stream import render
 from fxemu.evaluation.stability import stability
 from fxemu.library.songs import list_audio_files
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
         "| 10 minutes: largest / limit | a second later |\n|---|---|---|---|---|---|---|---|"
     )
     for folder in map(Path, options.runs):
-        loop, rate = read(folder)
+        loop, rate = read_model(folder)
         songs = [peak_normalize(decode(path, rate)[0]) for path in list_audio_files(str(ROOT / "examples"))]
         music = torch.cat(songs)
         music = music.repeat(-(-MINUTES * 60 * rate // music.numel()))[: MINUTES * 60 * rate]

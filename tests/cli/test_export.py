@@ -12,7 +12,7 @@ from fxemu.audio.tensors import decode
 from fxemu.cli import COMMANDS
 from fxemu.cli.export import main
 from fxemu.emulation import load
-from fxemu.emulation.locate import read
+from fxemu.emulation.locate import read_model
 from fxemu.engine.streaming.stream import render
 from fxemu.models.files import save
 from fxemu.runtimes import FORMATS
@@ -63,7 +63,7 @@ def test_the_pair_beside_a_file_is_what_the_model_makes_of_it(run, tmp_path):
     dry, rate = decode(tmp_path / "amp-check-dry.wav")
     wet, _ = decode(tmp_path / "amp-check-wet.wav")
     assert rate == 44_100
-    assert torch.allclose(render(read(run)[0], dry), wet, atol=1e-6)
+    assert torch.allclose(render(read_model(run)[0], dry), wet, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -56,20 +56,20 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
 
 
 def test_what_a_model_overflows_with_is_silence(monkeypatch, run, capsys):
-    monkeypatch.setattr(live.Mix, "heard", lambda self, dry: np.full_like(dry, np.nan))
+    monkeypatch.setattr(live.Mix, "model_input", lambda self, dry: np.full_like(dry, np.nan))
     out, _ = played(monkeypatch, run, "--seconds", 0.1)
     assert out.size and not out.any()
 
 
 def test_late_blocks_and_xruns_are_counted(monkeypatch, run, capsys):
-    process = live.Performer.__call__
+    process = live.LiveProcessor.__call__
 
     def slow(self, dry, lost):
         self.budget_s = 0.0
         live.time.sleep(0.004)
         return process(self, dry, lost)
 
-    monkeypatch.setattr(live.Performer, "__call__", slow)
+    monkeypatch.setattr(live.LiveProcessor, "__call__", slow)
     _, device = played(monkeypatch, run, "--seconds", 0.3)
     blocks, late, xruns = counted(capsys.readouterr().out)
     assert late == blocks == device.streams[0].late and xruns == blocks - 1

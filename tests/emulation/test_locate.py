@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fxemu.emulation.locate import files, read
+from fxemu.emulation.locate import read_files, read_model
 from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, save
 from fxemu.runtimes import Model, export
 from fxemu.runtimes.c import C
@@ -23,14 +23,14 @@ LINEAR = {"_target_": "fxemu.models.Linear", "context_window": 32, "feedback_win
 def model(tmp_path, make_loop) -> Model:
     loop = make_loop(model="linear")
     save(loop, {"data": {"sample_rate": 8000}, "model": LINEAR, "repr": {"input": RAW, "output": RAW}}, tmp_path)
-    return Model(loop, 8000, "it", files(tmp_path))
+    return Model(loop, 8000, "it", read_files(tmp_path))
 
 
 @pytest.mark.parametrize("form", [C(), TorchScript()], ids=["c", "torchscript"])
 def test_a_file_carries_its_model(model, tmp_path, form):
     export(model, form, tmp_path / f"it{form.suffix}")
-    assert files(tmp_path / f"it{form.suffix}") == model.files
-    loop, rate = read(tmp_path / f"it{form.suffix}")
+    assert read_files(tmp_path / f"it{form.suffix}") == model.files
+    loop, rate = read_model(tmp_path / f"it{form.suffix}")
     assert rate == 8000 and torch.equal(loop.predictor.dry.weight, model.loop.predictor.dry.weight)
 
 
@@ -42,7 +42,7 @@ def test_a_checkpoint_is_the_data_that_training_left_of_it(model, tmp_path, name
     for file, content in model.files.items():
         (folder / file).write_bytes(content)
     # The checkpoint itself is not even opened.
-    assert files(checkpoints / f"{name}.ckpt") == model.files
+    assert read_files(checkpoints / f"{name}.ckpt") == model.files
 
 
 class Payload:
@@ -82,5 +82,5 @@ def test_a_hostile_file_is_one_line(tmp_path, monkeypatch, name, make, message):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / name)
     with pytest.raises(WeightsError, match=message) as caught:
-        read(tmp_path / name)
+        read_model(tmp_path / name)
     assert "\n" not in str(caught.value) and not (tmp_path / "ran").exists()

@@ -197,7 +197,7 @@ def test_a_long_song_takes_no_more_memory_than_a_short_one(run, tmp_path):
 def test_a_file_is_there_when_it_is_whole(run, tmp_path, monkeypatch, capsys):
     encode(tmp_path / "in.wav", tune(1.0))
     (tmp_path / "out.wav").write_text("as it was")
-    result, calls = render.Mix.result, []
+    result, calls = render.Mix.output, []
 
     def interrupted(*given):
         calls.append(given)
@@ -205,7 +205,7 @@ def test_a_file_is_there_when_it_is_whole(run, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         return result(*given)
 
-    monkeypatch.setattr(render.Mix, "result", interrupted)
+    monkeypatch.setattr(render.Mix, "output", interrupted)
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 130
     assert (tmp_path / "out.wav").read_text() == "as it was"
     assert not list(tmp_path.glob(".*")) and "interrupted" in capsys.readouterr().err

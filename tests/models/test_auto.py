@@ -8,7 +8,7 @@ from helpers.models import echoing, stepped
 from torch import Tensor
 
 from fxemu.effects import Chain, Delay, Effect, Tanh
-from fxemu.emulation.locate import read
+from fxemu.emulation.locate import read_model
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.plan import DRY, Plan
 from fxemu.engine.streaming.stream import render
@@ -126,7 +126,7 @@ def test_it_comes_back_from_a_file_with_its_echoes(tmp_path: Path) -> None:
     model, dry = make(), music(300, 0)
     loop = ClosedLoop(model, Raw(), Raw())
     save(loop, {"data": {"sample_rate": RATE}, "model": described, "repr": {"input": raw, "output": raw}}, tmp_path)
-    assert torch.equal(render(read(tmp_path)[0], dry), render(loop, dry))
+    assert torch.equal(render(read_model(tmp_path)[0], dry), render(loop, dry))
 
 
 def test_lags_stay_within_the_memory() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fxemu.emulation.locate import read
+from fxemu.emulation.locate import read_model
 from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, save
 
 RAW = {"_target_": "fxemu.representations.Raw"}
@@ -32,7 +32,7 @@ def saved(tmp_path, make_loop):
 def test_it_comes_back_from_the_folder_and_from_its_files(saved):
     loop, folder = saved
     for place in (folder, folder / WEIGHTS, folder / DESCRIPTION, folder / "checkpoints" / "best.ckpt"):
-        again, rate = read(place)
+        again, rate = read_model(place)
         assert rate == 8000 and type(again.predictor) is type(loop.predictor)
         assert loop.state_dict().keys() == again.state_dict().keys()
         assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in loop.state_dict().items())
@@ -115,7 +115,7 @@ def test_a_hostile_file_is_one_line(saved, monkeypatch, spoil, message):
     spoil(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(WeightsError, match=message) as caught:
-        read(folder)
+        read_model(folder)
     assert len(str(caught.value).splitlines()) == 1 and str(caught.value).startswith(str(folder))
     assert not (folder / "ran").exists()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
@@ -127,7 +127,7 @@ def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop, samples):
     config = {"data": {"sample_rate": 8000}, "model": lstm, "repr": {"input": RAW, "output": RAW}}
     save(make_loop(model="lstm"), config, tmp_path)
     with pytest.raises(WeightsError, match=f"remembers {re.escape(str(samples))} samples"):
-        read(tmp_path)
+        read_model(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ def test_what_is_no_run_is_named(tmp_path, name, message):
     for file in ("checkpoints/last.ckpt", "song.wav"):
         (tmp_path / file).write_bytes(b"")
     with pytest.raises(WeightsError, match=message):
-        read(tmp_path / name)
+        read_model(tmp_path / name)
 
 
 def test_what_may_not_be_read_is_one_line(saved, monkeypatch):
     monkeypatch.setattr(Path, "is_file", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(WeightsError, match=r"broken: .*Permission denied"):
-        read(saved[1])
+        read_model(saved[1])
 
 
 def test_importing_fxemu_costs_nothing():
