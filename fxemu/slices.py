@@ -13,13 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects import Effect, EffectError
-from fxemu.effects.base import checked
+from fxemu.effects import Effect
+from fxemu.effects.base import checked_wet, from_array
 from fxemu.library.songs import LibraryError, Skipped, choose, list_audio_files, read_songs
 
 Array = NDArray[np.float32]
@@ -79,10 +78,8 @@ def _apply(audio_effect: Effect | Callable[[Array], Array], dry: Tensor, sample_
         return audio_effect(dry, sample_rate).numpy()
     name = getattr(audio_effect, "__name__", type(audio_effect).__name__)
     # The function gets a copy, for it may work in place.
-    wet = np.array(audio_effect(dry.numpy().copy()))
-    if wet.dtype.kind not in "fiu":
-        raise EffectError(f"effect {name} returned {wet.dtype} values; it must return an array of samples")
-    return checked(torch.from_numpy(wet), dry, name).numpy()
+    wet = from_array(audio_effect(dry.numpy().copy()), f"effect {name}")
+    return checked_wet(wet, dry, name).numpy()
 
 
 def generate_slices_from_pair(

@@ -1,4 +1,4 @@
-"""Reference effects: one file a family, all with the protocol of `base.Effect`."""
+"""Effects to learn, dry to wet: one file a family, each class with the protocol of `base.Effect`."""
 
 from fxemu.effects.base import Effect, EffectError
 from fxemu.effects.bitcrusher import Bitcrusher

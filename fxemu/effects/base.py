@@ -1,4 +1,4 @@
-"""What every effect is: dry in, wet of the same length out, deterministic and without latency."""
+"""The protocol of effects: dry in, wet of the same length out, deterministic and without latency."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from fxemu.errors import EffectError
 
 
 class Effect(ABC):
-    """`effect(dry, sample_rate, start) -> wet`, all float32 mono (samples,).
+    """An effect: `effect(dry, sample_rate, start) -> wet`, both float32 mono (samples,).
 
     Attributes:
         memory_s: seconds of audio before a slice that the effect needs for the slice to come out as in the whole song
@@ -34,18 +35,18 @@ class Effect(ABC):
         """
         if dry.numel() == 0:
             return dry.to(torch.float32)
-        return checked(self.process(dry, sample_rate, start), dry, type(self).__name__)
+        return checked_wet(self.process(dry, sample_rate, start), dry, type(self).__name__)
 
     def identity(self) -> str | None:
-        """All that wet depends on besides dry, in words: the key to keep it under on disk; None for never."""
+        """Everything that wet depends on besides dry, as text: its key in the wet cache; None for no caching."""
         return None
 
     @abstractmethod
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        """The effect itself; `__call__` checks what comes out and makes it float32."""
+        """Compute wet (samples,), of any floating type; `__call__` checks and converts it."""
 
 
-def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
+def checked_wet(wet: Tensor, dry: Tensor, name: str) -> Tensor:
     """`wet` as float32 if it is a wet signal for `dry`, else an EffectError that names the effect."""
     if wet.shape != dry.shape:
         raise EffectError(
@@ -60,6 +61,17 @@ def checked(wet: Tensor, dry: Tensor, name: str) -> Tensor:
             "look at its gains and divisions, and try it on silence"
         )
     return wet
+
+
+def from_array(values: object, name: str) -> Tensor:
+    """The array that a user's function returned, as a tensor; EffectError, which names it, unless it holds numbers."""
+    try:
+        array = np.array(values)
+    except ValueError as error:
+        raise EffectError(f"{name} returned no array of samples: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise EffectError(f"{name} returned {array.dtype} values; it must return an array of samples")
+    return torch.from_numpy(array)
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:

@@ -1,4 +1,4 @@
-"""A bitcrusher: few bits and a low sample rate, with all the aliasing that it is loved for."""
+"""A bitcrusher: few bits and a low sample rate, with the aliasing that comes of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Effects made of effects: in series, and in parallel with a mix."""
+"""Effects made of other effects: in series, or in parallel with a mix."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Chain(Effect):
     """
 
     def __init__(self, effects: Sequence[Effect]) -> None:
-        self.effects = _checked(effects)
+        self.effects = _checked_effects(effects)
         memories = [effect.memory_s for effect in self.effects]
-        # Twice the sum: a later effect may lift what an earlier one has not forgotten.
+        # Twice the sum: a later effect may amplify the tail of an earlier one.
         self.memory_s = None if None in memories else 2 * sum(memories)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
@@ -38,7 +38,7 @@ class Parallel(Effect):
 
     def __init__(self, effects: Sequence[Effect], mix: float = 0.5) -> None:
         check_range("mix", mix, 0, 1)
-        self.effects, self.mix = _checked(effects), mix
+        self.effects, self.mix = _checked_effects(effects), mix
         memories = [effect.memory_s for effect in self.effects]
         self.memory_s = None if None in memories else max(memories)
 
@@ -47,7 +47,7 @@ class Parallel(Effect):
         return (1 - self.mix) * dry + self.mix * sum(branches) / len(branches)
 
 
-def _checked(effects: Sequence[Effect]) -> list[Effect]:
+def _checked_effects(effects: Sequence[Effect]) -> list[Effect]:
     if not isinstance(effects, Sequence) or not effects or not all(isinstance(effect, Effect) for effect in effects):
         raise ValueError(f"effects: got {effects!r}; must be a list of one effect or more, each with its _target_")
     if not all(effect.replayable for effect in effects):

@@ -1,4 +1,4 @@
-"""Vibrato, chorus and flanger: a delay line read at a moving place."""
+"""Vibrato, chorus and flanger: a delay line with a moving delay."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.effects.base import Effect, check_choice, check_range
-from fxemu.effects.modulation import oscillator
+from fxemu.effects.modulation import sine_sweep
 
 
 class Vibrato(Effect):
-    """Pitch that rises and falls: only the moving delay, delay(t) = delay_ms + depth_ms (1 + sin) / 2.
+    """Pitch that rises and falls, by a moving delay alone: delay(t) = delay_ms + depth_ms (1 + sin) / 2.
 
     The pitch deviates by a factor of up to 1 +- pi rate depth: 1.6 % (27 cents) by default.
 
@@ -36,7 +36,7 @@ class Vibrato(Effect):
 
 
 class Chorus(Effect):
-    """Dry mixed with the mean of several vibratos, their phases spread evenly: a choir of one.
+    """Dry mixed with the mean of several vibratos, their phases spread evenly.
 
     Args:
         rate_hz: 0.05 to 20 Hz.
@@ -106,7 +106,7 @@ class Flanger(Effect):
 
 
 def check_delay(depth_ms: float, delay_ms: float) -> None:
-    """ValueError for a delay that cannot be."""
+    """ValueError for a depth or a delay out of range."""
     check_range("depth_ms", depth_ms, 0, 20, "ms")
     check_range("delay_ms", delay_ms, 0.5, 50, "ms")
 
@@ -122,7 +122,7 @@ def moving_delay(
     feedback: float = 0.0,
 ) -> Tensor:
     """dry (samples,), delayed by delay_ms + depth_ms (1 + sin) / 2 (3 samples at least), float64."""
-    sweep = (1 + oscillator("sine", rate_hz, dry.numel(), sample_rate, start, phase).numpy()) / 2
+    sweep = sine_sweep(rate_hz, dry.numel(), sample_rate, start, phase)
     delays = np.maximum((delay_ms + depth_ms * sweep) * sample_rate / 1000, 3.0)
     return torch.from_numpy(read_delayed(dry.double().numpy(), delays, feedback))
 
@@ -137,9 +137,9 @@ def read_delayed(x: NDArray, delays: NDArray, feedback: float) -> NDArray:
     line = np.zeros(x.size + ahead)
     delayed = np.empty_like(x)
     for n in range(x.size):
-        place = n + ahead - delays[n]
-        i = int(place)
-        d = place - i
+        position = n + ahead - delays[n]
+        i = int(position)
+        d = position - i
         delayed[n] = (
             line[i - 1] * (-d * (d - 1) * (d - 2) / 6)
             + line[i] * ((d + 1) * (d - 1) * (d - 2) / 2)

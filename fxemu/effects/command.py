@@ -1,4 +1,4 @@
-"""Any program that turns one WAV file into another: SoX, FFmpeg, lv2apply with an LV2 plugin."""
+"""A program as an effect, from one WAV file to another: SoX, FFmpeg, lv2apply with an LV2 plugin."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from fxemu.files import printable
 
 
 class Command(Effect):
-    """Runs a command on each whole song; no shell ever sees it.
+    """A command that is run on each whole song, without a shell.
 
     Args:
         command: the program and its arguments. {dry} and {wet} stand for the paths of the WAV files to read and to
             write (mono, 32-bit float, at the song's rate), {samples} and {sample_rate} for what wet must have.
-        latency_samples: by how much the program's output lags, 0 to 1000000; it is taken out.
+        latency_samples: of the program's output, 0 to 1000000; it is taken out.
         timeout_s: for one song, 1 to 86400 s.
     """
 
@@ -47,7 +47,7 @@ class Command(Effect):
         self.command, self.latency_samples, self.timeout_s = words, latency_samples, timeout_s
 
     def identity(self) -> str:
-        """The words, and size and time of the program and of each file that they name."""
+        """The command, with size and time of the program and of each file in it."""
         paths = [shutil.which(self.command[0]) or "", *self.command[1:]]
         return f"command {self.command} {self.latency_samples} {[file_state(path) for path in paths]}"
 
@@ -68,7 +68,7 @@ def _filled(word: str, marks: dict[str, object]) -> str:
 
 
 def _read(path: Path, samples: int, sample_rate: int, name: str) -> Tensor:
-    """The WAV file that a command left, or an EffectError that says what is the matter with it."""
+    """Read the WAV file that a command wrote; EffectError unless it is mono and has the right rate and length."""
     if not path.is_file():
         raise EffectError(f"command {name} ended without error but wrote no file to {{wet}}: check its arguments")
     try:
@@ -89,7 +89,7 @@ def _read(path: Path, samples: int, sample_rate: int, name: str) -> Tensor:
 
 
 def run_program(arguments: Sequence[str], timeout_s: float, name: str) -> None:
-    """Run a program to its end, without a shell and without input; its children end with it.
+    """Run a program to its end, without a shell and without input, and end its children with it.
 
     Raises:
         EffectError: if it cannot start, takes too long, crashes or exits with an error; with its last words.
@@ -106,15 +106,15 @@ def run_program(arguments: Sequence[str], timeout_s: float, name: str) -> None:
         except subprocess.TimeoutExpired as error:
             raise EffectError(f"{name}: still running after {timeout_s:g} s; raise effect.timeout_s") from error
         finally:
-            # Also where it ended by itself, or training was interrupted: what it started must not outlive it.
+            # Also where it ended by itself, or training was interrupted: its children must not outlive it.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if code:
             words.seek(max(0, words.seek(0, os.SEEK_END) - 1000))
-            said = " / ".join(words.read().decode(errors="replace").split("\n")).strip(" /")[-500:] or "nothing"
+            output = " / ".join(words.read().decode(errors="replace").split("\n")).strip(" /")[-500:] or "nothing"
             how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed with exit code {code}"
-            raise EffectError(f"{name}: {how}; its last words: {printable(said)}")
+            raise EffectError(f"{name}: {how}; its last words: {printable(output)}")
 
 
 def file_state(path: str) -> tuple[str, int, int] | None:

@@ -1,4 +1,4 @@
-"""Convolution with an impulse response from a file: rooms, cabinets, anything linear that was measured."""
+"""Convolution with an impulse response from a file: of a hall, a cabinet or any other linear system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Convolution(Effect):
     """Dry mixed with its convolution with an impulse response, resampled to the song's rate, of unit energy.
 
     Args:
-        file: any audio file of up to 30 s, mixed to mono; None for the guitar cabinet that ships.
+        file: any audio file of up to 30 s, mixed to mono; None for the guitar cabinet that comes with fxemu.
         mix: 0 (dry) to 1 (convolved alone).
 
     Raises:

@@ -1,4 +1,4 @@
-"""A delay: echoes that get fainter and darker."""
+"""A delay with feedback: echoes that get fainter and darker."""
 
 from __future__ import annotations
 

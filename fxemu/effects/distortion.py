@@ -1,4 +1,4 @@
-"""Distortions: memoryless clippers, alone or between filters as in a pedal."""
+"""Distortions: memoryless clippers, alone or between filters as in an effect pedal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fxemu.effects.oversampling import oversampled, resampling_memory_s
 CLIPPERS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "hard": lambda x: x.clamp(-1, 1),
-    # Exponential saturation, softer and lower on the negative half, as a single-ended stage has it.
+    # Exponential saturation, softer and lower on the negative half, as in a single-ended stage.
     "asymmetric": lambda x: torch.where(x > 0, -torch.expm1(-x.abs()), 0.6 * torch.expm1(-x.abs() / 0.6)),
 }
 
@@ -45,7 +45,7 @@ class Distortion(Effect):
         self.gain = 10 ** (drive_db / 20)
         self.clip = CLIPPERS[clip]
         self.highpass_hz, self.lowpass_hz, self.oversampling = highpass_hz, lowpass_hz, oversampling
-        # Each filter forgets within a few periods of its cutoff, and the drive lifts what is left of the first.
+        # Each filter settles within a few periods of its cutoff, and the drive amplifies the rest of the first.
         self.memory_s = 8 / min(highpass_hz, lowpass_hz) + resampling_memory_s(oversampling)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
@@ -54,7 +54,7 @@ class Distortion(Effect):
 
 
 class Tanh(Effect):
-    """tanh(gain * x): the plainest case, with no memory at all unless oversampled.
+    """wet = tanh(gain dry), without memory unless oversampled.
 
     Args:
         gain: linear gain before tanh, 0.1 to 1000.
@@ -77,7 +77,7 @@ class Overdrive(Effect):
 
     Args:
         drive_db: gain before the clipper, 0 to 60 dB.
-        highpass_hz: what is clipped lies above, 20 to 2000 Hz.
+        highpass_hz: lowest frequency that is clipped, 20 to 2000 Hz.
         lowpass_hz: the tone control, 200 to 20000 Hz.
         oversampling: 1, 2, 4 or 8 times the sample rate for the clipper.
     """

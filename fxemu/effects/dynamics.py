@@ -1,5 +1,7 @@
-"""Dynamics: gains that follow the level, in decibels (Giannoulis, Massberg & Reiss, "Digital dynamic range
-compressor design", 2012)."""
+"""Compressor, limiter, expander and gate: gains that follow the level in decibels.
+
+After Giannoulis, Massberg & Reiss, "Digital dynamic range compressor design" (2012), whose equations are cited.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from fxemu.effects.envelope import SETTLED, coefficient, follow_peaks, level_db
 
 
 class Compressor(Effect):
-    """Above the threshold the level rises by 1 dB for each `ratio` dB of dry.
+    """A compressor: above the threshold the level rises by 1 dB for each `ratio` dB of dry.
 
     Args:
         threshold_db: -60 to 0 dB of full scale.
@@ -26,7 +28,7 @@ class Compressor(Effect):
         release_ms: until 37 % of it is left, 5 to 2000 ms.
         knee_db: width of the bend around the threshold, 0 (hard) to 24 dB.
         makeup_db: gain after compression, -12 to 36 dB.
-        detector: input (feed-forward) or output (feedback: it listens to its own wet signal).
+        detector: input (feed-forward) or output (feedback: it measures its own wet signal).
     """
 
     def __init__(
@@ -47,26 +49,26 @@ class Compressor(Effect):
         check_range("makeup_db", makeup_db, -12, 36, "dB")
         check_choice("detector", detector, ("input", "output"))
         self.threshold_db, self.ratio, self.knee_db, self.makeup_db = threshold_db, ratio, knee_db, makeup_db
-        self.listens_to_output = detector == "output"
+        self.detects_output = detector == "output"
         self.attack_s, self.release_s = attack_ms / 1000, release_ms / 1000
         # In the knee the loop is half open, and its detector slower by up to the ratio.
-        self.memory_s = SETTLED * (self.attack_s * (ratio if self.listens_to_output else 1) + self.release_s)
+        self.memory_s = SETTLED * (self.attack_s * (ratio if self.detects_output else 1) + self.release_s)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         attack, release = (coefficient(time_s, sample_rate) for time_s in (self.attack_s, self.release_s))
         over_db = level_db(dry) - self.threshold_db
-        if self.listens_to_output:
+        if self.detects_output:
             # Closing the loop makes it quicker by the ratio: the detector is made slower by as much.
             attack = 1 - (1 - attack) / self.ratio
             reduction_db = feedback_reduction(over_db, self.knee_db, self.ratio - 1, attack, release)
         else:
-            wanted_db = (1 - 1 / self.ratio) * bend(over_db, self.knee_db)
+            wanted_db = (1 - 1 / self.ratio) * soft_knee(over_db, self.knee_db)
             reduction_db = follow_peaks(wanted_db, attack, release, 0.0)
         return _amplified(dry, self.makeup_db - reduction_db)
 
 
 @njit(cache=True)
-def bend(over_db, knee_db: float):
+def soft_knee(over_db, knee_db: float):
     """max(0, over_db), rounded by a parabola within half a knee of 0 (equation 4)."""
     inside = np.minimum(np.maximum(over_db + knee_db / 2, 0.0), knee_db)
     return np.maximum(over_db - knee_db / 2, 0.0) + inside * inside / max(2 * knee_db, 1e-9)
@@ -74,14 +76,14 @@ def bend(over_db, knee_db: float):
 
 @njit(cache=True)
 def feedback_reduction(over_db: NDArray, knee_db: float, slope: float, attack: float, release: float) -> NDArray:
-    """Gain reduction (samples,) in dB from the level that is left after the reduction one sample before.
+    """Gain reduction (samples,) in dB from the level of wet, that is of dry less the reduction one sample before.
 
     The smooth branching detector (equation 16): one that holds peaks would make the loop swing.
     """
     reduction_db = np.empty_like(over_db)
     average = 0.0
     for n in range(over_db.size):
-        wanted_db = slope * bend(over_db[n] - average, knee_db)
+        wanted_db = slope * soft_knee(over_db[n] - average, knee_db)
         kept = attack if wanted_db > average else release
         average = kept * average + (1 - kept) * wanted_db
         reduction_db[n] = average
@@ -89,7 +91,7 @@ def feedback_reduction(over_db: NDArray, knee_db: float, slope: float, attack: f
 
 
 class Limiter(Effect):
-    """Gain, then a ceiling that no sample passes: attack at once, so that no look-ahead is needed.
+    """A limiter: gain, then a ceiling that no sample exceeds, by an instant attack in place of look-ahead.
 
     Args:
         gain_db: before the limiter, 0 to 40 dB.
@@ -111,7 +113,7 @@ class Limiter(Effect):
 
 
 class DownwardEffect(Effect):
-    """What expander and gate share: a gain below 0 dB for levels below a threshold, which opens, holds and closes."""
+    """Base of expander and gate: attenuation below a threshold, with attack, hold and release."""
 
     def __init__(
         self, threshold_db: float, range_db: float, attack_ms: float, hold_ms: float, release_ms: float
@@ -137,12 +139,12 @@ class DownwardEffect(Effect):
 
 
 class Expander(DownwardEffect):
-    """Below the threshold the level falls by `ratio` dB for each dB of dry, down to a floor.
+    """An expander: below the threshold the level falls by `ratio` dB for each dB of dry, down to a floor.
 
     Args:
         threshold_db: -80 to 0 dB of full scale.
         ratio: 1 to 20.
-        range_db: the most that is taken away, 0 to 80 dB.
+        range_db: the largest attenuation, 0 to 80 dB.
         attack_ms: opening, 0.1 to 200 ms.
         hold_ms: for which a peak counts, so that the gain does not follow each wave, 1 to 500 ms.
         release_ms: closing, 5 to 2000 ms.
@@ -166,7 +168,7 @@ class Expander(DownwardEffect):
 
 
 class Gate(DownwardEffect):
-    """Closed below the threshold, open above: what is left of the quiet is `range_db` down.
+    """A gate: open above the threshold, and below it closed to an attenuation of `range_db`.
 
     Args:
         threshold_db: -80 to 0 dB of full scale.
@@ -191,4 +193,5 @@ class Gate(DownwardEffect):
 
 
 def _amplified(dry: Tensor, gain_db: NDArray) -> Tensor:
+    """Dry (samples,) with a gain (samples,) in dB."""
     return dry * torch.from_numpy(10 ** (gain_db / 20))

@@ -9,8 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-FLOOR = 1e-6  # below this amplitude (-120 dB) all is silence
-# Time constants until a detector has forgotten its start to 1e-5: ln(1e5).
+# The lowest amplitude that is distinguished from silence: -120 dB.
+FLOOR = 1e-6
+# Time constants in which a detector's start has decayed to 1e-5: ln(1e5).
 SETTLED = 11.5
 
 
@@ -20,7 +21,7 @@ def level_db(dry: Tensor) -> NDArray:
 
 
 def coefficient(time_s: float, sample_rate: int) -> float:
-    """Of a one-pole average with time constant `time_s`; 0 for no averaging."""
+    """Coefficient of a one-pole average with time constant `time_s`; 0 for no averaging."""
     return math.exp(-1 / (time_s * sample_rate)) if time_s else 0.0
 
 

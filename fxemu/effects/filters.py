@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import signal
 from torch import Tensor
 
@@ -19,7 +20,7 @@ HIGHEST = 0.48
 def rc_lowpass(x: Tensor, sample_rate: int, cutoff_hz: float) -> Tensor:
     """First-order low-pass of x (samples,), float64 out: a resistor and a capacitor, -3 dB at `cutoff_hz`.
 
-    A cutoff of nearly half the sample rate or more leaves nothing to take out.
+    A cutoff above HIGHEST of the sample rate passes everything.
     """
     if cutoff_hz > HIGHEST * sample_rate:
         return x.double()
@@ -38,13 +39,13 @@ def section(
 
     The bilinear transform, prewarped to be exact at that frequency.
     """
-    warp = 0.5 / math.tan(math.pi * in_reach(frequency_hz, sample_rate) / sample_rate)
+    warp = 0.5 / math.tan(math.pi * checked_frequency_hz(frequency_hz, sample_rate) / sample_rate)
     b, a = signal.bilinear(numerator, denominator, fs=warp)
     return torch.from_numpy(signal.lfilter(b, a, x.double().numpy()))
 
 
-def in_reach(frequency_hz: float, sample_rate: int) -> float:
-    """`frequency_hz`, or an EffectError where it is too near to half the sample rate."""
+def checked_frequency_hz(frequency_hz: float, sample_rate: int) -> float:
+    """`frequency_hz`; EffectError where it is too near to half the sample rate."""
     highest_hz = HIGHEST * sample_rate
     if frequency_hz > highest_hz:
         raise EffectError(
@@ -54,12 +55,25 @@ def in_reach(frequency_hz: float, sample_rate: int) -> float:
 
 
 def extreme_rates(frequency_hz: float) -> tuple[float, float]:
-    """The lowest sample rate that a filter at `frequency_hz` may run at, and the highest, in Hz."""
+    """The lowest and the highest sample rate, in Hz, at which a filter at `frequency_hz` may run."""
     return max(8000, frequency_hz / HIGHEST), 192_000
 
 
+def warped_sweep(position: NDArray, low_hz: float, high_hz: float, sample_rate: int) -> NDArray:
+    """tan(pi f / sample_rate), the bilinear transform's frequency, for f swept evenly in octaves.
+
+    Args:
+        position: of the sweep (samples,), 0 (low_hz) to 1 (high_hz).
+
+    Raises:
+        EffectError: where high_hz is too near to half the sample rate.
+    """
+    checked_frequency_hz(high_hz, sample_rate)
+    return np.tan(math.pi / sample_rate * low_hz * (high_hz / low_hz) ** position)
+
+
 def section_memory_s(frequency_hz: float, denominator: Sequence[float]) -> float:
-    """Seconds in which a `section` forgets: 14 time constants of its slowest pole, whatever the sample rate."""
+    """Decay time of a `section` in s: 14 time constants of its slowest pole, at any sample rate."""
 
     def memory_s(rate: float) -> float:
         warp = 0.5 / math.tan(math.pi * frequency_hz / rate)
@@ -81,7 +95,7 @@ class Butterworth(Effect):
         self.memory_s = section_memory_s(cutoff_hz, [1, 2 * math.cos(3 * math.pi / 8), 1])
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        cutoff_hz = in_reach(self.cutoff_hz, sample_rate)
+        cutoff_hz = checked_frequency_hz(self.cutoff_hz, sample_rate)
         sections = signal.butter(4, cutoff_hz, self.kind, fs=sample_rate, output="sos")
         return torch.from_numpy(signal.sosfilt(sections, dry.double().numpy()))
 

@@ -1,4 +1,4 @@
-"""Hysteresis: a saturation that remembers where it came from, as tape and transformer cores do."""
+"""Hysteresis: a saturation that depends on where the signal came from, as in tape and transformer cores."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fxemu.effects.oversampling import oversampled, resampling_memory_s
 
 
 class Hysteresis(Effect):
-    """tanh of the mean of play operators of several widths: the Prandtl-Ishlinskii model (Visintin 1994).
+    """tanh of the mean of play operators of several widths, the Prandtl-Ishlinskii model (Visintin 1994).
 
     A play operator of radius r follows its input only when it is pushed, p = max(u - r, min(u + r, p)), so up and
-    down strokes lie 2 r apart. Its memory is of extremes and does not fade with time: only the whole song will do.
+    down strokes lie 2 r apart. Its memory is of extremes and does not fade with time, so it needs the whole song.
 
     Args:
         drive_db: gain before the operators, 0 to 40 dB.

@@ -1,4 +1,4 @@
-"""Effects with an oscillator, whose phase is set by the absolute position in the song."""
+"""Ring modulator and tremolo, and the oscillator of all modulated effects, its phase set by the place in the song."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.effects.base import Effect, check_choice, check_range
@@ -19,9 +20,14 @@ WAVEFORMS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def oscillator(waveform: str, rate_hz: float, samples: int, sample_rate: int, start: int, phase: float = 0.0) -> Tensor:
-    """(samples,) float64 in [-1, 1]; `phase`, in cycles, is at sample 0 of the song, whatever `start` is."""
+    """One of WAVEFORMS from sample `start` of a song, float64 (samples,), with `phase` in cycles at its sample 0."""
     position = torch.arange(start, start + samples, dtype=torch.float64)
     return WAVEFORMS[waveform](position * (rate_hz / sample_rate) + phase)
+
+
+def sine_sweep(rate_hz: float, samples: int, sample_rate: int, start: int, phase: float = 0.0) -> NDArray:
+    """A sine `oscillator` between 0 and 1: float64 (samples,)."""
+    return (1 + oscillator("sine", rate_hz, samples, sample_rate, start, phase).numpy()) / 2
 
 
 class RingModulator(Effect):

@@ -1,4 +1,4 @@
-"""A capture made with Neural Amp Modeler, from a .nam file: one of the thousands that people share."""
+"""A model captured with Neural Amp Modeler, from a .nam file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fxemu.runtimes.reading import ForeignError, read
 
 
 class Nam(Effect):
-    """The model in a .nam file, at the sample rate that it was captured at.
+    """The model in a .nam file as an effect, at the model's own sample rate.
 
     Args:
-        path: the file; it is plain data, and nothing in it is run.
+        path: the file; it is plain data, and no code in it is run.
     """
 
     def __init__(self, path: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Oversampling: a nonlinear function at a multiple of the sample rate, so that its harmonics do not alias."""
+"""Oversampling: nonlinear functions evaluated at a multiple of the sample rate, so that harmonics do not alias."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def _resample(x: Tensor, old: int, new: int) -> Tensor:
 
 
 def resampling_memory_s(factor: int) -> float:
-    """Seconds that the resampling filters look back, at 8 kHz or above; ValueError for a factor that is none."""
+    """Length in s of the resampling filters, at 8 kHz or above; ValueError for a factor that is not one of FACTORS."""
     check_choice("oversampling", factor, FACTORS)
     return 0.0 if factor == 1 else 2 * HALF / 8000

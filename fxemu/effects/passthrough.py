@@ -1,4 +1,4 @@
-"""No effect at all: what any predictor must be able to learn."""
+"""No effect: wet equals dry, the least that a predictor must learn."""
 
 from __future__ import annotations
 

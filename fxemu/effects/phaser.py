@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.effects.base import Effect, check_choice, check_range
-from fxemu.effects.filters import extreme_rates, in_reach
-from fxemu.effects.modulation import oscillator
+from fxemu.effects.filters import extreme_rates, warped_sweep
+from fxemu.effects.modulation import sine_sweep
 
 
 class Phaser(Effect):
@@ -50,15 +50,14 @@ class Phaser(Effect):
         self.memory_s = max(loop_memory_s(hz, rate, stages, feedback) for hz, rate in corners)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        in_reach(self.high_hz, sample_rate)
-        sweep = (1 + oscillator("sine", self.rate_hz, dry.numel(), sample_rate, start).numpy()) / 2
-        warped = np.tan(math.pi / sample_rate * self.low_hz * (self.high_hz / self.low_hz) ** sweep)
+        position = sine_sweep(self.rate_hz, dry.numel(), sample_rate, start)
+        warped = warped_sweep(position, self.low_hz, self.high_hz, sample_rate)
         shifted = allpasses(dry.double().numpy(), (warped - 1) / (warped + 1), self.stages, self.feedback)
         return (1 - self.mix) * dry + self.mix * torch.from_numpy(shifted)
 
 
 def loop_memory_s(corner_hz: float, sample_rate: float, stages: int, feedback: float) -> float:
-    """Seconds in which the loop forgets: 14 time constants of its slowest pole, and 2 for each stage beside it.
+    """Decay time of the loop in s: 14 time constants of its slowest pole, and 2 more for each stage.
 
     With A an all-pass, the poles are where feedback A^stages = 1, thus where A is one of the roots of 1 / feedback.
     """

@@ -1,4 +1,4 @@
-"""A VST3 or Audio Unit plugin, through pedalboard, in a process of its own: a plugin that crashes is an error."""
+"""A VST3 or Audio Unit plugin as an effect, run by pedalboard in a separate process, so that its crash is an error."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ELF_32, PE_32 = b"\x7fELF\x01", b"PE\0\0\x4c\x01"
 
 
 class Plugin(Effect):
-    """Runs each whole song through a freshly loaded plugin: no state is left over, and its latency is taken out.
+    """A plugin that is loaded afresh for each whole song, so that no state is left over; its latency is taken out.
 
     Needs pedalboard (`pip install "fxemu[plugin]"`), which is under the GPL-3 and is loaded for this effect only.
 
     Args:
         path: the .vst3 or .component.
         parameters: values by name, in the plugin's own units; the rest stay at their defaults.
-        name: which plugin of a file that holds several.
+        name: of the plugin, in a file that holds several.
         timeout_s: for one song, 1 to 86400 s.
     """
 
@@ -59,7 +59,7 @@ class Plugin(Effect):
             check_parameter(key, value, self.described)
 
     def identity(self) -> str:
-        """File, name and parameters."""
+        """Name and parameters, with size and time of the plugin's files."""
         files = sorted(p for p in Path(self.path).rglob("*") if p.is_file()) or [Path(self.path)]
         return f"plugin {self.name} {sorted(self.parameters.items())} {[file_state(str(file)) for file in files]}"
 
@@ -76,7 +76,7 @@ class Plugin(Effect):
 
 
 def check_parameter(name: str, value: Any, described: Mapping[str, Mapping[str, Any]]) -> None:
-    """ValueError, an EffectError or not, unless the plugin has such a parameter and it can take this value."""
+    """ValueError unless the plugin has such a parameter, and the value is in its range or among its choices."""
     if name not in described:
         raise EffectError(f"parameters: the plugin has none named {name!r}; it has: {', '.join(sorted(described))}")
     low, high, choices = (described[name].get(key) for key in ("low", "high", "choices"))
@@ -89,7 +89,7 @@ def check_parameter(name: str, value: Any, described: Mapping[str, Mapping[str, 
 
 
 def _is_32_bit(path: Path) -> bool:
-    """Whether all programs in a plugin's bundle, of those whose kind is known, are for 32-bit machines."""
+    """Whether all programs of a known kind in a plugin's bundle are for 32-bit machines."""
     headers = [_header(file) for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
     programs = [header for header in headers if header.startswith((b"\x7fELF", b"MZ"))]
     return bool(programs) and all(header.startswith(ELF_32) or PE_32 in header for header in programs)

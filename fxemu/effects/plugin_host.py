@@ -1,6 +1,6 @@
-"""Runs one plugin on one song, in a process of its own that `effects/plugin.py` starts with a folder of files.
+"""Run one plugin on one song, as a process that `effects/plugin.py` starts with a folder of files.
 
-request.json says which plugin, its parameters and the sample rate. With dry.npy in the folder it leaves wet.npy, else
+request.json names the plugin, its parameters and the sample rate. With dry.npy in the folder, wet.npy is written, else
 report.json with the plugin's parameters. This is the only file that imports pedalboard, which is under the GPL-3.
 """
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 
 def main(folder: Path) -> None:
+    """Write wet.npy or report.json into the folder."""
     import pedalboard
 
     request = json.loads((folder / "request.json").read_text())
@@ -29,7 +30,7 @@ def main(folder: Path) -> None:
 
 
 def described(plugin: Any) -> dict[str, dict[str, Any]]:
-    """Name of each parameter to its range, or to its choices where those are few or are words."""
+    """The range of each parameter by name, or its choices where those are words or switches."""
     report = {}
     for name, parameter in plugin.parameters.items():
         low, high = (parameter.range[i] if parameter.range else None for i in (0, 1))
@@ -40,7 +41,7 @@ def described(plugin: Any) -> dict[str, dict[str, Any]]:
 
 
 def processed(plugin: Any, dry: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """Wet (samples,): pedalboard takes the latency out. A plugin for stereo alone gets dry twice and is averaged."""
+    """Wet (samples,), the latency taken out by pedalboard; a stereo plugin gets dry twice, and its mean is taken."""
     try:
         wet = plugin(dry[None], float(sample_rate), reset=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A function of the user's own, named by its dotted path."""
+"""A user's Python function as an effect, named by its dotted path."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from fxemu.effects.base import Effect, EffectError
+from fxemu.effects.base import Effect, EffectError, from_array
 
 
 class Python(Effect):
     """wet = function(dry), or function(dry, sample_rate=...) if it has such an argument.
 
-    This imports and runs the module that it names, from the current folder or wherever Python finds modules: use it
-    for your own code only. The import waits until audio is processed, so reading a config imports nothing.
-    What it makes is not kept on disk, since no one can tell what else the function depends on.
+    It imports and runs the named module, from the current folder or wherever Python finds modules: use it for your own
+    code only. The import waits until audio is processed, so reading a config imports nothing. Wet is not cached on
+    disk, since the function may depend on anything.
 
     Args:
         function: module and name, such as `my_effects.fuzz`; from float32 (samples,) to an array of the same length.
@@ -39,12 +37,10 @@ class Python(Effect):
         extra = {"sample_rate": sample_rate} if "sample_rate" in inspect.signature(function).parameters else {}
         try:
             # The function gets a copy, for it may work in place.
-            wet = np.array(function(dry.numpy().copy(), **extra))
+            wet = function(dry.numpy().copy(), **extra)
         except Exception as error:
             raise EffectError(f"function {self.function} raised {type(error).__name__}: {error}") from error
-        if wet.dtype.kind not in "fiu":
-            raise EffectError(f"function {self.function} returned {wet.dtype} values; must be an array of samples")
-        return torch.from_numpy(wet)
+        return from_array(wet, f"function {self.function}")
 
 
 def _imported(path: str) -> Callable[..., object]:

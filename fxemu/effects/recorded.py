@@ -1,4 +1,4 @@
-"""An effect known by recordings alone: what went into it and what came out."""
+"""An effect known only by recordings of its dry and wet signals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fxemu.effects.base import Effect, EffectError
 
 
 class Recorded(Effect):
-    """Pairs of recordings; the data module reads them in place of putting songs through an effect.
+    """Pairs of dry and wet recordings, which training reads in place of processing songs.
 
     Args:
         dry: a file, or a folder of files.
         wet: the recording of each: a file, or a folder in which the names (without suffix) are those of `dry`.
         flip: turn a wet that is upside down the right way up; else the model learns its polarity.
-        force: go on in spite of findings that would refuse a pair.
+        force: use also pairs that the checks refuse.
     """
 
     memory_s = None

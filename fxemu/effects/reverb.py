@@ -1,4 +1,4 @@
-"""Reverbs: a room, a plate and a spring, each as the impulse response that its model gives.
+"""Reverbs: a hall, a plate and a spring, each by the impulse response of a model.
 
 The responses end where they are 100 dB down, have unit energy, and are convolved with dry by FFT.
 """
@@ -23,18 +23,18 @@ SOUND_M_PER_S = 343.0
 
 
 def convolve(dry: Tensor, response: NDArray, mix: float) -> Tensor:
-    """(1 - mix) dry + mix (response * dry), float64, as long as dry (samples,)."""
+    """(1 - mix) dry + mix (response * dry), where * is convolution: float64 (samples,), as long as dry."""
     wet = signal.oaconvolve(dry.double().numpy(), response)[: dry.numel()]
     return (1 - mix) * dry + mix * torch.from_numpy(wet)
 
 
 def unit_energy(response: NDArray) -> NDArray:
-    """The response, as loud as dry: noise comes out of it at the level at which it went in."""
+    """The response scaled to unit energy: noise keeps its level."""
     return response / np.sqrt(np.square(response).sum())
 
 
 class Reverb(Effect):
-    """What the reverbs share: a decay to -60 dB, a damping of the highs, and a mix."""
+    """Base of the reverbs: a decay to -60 dB, a damping of the highs, and a mix."""
 
     def __init__(self, decay_s: float, damping_hz: float, mix: float) -> None:
         check_range("decay_s", decay_s, 0.1, 10, "s")
@@ -53,7 +53,7 @@ class Reverb(Effect):
 
 
 class RoomReverb(Reverb):
-    """A feedback delay network with eight lines about as long as the ways between a room's walls (Jot 1991).
+    """A room as a feedback delay network, its eight lines about as long as the paths between its walls (Jot 1991).
 
     Args:
         decay_s: until the reverb is 60 dB down, 0.1 to 10 s.
@@ -72,7 +72,7 @@ class RoomReverb(Reverb):
 
 
 class PlateReverb(Reverb):
-    """Four diffusing all-passes (Dattorro 1997) into a network of short lines: dense and bright from its first moment.
+    """A plate: four diffusing all-passes (Dattorro 1997) into a network of short lines, dense from the start.
 
     Args:
         decay_s: until the reverb is 60 dB down, 0.1 to 10 s.
@@ -91,14 +91,14 @@ class PlateReverb(Reverb):
 
 
 class SpringReverb(Reverb):
-    """Echoes that run to and fro along a spring, each more of a chirp: lows travel faster than highs.
+    """A spring: echoes that run to and fro along it, each more of a chirp, as lows travel faster than highs.
 
-    One way is a delay and a chain of stretched all-passes; after Valimaki, Parker & Abel, "Parametric spring
+    One traversal is a delay and a chain of stretched all-passes; after Valimaki, Parker & Abel, "Parametric spring
     reverberation effect" (2010), of which this keeps the low-frequency chirps, in closed form.
 
     Args:
         decay_s: until the reverb is 60 dB down, 0.1 to 10 s.
-        delay_ms: one way along the spring, 10 to 100 ms.
+        delay_ms: of one traversal of the spring, 10 to 100 ms.
         damping_hz: the spring's upper limit, 200 to 20000 Hz.
         mix: 0 (dry) to 1 (reverb alone).
     """
@@ -123,9 +123,10 @@ def network_response(
     sample_rate: int,
     diffusers: Sequence[tuple[float, float]] = (),
 ) -> NDArray:
-    """Of a feedback delay network whose eight lines span an octave from `shortest_s`, (length_s * sample_rate,).
+    """Impulse response (length_s * sample_rate,) of a feedback delay network, its eight lines spread over an octave.
 
     Args:
+        shortest_s: length of the shortest line.
         diffusers: (delay in s, gain) of all-passes (z^-d - g) / (1 - g z^-d) before the network.
     """
     impulse = np.zeros(math.ceil(length_s * sample_rate))
@@ -160,20 +161,20 @@ def delay_network(x: NDArray, delays: NDArray, gains: NDArray, damping: float) -
 
 @lru_cache(maxsize=8)
 def spring_response(delay_s: float, decay_s: float, damping_hz: float, length_s: float, sample_rate: int) -> NDArray:
-    """(length_s * sample_rate,) from H = L T / (1 + g T^2), T = z^-d ((a + z^-k) / (1 + a z^-k))^m.
+    """Impulse response (length_s * sample_rate,) of H = L T / (1 + g T^2), T = z^-d ((a + z^-k) / (1 + a z^-k))^m.
 
-    T is one way along the spring, L a low-pass; the stretch k puts the all-passes' longest delay at the upper limit.
+    T is one traversal of the spring, L a low-pass; the stretch k puts the all-passes' longest delay at the upper limit.
     """
     stages, a, samples = 60, 0.6, math.ceil(length_s * sample_rate)
     stretch = max(1, round(sample_rate / (2 * damping_hz)))
     limit_hz = min(damping_hz, 0.45 * sample_rate)
     delay = round(delay_s * sample_rate)
-    # Four times as long as what is kept, so that what wraps around is far below it.
+    # Four times as long as the part that is kept, so that little of the rest wraps around into it.
     size = 4 * samples
     turns = 2 * np.pi * np.fft.rfftfreq(size)
     z = np.exp(-1j * turns)
-    way = z**delay * ((a + z**stretch) / (1 + a * z**stretch)) ** stages
+    traversal = z**delay * ((a + z**stretch) / (1 + a * z**stretch)) ** stages
     slowest = delay + stages * stretch * (1 - a) / (1 + a)
     reflection = 10 ** (-3 * 2 * slowest / (decay_s * sample_rate))
     _, lowpass = signal.sosfreqz(signal.butter(6, limit_hz, fs=sample_rate, output="sos"), turns)
-    return unit_energy(np.fft.irfft(lowpass * way / (1 + reflection * way**2), size)[:samples])
+    return unit_energy(np.fft.irfft(lowpass * traversal / (1 + reflection * traversal**2), size)[:samples])

@@ -60,7 +60,7 @@ class Tube(Effect):
 
 @njit(cache=True, error_model="numpy")
 def saturate(driven: NDArray, negative: float, sag: float, rate: float) -> NDArray:
-    """The stage (samples,) in and out: saturation at `supply` above and at `negative * supply` below."""
+    """The saturated signal (samples,), limited to `supply` above 0 and to `negative * supply` below."""
     wet = np.empty_like(driven)
     supply = 1.0
     for n in range(driven.size):

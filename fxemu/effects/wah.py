@@ -1,8 +1,6 @@
-"""Wahs: a resonant band-pass that is swept, by an oscillator or by the playing."""
+"""Wahs: a resonant band-pass that is swept, by an oscillator or by the level of dry."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import torch
@@ -12,8 +10,8 @@ from torch import Tensor
 
 from fxemu.effects.base import Effect, check_range
 from fxemu.effects.envelope import SETTLED, coefficient, follow_peaks
-from fxemu.effects.filters import in_reach, section_memory_s
-from fxemu.effects.modulation import oscillator
+from fxemu.effects.filters import section_memory_s, warped_sweep
+from fxemu.effects.modulation import sine_sweep
 
 
 class Wah(Effect):
@@ -33,8 +31,8 @@ class Wah(Effect):
         self.memory_s = sweep_memory_s(low_hz, high_hz, q)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        pedal = (1 + oscillator("sine", self.rate_hz, dry.numel(), sample_rate, start).numpy()) / 2
-        return swept(dry, pedal, self.low_hz, self.high_hz, self.q, sample_rate)
+        position = sine_sweep(self.rate_hz, dry.numel(), sample_rate, start)
+        return swept_bandpass(dry, position, self.low_hz, self.high_hz, self.q, sample_rate)
 
 
 class AutoWah(Effect):
@@ -69,32 +67,30 @@ class AutoWah(Effect):
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         attack, release = (coefficient(time_s, sample_rate) for time_s in (self.attack_s, self.release_s))
         level = follow_peaks(dry.double().abs().numpy(), attack, release, 0.0)
-        return swept(dry, np.minimum(self.gain * level, 1), self.low_hz, self.high_hz, self.q, sample_rate)
+        return swept_bandpass(dry, np.minimum(self.gain * level, 1), self.low_hz, self.high_hz, self.q, sample_rate)
 
 
 def check_band(low_hz: float, high_hz: float, q: float) -> None:
-    """ValueError for a sweep that a wah cannot do."""
+    """ValueError for a sweep or a q out of range."""
     check_range("low_hz", low_hz, 50, 2000, "Hz")
     check_range("high_hz", high_hz, low_hz, 10_000, "Hz")
     check_range("q", q, 0.5, 20)
 
 
 def sweep_memory_s(low_hz: float, high_hz: float, q: float) -> float:
-    """Seconds in which a sweeping band-pass forgets, wherever it dwells."""
+    """Decay time of a sweeping band-pass in s, at whichever end it stays."""
     return max(section_memory_s(frequency_hz, [1, 1 / q, 1]) for frequency_hz in (low_hz, high_hz))
 
 
-def swept(dry: Tensor, pedal: NDArray, low_hz: float, high_hz: float, q: float, sample_rate: int) -> Tensor:
-    """dry (samples,) through a band-pass whose centre goes from low_hz (pedal 0) to high_hz (pedal 1)."""
-    in_reach(high_hz, sample_rate)
-    center_hz = low_hz * (high_hz / low_hz) ** pedal
-    warped = np.tan(math.pi / sample_rate * center_hz)
+def swept_bandpass(dry: Tensor, position: NDArray, low_hz: float, high_hz: float, q: float, sample_rate: int) -> Tensor:
+    """dry (samples,) through a band-pass whose centre goes from low_hz (position 0) to high_hz (position 1)."""
+    warped = warped_sweep(position, low_hz, high_hz, sample_rate)
     return torch.from_numpy(state_variable_bandpass(dry.double().numpy(), warped, 1 / q))
 
 
 @njit(cache=True)
 def state_variable_bandpass(x: NDArray, warped: NDArray, damping: float) -> NDArray:
-    """Band-pass of x (samples,), 0 dB at the centre given by warped = tan(pi f / rate), for each sample anew.
+    """Band-pass of x (samples,), 0 dB at its centre, which each sample gives by warped = tan(pi f / rate).
 
     The trapezoidal state-variable filter, stable under any sweep (Simper 2013; Zavalishin 2012).
     """

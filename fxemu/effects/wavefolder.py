@@ -1,4 +1,4 @@
-"""A wavefolder: what goes past full scale is folded back instead of clipped."""
+"""A wavefolder: samples beyond full scale are folded back instead of clipped."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_any_function_of_an_array_will_do():
     [
         ("short", "it must return as many samples as it gets"),
         ("broken", "raised RuntimeError: no knob"),
-        ("words", "must be an array of samples"),
+        ("words", "must return an array of samples"),
         ("number", "is a int; must be a function"),
         ("missing", "cannot be imported .AttributeError"),
     ],
