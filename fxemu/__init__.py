@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 
 def load(path: str | os.PathLike[str]) -> Emulation:
-    """A trained emulation to play with: `fxemu.load(run)(dry, sample_rate)`; see `fxemu.emulation.emulation`."""
-    # Imported here, so that `import fxemu` costs nothing.
+    """Load a trained emulation: `fxemu.load(run)(dry, sample_rate)` is wet; see `fxemu.emulation.load`."""
+    # Imported here, so that `import fxemu` is fast.
     from fxemu.emulation import load
 
     return load(path)

@@ -1,17 +1,17 @@
-"""What a user can mend: errors whose message says what is wrong, so that no traceback is needed."""
+"""Errors that a user can fix: their message alone is shown, without a traceback."""
 
 
 class UserError(ValueError):
-    """What was got, what is allowed, and what to do."""
+    """Base of the errors that a user can fix; the message says what was got, what is allowed, and what to do."""
 
 
 class ConfigError(UserError):
-    """A config that cannot be used; the message says what is wrong with which option."""
+    """A config that cannot be used; the message names the option and its fault."""
 
 
 class EffectError(UserError):
-    """An effect cannot run as asked, or returned something that is not a wet signal; the message names it."""
+    """An effect that cannot run as asked, or whose output is not a wet signal; the message names it."""
 
 
 class TrainingDivergedError(UserError):
-    """The loss is no longer a number; the message says what to try."""
+    """A training whose loss is NaN or infinite; the message says what to try."""

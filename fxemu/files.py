@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all, whatever happens on the way."""
+"""Atomic writing of files, whole or not at all, and paths as printable text."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write under a temporary name beside it, then rename; OSError, and no file left behind, if that cannot be done."""
+    """Write a file under a temporary name beside it, then rename it; on an OSError no file is left behind."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(content)
-        appear(temporary, path)
+        rename_synced(temporary, path)
     except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
 
 
-def appear(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, once it is on the disk: not even a power cut then leaves half of it."""
+def rename_synced(temporary: Path, path: Path) -> None:
+    """Rename a finished file once it is on the disk, so that not even a power cut leaves half of it."""
     with open(temporary, "r+b") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """A path fit for a terminal, a log and a database: newlines and bytes that are not UTF-8 as escapes."""
+    """A path as text for a terminal, a log or a database: newlines and bytes that are not UTF-8 are escaped."""
     text = os.fspath(path).encode("utf-8", "backslashreplace" if os.name == "nt" else "surrogateescape")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text.decode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write it whole or not at all."""
+    """Write a JSON file, indented, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

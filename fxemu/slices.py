@@ -1,8 +1,8 @@
-"""Window arithmetic, stated once: which samples a slice is made of, and where slices may begin.
+"""Slices, the training examples: which samples they consist of, and where they may begin in a song.
 
 A slice for time t is dry x[t-m+1 .. t] and wet y[t-m+1 .. t-1], 2m - 1 features, and the target y[t]. Its first
 sample is t - m + 1 and its last is t. A segment is a run of K consecutive slices: the K + m - 1 samples that begin
-at the first slice's first sample. It is kept as audio and never copied out window by window.
+at the first slice's first sample. It is kept as audio, not as windows.
 
 Shapes: N slices or segments, m context window, K segment length.
 """
@@ -25,17 +25,17 @@ Array = NDArray[np.float32]
 
 
 def segment_samples(context_window: int, length: int = 1) -> int:
-    """Samples of audio that a segment of `length` slices spans."""
+    """Number of samples that a segment of `length` slices spans."""
     return context_window - 1 + length
 
 
 def segment_starts(samples: int, context_window: int, length: int = 1) -> int:
-    """How many segments of `length` slices begin in a song of `samples`: at 0, 1, and so on."""
+    """Number of segments of `length` slices in a song of `samples`; they begin at 0, 1, and so on."""
     return max(0, samples - segment_samples(context_window, length) + 1)
 
 
 def gather(audio: Tensor, starts: Tensor, samples: int) -> Tensor:
-    """Stretches of `samples` of `audio` (any,) that begin at `starts` (N,): (N, samples)."""
+    """The stretches (N, samples) of `audio` (any,) that begin at `starts` (N,)."""
     return audio.unfold(0, samples, 1)[starts]
 
 
@@ -47,13 +47,13 @@ def generate_audio_pairs(
     sample_rate: int = 44_100,
     seed: int | None = None,
 ) -> list[tuple[Array, Array]]:
-    """Pick songs at random and put each through an effect.
+    """Pick songs at random and process each with an effect.
 
     Args:
         audio_effect: one of `fxemu.effects`, or a function from dry (samples,) to wet (samples,), float32.
         file_count: songs to pick, without repetition; all of them if there are fewer.
-        examples_dir: folder to look in, with all below it.
-        sample_rate: in Hz, of all pairs.
+        examples_dir: folder to search, with its subfolders.
+        sample_rate: of all pairs, in Hz.
         seed: makes the choice repeatable.
 
     Returns:
@@ -93,8 +93,8 @@ def generate_slices_from_pair(
 
     Args:
         audio_pairs: (dry, wet), each (samples,), as `generate_audio_pairs` returns them.
-        context_window: m, at least 1: dry samples in a slice, the present one included.
-        slices_per_pair: from each pair, at random with repetition.
+        context_window: m, at least 1: dry samples in a slice, the current one included.
+        slices_per_pair: slices from each pair, at random with repetition.
         seed: an integer or a numpy generator makes the choice repeatable.
 
     Returns:

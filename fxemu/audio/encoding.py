@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from fxemu.audio.decoding import PIPE, Array, AudioError
-from fxemu.files import appear, printable
+from fxemu.files import printable, rename_synced
 
 # Suffix to container, codec and its sample format. Beyond 4 GB a WAV becomes an RF64.
 KINDS = {".wav": ("wav", "pcm_f32le", "flt"), ".flac": ("flac", "flac", "s32")}
@@ -50,7 +50,7 @@ def writing(path: str | os.PathLike[str], sample_rate: int, layout: str) -> Iter
         target.parent.mkdir(parents=True, exist_ok=True)
         with _encoder(str(temporary), KINDS[suffix], sample_rate, layout) as write:
             yield write
-        appear(temporary, target)
+        rename_synced(temporary, target)
     except (av.FFmpegError, OSError) as error:
         raise AudioError(f"{name}: cannot be written ({error.strerror or type(error).__name__})") from error
     finally:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fxemu.effects import Effect
 from fxemu.effects.base import check_range
-from fxemu.files import appear
+from fxemu.files import rename_synced
 
 
 class WetCache:
@@ -66,7 +66,7 @@ class WetCache:
         try:
             with os.fdopen(handle, "wb") as file:
                 np.save(file, wet.numpy(), allow_pickle=False)
-            appear(Path(temporary), path)
+            rename_synced(Path(temporary), path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -1,4 +1,4 @@
-"""Losses, (prediction, target) to a scalar (see `evaluate_loss`): each class has an option file in `conf/loss`."""
+"""Training losses, from prediction and target to a scalar: each class has an option file in `conf/loss`."""
 
 from fxemu.losses.combined import WeightedSum
 from fxemu.losses.likelihood import Likelihood, evaluate_loss

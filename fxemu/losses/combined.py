@@ -10,7 +10,7 @@ from torch import nn
 
 
 class WeightedSum(nn.Module):
-    """The sum of `weight * loss` over its terms; see `evaluate_loss`.
+    """The sum of `weight * loss` over its terms, evaluated by `evaluate_loss`.
 
     Args:
         terms: by name, each a mapping of `weight` (0 leaves the term out, else above 0) and `loss` (a module).

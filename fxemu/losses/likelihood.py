@@ -1,4 +1,4 @@
-"""The output representation's own loss, and how any loss is evaluated."""
+"""The likelihood under the output representation, and the evaluation of any loss."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class Likelihood(nn.Module):
     """The mean negative log-likelihood of the target under the predicted parameters (see `representations`).
 
     Squared error for raw and mu-law samples, Bernoulli for bits, cross-entropy for classes, cross-entropy and the
-    squared error of the offset for classes with a residual. It needs the parameters: use `evaluate_loss`.
+    squared error of the offset for classes with a residual. As it needs the parameters, it has no `forward`.
     """
 
 
 def evaluate_loss(loss: nn.Module, prediction: Tensor, target: Tensor, likelihood: Tensor) -> Tensor:
-    """A loss of prediction and target, each (B, 1, T); `likelihood` is the representation's own, a scalar."""
+    """Evaluate a loss of prediction and target, each (B, 1, T); `likelihood` is `Likelihood`'s value, a scalar."""
     if isinstance(loss, Likelihood):
         return likelihood
     if isinstance(loss, WeightedSum):

@@ -10,11 +10,11 @@ from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram
 
-from fxemu.losses.waveform import check_floor
+from fxemu.losses.waveform import FlooredLoss
 
 # FFT size, hop and window in samples: auraloss's defaults, smallest first.
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
-SHORTEST_FFT = 64  # samples; a spectrum of fewer than 33 bins, 690 Hz apart at 44.1 kHz, says little of a sound
+SHORTEST_FFT = 64  # samples; fewer than 33 bins, 690 Hz apart at 44.1 kHz, hardly describe a sound
 A_WEIGHTING_POLES_HZ = (20.598997, 107.65265, 737.86223, 12194.217)
 
 
@@ -31,11 +31,10 @@ def a_weighting(frequency_hz: Tensor) -> Tensor:
 
 
 def a_weighted_esr(prediction: Tensor, target: Tensor, sample_rate: int, floor: float = 1e-4) -> Tensor:
-    """`esr` of A-weighted signals: errors count as far as the ear hears them (Wright & Valimaki 2020).
+    """`esr` of A-weighted signals, which follows the ear's sensitivity (Wright & Valimaki 2020).
 
     They fit an FIR filter to the curve; here power spectra are weighted by the curve itself, which by Parseval's
-    theorem is the same ratio without the fit's error. Segments are padded to twice their length, so that nothing
-    wraps around.
+    theorem is the same ratio without the fit's error. Segments are padded to twice their length against wrap-around.
     """
     size = 2 * target.shape[-1]
     frequency_hz = torch.fft.rfftfreq(size, 1 / sample_rate, device=target.device)
@@ -78,14 +77,14 @@ def mrstft(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class MRSTFT(nn.Module):
-    """`mrstft`, over FFTs of 512, 1024 and 2048 samples: those that fit into a segment, 64 samples at the least."""
+    """Multi-resolution STFT distance, `mrstft`, over FFTs of 512, 1024 and 2048 samples that fit a segment."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return mrstft(prediction, target)
 
 
-class AWeightedESR(nn.Module):
-    """`a_weighted_esr`.
+class AWeightedESR(FlooredLoss):
+    """A-weighted error-to-signal ratio, `a_weighted_esr`.
 
     Args:
         sample_rate: of the segments, in Hz, 8000 to 192000.
@@ -93,19 +92,18 @@ class AWeightedESR(nn.Module):
     """
 
     def __init__(self, sample_rate: int, floor: float = 1e-4) -> None:
-        super().__init__()
+        super().__init__(floor)
         _check_rate(sample_rate)
-        check_floor(floor)
-        self.sample_rate, self.floor = sample_rate, floor
+        self.sample_rate = sample_rate
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return a_weighted_esr(prediction, target, self.sample_rate, self.floor)
 
 
-class LogMel(nn.Module):
+class LogMel(FlooredLoss):
     """Mean |ln mel(prediction) - ln mel(target)| over magnitudes on a mel scale (Kong et al. 2020, HiFi-GAN).
 
-    Segments are taken as silent outside, so that one shorter than the FFT still fills a frame, at a coarser resolution.
+    Segments are padded with zeros, so that one shorter than the FFT still fills a frame, at a coarser resolution.
 
     Args:
         sample_rate: of the segments, in Hz, 8000 to 192000.
@@ -115,12 +113,10 @@ class LogMel(nn.Module):
     """
 
     def __init__(self, sample_rate: int, fft: int = 2048, mels: int = 64, floor: float = 1e-3) -> None:
-        super().__init__()
+        super().__init__(floor)
         _check_rate(sample_rate)
-        check_floor(floor)
         if fft < 64 or not 1 <= mels <= fft // 2:
             raise ValueError(f"fft and mels: got {fft} and {mels}; fft must be at least 64, mels from 1 to fft / 2")
-        self.floor = floor
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of empty bands, which are refused below
             self.mel = MelSpectrogram(

@@ -9,7 +9,7 @@ from fxemu.engine.activations import mulaw_compress
 
 
 def mulaw_mse(prediction: Tensor, target: Tensor, mu: float = 255.0) -> Tensor:
-    """Mean squared error in mu-law space: a quiet sample's error counts far more than a loud one's."""
+    """Mean squared error after mu-law companding, which weights errors of quiet samples far more than of loud ones."""
     return (mulaw_compress(prediction, mu) - mulaw_compress(target, mu)).square().mean()
 
 
@@ -22,9 +22,9 @@ def esr(prediction: Tensor, target: Tensor, floor: float = 1e-4) -> Tensor:
 
 
 def preemphasis_esr(prediction: Tensor, target: Tensor, coefficient: float = 0.85, floor: float = 1e-4) -> Tensor:
-    """`esr` after x[t] - coefficient * x[t-1], which makes treble count (Wright et al. 2019).
+    """`esr` after x[t] - coefficient * x[t-1], which weights treble (Wright et al. 2019).
 
-    Each segment is taken as silent before it begins: for a rollout's error that is so, since it starts from the truth.
+    The error before a segment is taken as 0, as it is in a rollout, which starts from the truth.
     """
     return esr(*(x - coefficient * F.pad(x, (1, -1)) for x in (prediction, target)), floor)
 
@@ -32,19 +32,13 @@ def preemphasis_esr(prediction: Tensor, target: Tensor, coefficient: float = 0.8
 def dc(prediction: Tensor, target: Tensor, floor: float = 1e-4) -> Tensor:
     """Each segment's mean error squared, over the mean square of the target (Wright et al. 2019).
 
-    In a segment shorter than a period of the bass an offset is music: add this to another loss, with a low weight.
+    Segments shorter than a period of the bass have a mean: add this to another loss, with a low weight.
     """
     return (prediction - target).mean(dim=-1).square().mean() / (target.square().mean() + floor)
 
 
-def check_floor(floor: float) -> None:
-    """ValueError unless floor > 0."""
-    if not floor > 0:
-        raise ValueError(f"floor: got {floor}; must be above 0")
-
-
 class MuLawMSE(nn.Module):
-    """`mulaw_mse`.
+    """Mean squared error after mu-law companding, `mulaw_mse`.
 
     Args:
         mu: companding strength, 1 to 65535.
@@ -60,8 +54,8 @@ class MuLawMSE(nn.Module):
         return mulaw_mse(prediction, target, self.mu)
 
 
-class ESR(nn.Module):
-    """`esr`.
+class FlooredLoss(nn.Module):
+    """Base of losses that divide or take logarithms, kept finite by a floor.
 
     Args:
         floor: added to the target's mean square, above 0.
@@ -69,15 +63,20 @@ class ESR(nn.Module):
 
     def __init__(self, floor: float = 1e-4) -> None:
         super().__init__()
-        check_floor(floor)
+        if not floor > 0:
+            raise ValueError(f"floor: got {floor}; must be above 0")
         self.floor = floor
+
+
+class ESR(FlooredLoss):
+    """Error-to-signal ratio, `esr`; its arguments are those of `FlooredLoss`."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return esr(prediction, target, self.floor)
 
 
-class PreemphasisESR(nn.Module):
-    """`preemphasis_esr`.
+class PreemphasisESR(FlooredLoss):
+    """Error-to-signal ratio after pre-emphasis, `preemphasis_esr`.
 
     Args:
         coefficient: of the sample before, 0 (none) to below 1.
@@ -85,27 +84,17 @@ class PreemphasisESR(nn.Module):
     """
 
     def __init__(self, coefficient: float = 0.85, floor: float = 1e-4) -> None:
-        super().__init__()
+        super().__init__(floor)
         if not 0 <= coefficient < 1:
             raise ValueError(f"coefficient: got {coefficient}; must be from 0 to below 1")
-        check_floor(floor)
-        self.coefficient, self.floor = coefficient, floor
+        self.coefficient = coefficient
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return preemphasis_esr(prediction, target, self.coefficient, self.floor)
 
 
-class DC(nn.Module):
-    """`dc`.
-
-    Args:
-        floor: added to the target's mean square, above 0.
-    """
-
-    def __init__(self, floor: float = 1e-4) -> None:
-        super().__init__()
-        check_floor(floor)
-        self.floor = floor
+class DC(FlooredLoss):
+    """Squared mean error, `dc`; its arguments are those of `FlooredLoss`."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return dc(prediction, target, self.floor)
