@@ -163,3 +163,15 @@ def test_its_figures_are_those_of_the_pages():
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("results.md", "memory.md"))
     assert len(figures) >= 10
     assert figures <= {float(figure) for figure in re.findall(r"\d\.\de[+-]\d+", pages)}
+
+
+def test_files_that_are_named_exist():
+    named = [span for span in code_spans() if re.fullmatch(r"[a-z_]+/[\w/]+\.(py|yaml)", span)]
+    assert len(named) > 15
+    assert [name for name in named if not any((folder / name).is_file() for folder in (ROOT, ROOT / "fxemu"))] == []
+
+
+def test_its_listing_is_that_of_the_package():
+    listing = README.partition("    fxemu/\n")[2].partition("    conf/")[0]
+    folders = {path.parent.name for path in (ROOT / "fxemu").glob("*/__init__.py")}
+    assert set(re.findall(r"^ +(\w+)/", listing, re.MULTILINE)) == folders
