@@ -18,6 +18,8 @@ class Representation(nn.Module, ABC):
 
     channels: int
     params: int
+    # Units that a predictor should put between a sample and its windows, where the features are far from linear.
+    embedding_units = 0
     # How the amplitude is companded on the way in and out.
     compress: Activation = IDENTITY
     expand: Activation = IDENTITY

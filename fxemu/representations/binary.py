@@ -32,6 +32,8 @@ class Binary(Representation):
         mu: companding strength, 1 to 65535; None for linear levels.
     """
 
+    embedding_units = 4
+
     def __init__(self, bits: int = 12, code: str = "sign_magnitude", mu: float | None = 255.0) -> None:
         super().__init__()
         if not 8 <= bits <= 16:

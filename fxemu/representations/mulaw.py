@@ -19,6 +19,7 @@ class MuLaw(Representation):
 
     channels = 1
     params = 1
+    embedding_units = 4
 
     def __init__(self, mu: float = 255.0) -> None:
         super().__init__()

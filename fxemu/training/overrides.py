@@ -29,8 +29,7 @@ def arguments(given: list[str]) -> list[str]:
     for word in given:
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data|trainer)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
-    result = [re.sub(r"^repr\.(input|output)=(?=[\w,]+$)", r"representation@repr.\1=", word) for word in given]
-    result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in result]
+    result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in _sides(given)]
     result = [re.sub(rf"^({'|'.join(map(re.escape, PATHS))})=(.+)", _quoted, word) for word in result]
     for word in given:
         if word.startswith("resume=") and word != "resume=null":
@@ -38,6 +37,20 @@ def arguments(given: list[str]) -> list[str]:
             result[given.index(word)] = f"resume={folder}"
             result.append(f"hydra.run.dir={folder}")
     return result
+
+
+def _sides(given: list[str]) -> list[str]:
+    """Replace `repr.input=A` and `repr.output=B` by choices of the group `repr`, whose output follows its input."""
+    chosen = dict(word.split("=", 1) for word in given if re.fullmatch(r"repr(\.(input|output))?=[\w,]+", word))
+    if chosen.keys() <= {"repr"}:
+        return given
+    rest = [word for word in given if word.split("=", 1)[0] not in chosen]
+    both = chosen.get("repr") or _default_repr()
+    return [*rest, f"repr={chosen.get('repr.input', both)}", f"repr@repr.output={chosen.get('repr.output', both)}"]
+
+
+def _default_repr() -> str:
+    return next(entry["repr"] for entry in OmegaConf.load(CONF / "train.yaml").defaults if "repr" in entry)
 
 
 def _resumed(word: str, given: list[str]) -> Path:
@@ -63,22 +76,6 @@ def _quoted(found: re.Match[str]) -> str:
 
 def _quote(text: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
-
-
-def options() -> str:
-    """The options of each group, a line each, as `--help` lists them."""
-    groups = (group for group in sorted(CONF.iterdir()) if group.is_dir() and group.name != "hydra")
-    return "\n\n".join("\n".join([f"{group.name}=", *_described(group)]) for group in groups)
-
-
-def _described(group: Path) -> Iterator[str]:
-    """The names of a group's option files, each with the comment that the file begins with."""
-    for path in sorted(group.glob("*.yaml")):
-        comments = (line for line in path.read_text().splitlines() if not line.startswith("# @package"))
-        yield f"  {path.stem:<20}{next(comments).removeprefix('# ')}"
-
-
-OmegaConf.register_new_resolver("options", options, replace=True)
 
 
 @contextmanager

@@ -219,8 +219,7 @@ def _chosen(folder: Path, resume: Path | None) -> dict[str, str]:
     if "chosen" in known:
         return known["chosen"]
     choices = HydraConfig.get().runtime.choices
-    sides = {side: choices[f"representation@repr.{side}"] for side in ("input", "output")}
-    representation = sides["input"] if len(set(sides.values())) == 1 else "-".join(sides.values())
+    representation = "-".join(dict.fromkeys((choices["repr"], choices["repr@repr.output"])))
     return {"effect": choices["effect"], "repr": representation, "model": choices["model"]}
 
 

@@ -99,6 +99,8 @@ def saved_config(folder: Path) -> DictConfig:
         raise ConfigError(f"{folder / 'config.yaml'} is damaged; delete the folder to begin anew") from error
     if not last_checkpoint(folder).is_file():
         raise ConfigError(f"resume: {last_checkpoint(folder)} does not exist, so there is nothing to go on from")
+    if OmegaConf.select(config, "repr.embedding") is not None:
+        del config.repr.embedding
     return config
 
 
@@ -147,9 +149,11 @@ def resumable(folder: Path) -> Iterator[None]:
 
 
 def _read_config(folder: Path) -> DictConfig:
-    """The config.yaml of a run folder, with the names of classes as they are now."""
+    """The config.yaml of a run folder, as this version writes it."""
     config = OmegaConf.load(folder / "config.yaml")
     target = OmegaConf.select(config, "training._target_")
     if target in RENAMED:
         OmegaConf.update(config, "training._target_", RENAMED[target])
+    if OmegaConf.select(config, "repr.embedding") is not None:
+        del config.repr.embedding
     return config

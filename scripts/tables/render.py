@@ -69,11 +69,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _representations(dry: torch.Tensor) -> None:
-    """The default MLP between each representation, with the embedding that `conf/repr/` gives it."""
+    """The default MLP between each representation."""
     seconds = dry.numel() / SAMPLE_RATE
-    for kind, embedding in ((Raw, 0), (MuLaw, 4), (Binary, 4), (OneHot, 0), (OneHotResidual, 0)):
+    for kind in (Raw, MuLaw, Binary, OneHot, OneHotResidual):
         encoder, decoder = kind(), kind()
-        model = MLP(encoder.channels, decoder.params, feedback_window=32, embedding=embedding)
+        model = MLP(encoder.channels, decoder.params, feedback_window=32, embedding=kind.embedding_units)
         loop = ClosedLoop(model, encoder, decoder)
         Stream(loop).process(dry[:20_000])
         (ours,) = fastest(lambda loop=loop: Stream(loop).process(dry))

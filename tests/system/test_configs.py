@@ -15,6 +15,7 @@ import fxemu.models
 import fxemu.representations
 from fxemu.cli import train
 from fxemu.engine.lockstep.rollout import rollout
+from fxemu.training.overrides import arguments
 from fxemu.training.parts import task
 from fxemu.training.run import build
 from fxemu.training.run_folder import CONF, ConfigError
@@ -91,7 +92,7 @@ def test_every_other_option_builds(group, option):
     ("group", "package"),
     [
         ("effect", fxemu.effects),
-        ("representation", fxemu.representations),
+        ("repr", fxemu.representations),
         ("model", fxemu.models),
         ("loss", fxemu.losses),
     ],
@@ -99,15 +100,33 @@ def test_every_other_option_builds(group, option):
 def test_every_class_has_an_option_and_the_reverse(group, package):
     files = [OmegaConf.load(path) for path in (CONF / group).glob("*.yaml")]
     named = {file._target_.rsplit(".", 1)[1] for file in files}
-    base = {"effect": "Effect", "representation": "Representation", "model": "Predictor", "loss": None}[group]
+    base = {"effect": "Effect", "repr": "Representation", "model": "Predictor", "loss": None}[group]
     public = {name for name in package.__all__ if isinstance(getattr(package, name), type)} - {base, "EffectError"}
     assert named == public
 
 
-def test_sides_of_the_representation_are_chosen_separately():
-    config = composed("representation@repr.input=mulaw", "representation@repr.output=raw")
-    assert instantiate(config.repr.input).encode(torch.tensor(0.1)) != 0.1
-    assert instantiate(config.repr.output).decode(torch.tensor(0.1)) == 0.1
+@pytest.mark.parametrize(
+    ("given", "sides"),
+    [
+        ((), ("Raw", "Raw")),
+        (("repr=mulaw",), ("MuLaw", "MuLaw")),
+        (("repr.input=mulaw", "repr.output=onehot"), ("MuLaw", "OneHot")),
+        (("repr.output=onehot",), ("Raw", "OneHot")),
+        (("repr.input=onehot",), ("OneHot", "Raw")),
+        (("repr.input=onehot", "repr=mulaw"), ("OneHot", "MuLaw")),
+        (("repr=mulaw", "repr.output=onehot", "repr.output.decoding=argmax"), ("MuLaw", "OneHot")),
+    ],
+)
+def test_sides_of_the_representation_are_chosen_separately(given, sides):
+    config = composed(*arguments([*given]))
+    assert tuple(type(instantiate(config.repr[side])).__name__ for side in ("input", "output")) == sides
+    # The units that samples pass through first are those that suit the input.
+    assert config.model.embedding == (4 if sides[0] == "MuLaw" else 0)
+
+
+def test_a_sweep_over_representations_keeps_the_sides_together():
+    assert arguments(["repr=raw,mulaw", "seed=1"]) == ["repr=raw,mulaw", "seed=1"]
+    assert arguments(["repr.output=onehot,mulaw", "seed=1"]) == ["seed=1", "repr=raw", "repr@repr.output=onehot,mulaw"]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +217,7 @@ def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
 def test_what_cannot_be_resumed_is_refused_before_any_folder_is_made(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message):
-        train.arguments(words)
+        arguments(words)
     assert not list(tmp_path.iterdir())
 
 
@@ -209,7 +228,7 @@ def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
     (tmp_path / name).mkdir()
     given = [f"data.library=~/{name}", f"dry=/x/{name}", f"effect.file=~/{name}", f"resume={name}"]
     library, dry, file, resume, folder = OverridesParser.create().parse_overrides(
-        [word for each in given for word in train.arguments([each])]
+        [word for each in given for word in arguments([each])]
     )
     assert library.value() == f"/home/me/{name}" and dry.value() == f"/x/{name}"
     assert file.value() == library.value()
@@ -218,13 +237,13 @@ def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
 
 def test_lists_of_folders_and_quoted_ones_stay_as_they_are():
     given = ["data.library=a,b", "data.library='a b'", "data.cache=null", "data.index=${oc.env:HOME}/x"]
-    assert train.arguments(given) == given
+    assert arguments(given) == given
 
 
 @pytest.mark.parametrize("word", ["effect=null", "model=", "loss=null", "repr.input=null"])
 def test_a_group_without_a_choice_is_refused(word):
     with pytest.raises(ConfigError, match=f"{word}: an option must be chosen"):
-        train.arguments(["seed=1", word])
+        arguments(["seed=1", word])
 
 
 def test_a_weight_brings_a_loss_into_the_sum():

@@ -1,0 +1,35 @@
+"""What the option files in `conf/` may refer to: `${options:}` and `${embedding_units:NAME}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from fxemu.training.run_folder import CONF
+
+
+def options() -> str:
+    """The options of each group, a line each, as `--help` lists them."""
+    groups = (group for group in sorted(CONF.iterdir()) if group.is_dir() and group.name != "hydra")
+    return "\n\n".join("\n".join([f"{group.name}=", *_described(group)]) for group in groups)
+
+
+def _described(group: Path) -> Iterator[str]:
+    """The names of a group's option files, each with the comment that the file begins with."""
+    for path in sorted(group.glob("*.yaml")):
+        comments = (line for line in path.read_text().splitlines() if not line.startswith("# @package"))
+        yield f"  {path.stem:<20}{next(comments).removeprefix('# ')}"
+
+
+def embedding_units(target: str) -> int:
+    """`Representation.embedding_units` of a class by its `_target_`; 0 for what is no representation of ours."""
+    from fxemu import representations
+
+    found = getattr(representations, target.rpartition(".")[2], None)
+    return getattr(found, "embedding_units", 0)
+
+
+OmegaConf.register_new_resolver("options", options, replace=True)
+OmegaConf.register_new_resolver("embedding_units", embedding_units, replace=True)
