@@ -1,11 +1,18 @@
-"""The figures in the README, measured anew: `python scripts/benchmark.py TABLE`; each table is a file in `tables/`."""
+"""The figures in README and docs/, measured anew; each table is a file in `tables/`.
+
+`python scripts/benchmark.py TABLE` prints it; `--write docs/PAGE.md` puts it into a page too, between
+`<!-- table: TABLE -->` and `<!-- end -->`, with the command, the git commit and the machine below it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import ast
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+
+from tables.common import written
 
 FOLDER = Path(__file__).resolve().parent / "tables"
 HELPERS = ("__init__", "common", "c_loops")
@@ -26,8 +33,11 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=[], help="rows to do (alignment, divergences, memory, spine)")
     parser.add_argument("--nam", metavar="PYTHON", help="of an environment with neural-amp-modeler (nam)")
     parser.add_argument("--library", default="examples", help="folder of songs (memory, spine)")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="a page with a place for the table, docs/NAME.md")
     options = parser.parse_args()
-    import_module(f"tables.{options.table}").run(options)
+    run = import_module(f"tables.{options.table}").run
+    with written(options.write, options.table) if options.write else nullcontext():
+        run(options)
 
 
 if __name__ == "__main__":
