@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.engine.activations import activate, look_up
+from fxemu.engine.activations import activate
+from fxemu.engine.lookup import look_up
 from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
+from fxemu.engine.schedule import Schedule
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
 FFT_TAPS = 128
@@ -71,13 +73,6 @@ def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor]
     return total if layer.bias is None else total.add_(layer.bias[:, None])
 
 
-def boundary(plan: Plan) -> set[int]:
-    """The feed-forward values that the feedback loop, or the listener, reads."""
-    early = plan.feedforward()
-    read = {source for value in plan.looping() for source in plan.step(value).spans()}
-    return (read | {plan.last, plan.params}) & early
-
-
 def has_long_window(plan: Plan) -> bool:
     """Whether some of what could be had for all times at once gains by that: through the FFT, that is."""
     early = plan.feedforward()
@@ -85,12 +80,12 @@ def has_long_window(plan: Plan) -> bool:
     return any(_is_long(term) and term.weight.numel() >= FFT_WEIGHTS for term in terms)
 
 
-def drive(plan: Plan, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
+def drive(schedule: Schedule, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
     """What a looping layer gets from outside the loop, bias included: the last `samples` of it, (B, U, samples).
 
     A layer that gets nothing but its bias has (1, U, 1).
     """
-    layer, driving = plan.step(value), tuple(plan.driving_terms(value))
+    layer, driving = schedule.plan.step(value), tuple(schedule.driving_terms(value))
     if driving:
         return weighted_sum(layer, driving, signals)[..., -samples:]
     if layer.bias is None:
@@ -98,12 +93,13 @@ def drive(plan: Plan, value: int, signals: dict[int, Tensor], samples: int) -> T
     return layer.bias[None, :, None]
 
 
-def pasts(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+def pasts(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
 
     For plans whose only state is WET: all else then follows from dry and wet at once.
     """
-    rows, heard = plan.tapped(), plan.sources[WET]
+    plan, rows = schedule.plan, schedule.tapped
+    heard = plan.sources[WET]
     known = {heard: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {heard})}
     return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}
 

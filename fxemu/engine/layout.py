@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.engine.opcodes import KINDS, LAYER, LOOKUP, MIX
-from fxemu.engine.plan import Layer, Lookup, Mix, Plan, Product, Term
+from fxemu.engine.plan import Layer, Lookup, Mix, Product, Term
+from fxemu.engine.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -53,23 +54,24 @@ class Layout:
     """Addresses and tables for a block of `samples` of `lanes` streams.
 
     Args:
-        plan: its last value is what is heard, and WET remembers it.
+        schedule: of a plan whose last value is the wet sample, which WET remembers.
         samples: in the block.
         lanes: streams side by side.
         keep: True if every value of the block is wanted afterwards, as for a backward pass; what a layer gets from
             outside the loop then lies in its own rows beforehand. False gives it a place of its own.
     """
 
-    def __init__(self, plan: Plan, samples: int, lanes: int = 1, keep: bool = False) -> None:
-        self.plan, self.samples, self.lanes, self.keep = plan, samples, lanes, keep
-        self.looping, self.early, self.tapped = plan.looping(), plan.feedforward(), plan.tapped()
+    def __init__(self, schedule: Schedule, samples: int, lanes: int = 1, keep: bool = False) -> None:
+        self.schedule, self.samples, self.lanes, self.keep = schedule, samples, lanes, keep
+        self.plan, self.looping, self.tapped = schedule.plan, schedule.looping, schedule.tapped
+        plan = self.plan
         self.size = 0
         past = plan.histories()
         stay = {v for v in self.looping if keep or past[v] or v == plan.last}
         self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
         # What is read sample after sample from outside the loop; its past too, if all goes in turn.
-        self.outside = sorted({source for v in self.looping for source in self._read(v)} & self.early)
-        behind = past if plan.in_turn else dict.fromkeys(self.outside, 0)
+        self.outside = sorted({source for v in self.looping for source in self._read(v)} & schedule.early)
+        behind = past if schedule.in_turn else dict.fromkeys(self.outside, 0)
         self.signals |= {value: self._reserve(plan.width(value), behind[value], True) for value in self.outside}
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
 
@@ -91,17 +93,17 @@ class Layout:
         """What a step reads sample after sample."""
         step = self.plan.step(value)
         if isinstance(step, Layer):
-            return {term.source for term in self.plan.looping_terms(value)}
+            return {term.source for term in self.schedule.looping_terms(value)}
         return set(step.spans())
 
     def driven(self, value: int) -> bool:
         """Whether a layer gets something that was evaluated for all samples beforehand."""
-        return bool(self.plan.driving_terms(value))
+        return bool(self.schedule.driving_terms(value))
 
     @cached_property
     def tables(self) -> Tables:
         """Made when they are first read: on a GPU nothing does, and to fetch the weights from there takes time."""
-        weights, offsets = _flat(self.plan, self.looping)
+        weights, offsets = _flat(self.schedule)
         ops, items, parameters = [], [], []
         for value in self.looping:
             step, signal, first = self.plan.step(value), self.signals[value], len(items)
@@ -117,7 +119,7 @@ class Layout:
     def _items(self, value: int, offsets: dict[int, int]) -> list[tuple[int, ...]]:
         step = self.plan.step(value)
         if isinstance(step, Layer):
-            return [item for term in self.plan.looping_terms(value) for item in self._stretches(term, offsets)]
+            return [item for term in self.schedule.looping_terms(value) for item in self._stretches(term, offsets)]
         if isinstance(step, Mix):
             return [self._product(product, offsets) for product in step.products]
         row, stride = self._address(step.source)
@@ -180,10 +182,10 @@ class Layout:
         return *a, len(product.factors), *b, offsets[id(product)]
 
 
-def _flat(plan: Plan, values: list[int]) -> tuple[NDArray[np.float32], dict[int, int]]:
+def _flat(schedule: Schedule) -> tuple[NDArray[np.float32], dict[int, int]]:
     """All weights inside the loop in one array, laid out (tap, input, unit), and where each one's begin."""
     parts, offsets, end = [], {}, 0
-    for owner, tensor in weights_of(plan, values):
+    for owner, tensor in weights_of(schedule, schedule.looping):
         offsets[id(owner)] = end
         part = tensor.detach().cpu().float()
         parts.append((part.permute(2, 1, 0) if part.ndim == 3 else part).reshape(-1).numpy())
@@ -191,13 +193,13 @@ def _flat(plan: Plan, values: list[int]) -> tuple[NDArray[np.float32], dict[int,
     return np.concatenate(parts) if parts else np.zeros(0, np.float32), offsets
 
 
-def weights_of(plan: Plan, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
+def weights_of(schedule: Schedule, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
     """What in the given values has weights that the loop reads, and those: (U, W, N), (U,) or (C, U)."""
     found: list[tuple[Term | Product | Lookup, Tensor]] = []
     for value in values:
-        step = plan.step(value)
+        step = schedule.plan.step(value)
         if isinstance(step, Layer):
-            found += [(term, term.weight) for term in plan.looping_terms(value)]
+            found += [(term, term.weight) for term in schedule.looping_terms(value)]
         elif isinstance(step, Mix):
             found += [(p, torch.as_tensor(p.scale, dtype=torch.float32).expand(step.units)) for p in step.products]
         else:

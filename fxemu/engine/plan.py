@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 DRY, WET, FIRST = 0, 1, 2
-# Inputs up to which a term over the present sample is left in the loop.
-SMALL = 4
 
 
 @dataclass(frozen=True)
@@ -161,8 +159,6 @@ class Plan:
     """For each state, WET included, the value that it remembers."""
     params: int = -1
     """The value that holds the parameters from which the sample is decoded."""
-    in_turn: bool = False
-    """Whether all values are computed sample after sample, those too that could be had for all times at once."""
 
     def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = IDENTITY) -> int:
         """Append a layer and return the number of the value that it makes."""
@@ -211,41 +207,13 @@ class Plan:
         """The states beside WET."""
         return [value for value, step in self.values() if isinstance(step, State)]
 
-    def looping(self) -> list[int]:
-        """The values that must be computed sample after sample, in order: those that depend on a state."""
-        early = self.feedforward()
-        return [value for value, step in self.values() if value not in early and not isinstance(step, State | Part)]
-
-    def driving_terms(self, value: int) -> list[Term]:
-        """The terms of a looping layer that can be had for all times at once, and are worth it."""
-        early = set() if self.in_turn else self.feedforward()
-        return [term for term in self.step(value).terms if term.source in early and not self._small(term)]
-
-    def looping_terms(self, value: int) -> list[Term]:
-        """The other terms of a looping layer, evaluated sample after sample."""
-        driving = self.driving_terms(value)
-        return [term for term in self.step(value).terms if term not in driving]
-
-    def _small(self, term: Term) -> bool:
-        """Whether a term costs less where it is needed than storing what it gives for all times would."""
-        return term.span == 0 and self.width(term.source) <= SMALL
-
     def feedforward(self) -> set[int]:
-        """The values that depend on dry samples alone, and so can be had for all times at once, and are worth it."""
+        """The values that depend on dry samples alone."""
         known = {DRY}
-        for value, step in self.values() if not self.in_turn else ():
+        for value, step in self.values():
             if not isinstance(step, State) and known.issuperset(step.spans()):
                 known.add(value)
-        return known - self._cheap(known)
-
-    def _cheap(self, known: set[int]) -> set[int]:
-        """Those of the known layers whose terms are all small, and that only mixes in the loop read."""
-        read, read_otherwise = set(), {self.last, self.params, *self.sources.values()}
-        for value, step in self.values():
-            in_the_loop = value not in known and isinstance(step, Mix)
-            (read if in_the_loop else read_otherwise).update(step.spans())
-        layers = {v for v in (read & known) - read_otherwise - {DRY} if isinstance(self.step(v), Layer)}
-        return {value for value in layers if all(map(self._small, self.step(value).terms))}
+        return known
 
     @property
     def feedback(self) -> bool:
@@ -272,11 +240,6 @@ class Plan:
                 if remembered is not None:
                     spans[remembered] = max(spans[remembered], span + 1)
         return spans
-
-    def tapped(self) -> dict[int, int]:
-        """The looping values that are looked back to, each with how many samples."""
-        past = self.histories()
-        return {value: past[value] for value in self.looping() if past[value]}
 
     def multiply_adds(self) -> int:
         """Multiplications and additions, as pairs, for one sample."""

@@ -9,15 +9,17 @@ from fxemu.engine.feedforward import evaluate
 from fxemu.engine.lockstep.lanes import past_values
 from fxemu.engine.plan import DRY, Plan
 from fxemu.engine.playable import Playable
+from fxemu.engine.schedule import Schedule
 
 
 @torch.no_grad()
 def settled(loop: Playable, plan: Plan) -> dict[int, Tensor]:
     """For every value whose past is read, what it was in the silence before the first sample: (width,)."""
-    spans, early = plan.histories(), plan.feedforward()
+    spans = plan.histories()
+
     silence = torch.zeros(1, 1, loop.warm_up)
-    known = past_values(plan, silence, silence)
+    known = past_values(Schedule(plan), silence, silence)
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
-    known |= evaluate(plan, {DRY: quiet}, {value for value in early if spans[value]})
+    known |= evaluate(plan, {DRY: quiet}, {value for value in plan.feedforward() if spans[value]})
     return {value: known[value][0, :, -1] for value, span in spans.items() if span and value in known}

@@ -11,7 +11,8 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.activations import activate, look_up
+from fxemu.engine.activations import activate
+from fxemu.engine.lookup import look_up
 from fxemu.engine.plan import DRY, Layer, Lookup, Mix, Part
 from fxemu.engine.playable import Playable
 from fxemu.engine.settle import settled

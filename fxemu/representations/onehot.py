@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.engine.activations import activate, look_up
+from fxemu.engine.activations import activate
+from fxemu.engine.lookup import look_up
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding, places

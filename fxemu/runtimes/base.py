@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fxemu.audio.tensors import write_wav
+from fxemu.engine.activations import RECORDS
 from fxemu.engine.plan import IDENTITY
 from fxemu.engine.streaming.stream import render
 from fxemu.errors import UserError
@@ -81,9 +82,9 @@ def _pair(model: Model, samples: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def _is_smooth(loop: ClosedLoop) -> bool:
     """Whether the plan has no jump in it."""
-    steps = loop.plan().steps
     jumps = (
-        getattr(s, "nearest", False) or getattr(s, "activation", IDENTITY).kind in ("bits", "argmax") for s in steps
+        getattr(step, "nearest", False) or RECORDS[getattr(step, "activation", IDENTITY).kind].jumps
+        for step in loop.plan().steps
     )
     return not any(jumps)
 

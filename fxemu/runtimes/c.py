@@ -15,7 +15,7 @@ from string import Template
 
 import torch
 
-from fxemu.engine.activations import EXPAND_LIMIT
+from fxemu.engine.activations import RECORDS
 from fxemu.runtimes.base import TOLERANCE, ExportError, Format, Model
 from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
 from fxemu.runtimes.packing import as_comment
@@ -79,10 +79,20 @@ def _lines(lines: list[str], indent: int) -> str:
     return "\n".join(" " * indent + line for line in lines)
 
 
+def _functions() -> dict[str, str]:
+    """The C functions that steps may call, by name: helpers, and one an activation, `to_KIND`."""
+    texts = (HERE / "helpers.c").read_text().strip().split("\n\n")
+    texts += [text for record in RECORDS.values() for text in record.c_helpers]
+    texts += [
+        f"static inline void to_{kind}(float *z, int units, int n, float p)\n{{\n{record.c}}}"
+        for kind, record in RECORDS.items()
+    ]
+    return {re.search(r"(\w+)\(", text.split("*/")[-1])[1]: text for text in texts}
+
+
 def _used(lines: list[str]) -> str:
-    """Those of the functions in helpers.c that the lines call, or that these call, in order."""
-    text = (HERE / "helpers.c").read_text().replace("EXPAND_LIMIT", number(EXPAND_LIMIT))
-    functions = {re.search(r"(\w+)\(", part.split("*/")[-1])[1]: part for part in text.strip().split("\n\n")}
+    """Those functions that the lines call, or that these call, in order."""
+    functions = _functions()
     used, seen = set(), "\n".join(lines)
     while more := {name for name in set(functions) - used if re.search(rf"\b{name}\(", seen)}:
         used |= more

@@ -8,14 +8,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from fxemu.engine.plan import DRY, FIRST, IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
+from fxemu.engine.schedule import Schedule
 from fxemu.engine.settle import settled
 from fxemu.engine.simplify import on_cpu
 from fxemu.runtimes.base import Model
 
 # Samples done at once; the rows of a value slide along and are moved back to the start every so many.
 BLOCK = 128
-PLAIN = ("tanh", "relu", "sigmoid", "softsign", "decay", "bits", "step")
-WITH_PARAMETER = ("mulaw_compress", "mulaw_expand", "inverse", "clamp", "modulo")
 
 
 class PlanInC:
@@ -23,7 +22,8 @@ class PlanInC:
 
     def __init__(self, model: Model) -> None:
         self.plan = on_cpu(model.loop.plan())
-        self.early, self.looping = self.plan.feedforward(), self.plan.looping()
+        self.schedule = Schedule(self.plan)
+        self.early, self.looping = self.schedule.early, self.schedule.looping
         self.past = self.plan.histories()
         self.quiet = settled(model.loop, self.plan)
         self.tables: list[str] = []
@@ -81,7 +81,7 @@ class PlanInC:
     def _driven(self, value: int) -> bool:
         """Whether a layer in the loop gets something from outside it."""
         inside = value in self.looping and isinstance(self.plan.step(value), Layer)
-        return inside and bool(self.plan.driving_terms(value))
+        return inside and bool(self.schedule.driving_terms(value))
 
     def _step(self, value: int, n: str) -> list[str]:
         step = self.plan.step(value)
@@ -92,14 +92,14 @@ class PlanInC:
     def _layer(self, value: int, layer: Layer, n: str) -> list[str]:
         if self._driven(value):
             start = [f"memcpy(z, s->d{value} + t * {layer.units}, {layer.units} * sizeof(float));"]
-            return start + self._terms(value, self.plan.looping_terms(value), layer.units, n)
+            return start + self._terms(value, self.schedule.looping_terms(value), layer.units, n)
         return [self._bias(value, layer, n), *self._terms(value, layer.terms, layer.units, n)]
 
     def _drive(self, value: int) -> list[str]:
         """What a looping layer gets from outside the loop, bias included."""
         layer: Layer = self.plan.step(value)
         start = [f"float *z = s->d{value} + t * {layer.units};", self._bias(value, layer, "n")]
-        lines = start + self._terms(value, self.plan.driving_terms(value), layer.units, "n", "d")
+        lines = start + self._terms(value, self.schedule.driving_terms(value), layer.units, "n", "d")
         return [f"{{ /* into {value} */", *(f"  {line}" for line in lines), "}"]
 
     def _bias(self, value: int, layer: Layer, n: str) -> str:
@@ -163,14 +163,9 @@ class PlanInC:
 
 def _activate(step: Step, n: str) -> list[str]:
     activation: Activation = IDENTITY if isinstance(step, Part) else step.activation
-    kind, size = activation.kind, f"{n} * {step.units}"
-    if kind == "identity":
+    if activation == IDENTITY:
         return []
-    if kind in PLAIN:
-        return [f"to_{kind}(z, {size});"]
-    if kind in WITH_PARAMETER:
-        return [f"to_{kind}(z, {size}, {number(activation.parameter)});"]
-    return [f"to_{kind}(z, {step.units}, {n}, {step.units - int(activation.parameter)});"]
+    return [f"to_{activation.kind}(z, {step.units}, {n}, {number(activation.parameter)});"]
 
 
 def _words(step: Step) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fxemu.engine.activations import RECORDS
 from fxemu.engine.step import PlanStep
 from fxemu.runtimes.base import ExportError, Format, Model, compared, put_files
 
@@ -66,17 +67,14 @@ class WholeSong(nn.Module):
         return self.loop.output_repr.decode(params)[0, 0].clamp(-self.limit, self.limit)
 
 
-def _expm1(graph: Any, x: Any) -> Any:
-    """e^x - 1, which ONNX has no operator for; where it is used, dividing by mu makes its rounding small."""
-    return graph.op("Sub", graph.op("Exp", x), graph.op("Constant", value_t=torch.tensor(1.0)))
-
-
 def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], model: Model, start: list) -> None:
     onnx = _needed("onnx")
     with warnings.catch_warnings(), torch.no_grad():
         # The newer converter (dynamo=True) would unroll a recurrent layer over all samples.
         warnings.simplefilter("ignore")
-        torch.onnx.register_custom_op_symbolic("aten::expm1", _expm1, OPSET)
+        for record in RECORDS.values():
+            for name, symbolic in record.onnx.items():
+                torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
         torch.onnx.export(net, given, str(path), dynamo=False, opset_version=OPSET, **names)
     proto = onnx.load(str(path))
     for key, value in {"name": model.name, "sample_rate": str(model.sample_rate), "written_by": "fxemu"}.items():

@@ -10,11 +10,12 @@ from torch import Tensor
 
 import fxemu.representations
 from fxemu.engine.activations import mulaw_compress, mulaw_expand
-from fxemu.engine.feedforward import boundary, drive, evaluate
+from fxemu.engine.feedforward import drive, evaluate
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import lanes
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.engine.plan import DRY, Layer, Plan, Term
+from fxemu.engine.schedule import Schedule
 from fxemu.engine.streaming import loop
 from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
@@ -255,11 +256,12 @@ def test_rollouts_elsewhere_are_those_of_the_cpu(
 def looped_values(plan: Plan, steps: int) -> Tensor:
     """The last value of a plan over silence, in the compiled loop."""
     plan.params = plan.last
-    layout = Layout(plan, steps)
+    schedule = Schedule(plan)
+    layout = Layout(schedule, steps)
     memory = torch.zeros(layout.size)
-    signals = evaluate(plan, {DRY: torch.zeros(1, 1, steps)}, boundary(plan))
+    signals = evaluate(plan, {DRY: torch.zeros(1, 1, steps)}, schedule.boundary)
     for value, place in layout.drives.items():
-        x = drive(plan, value, signals, steps)
+        x = drive(schedule, value, signals, steps)
         memory[place.row(0) : place.row(0) + x.numel()] = x[0].T.flatten()
     for value in layout.outside:
         memory[layout.signals[value].start : layout.signals[value].end] = signals[value][0].T.flatten()

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.engine.feedforward import boundary, drive, evaluate, pasts
+from fxemu.engine.activations import LANES
+from fxemu.engine.feedforward import drive, evaluate, pasts
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import numba_loops, torch_loops
-from fxemu.engine.lockstep.numba_loops import LANES
-from fxemu.engine.plan import DRY, Plan
+from fxemu.engine.plan import DRY
+from fxemu.engine.schedule import Schedule
 
 # Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share (measured).
 CACHE = 1_000_000
@@ -31,9 +32,9 @@ def compiled(where: torch.device) -> bool:
     return where.type == "cpu"
 
 
-def layout_for(plan: Plan, samples: int, batch: int, where: torch.device) -> Layout:
+def layout_for(schedule: Schedule, samples: int, batch: int, where: torch.device) -> Layout:
     """Of a block of samples of `batch` streams on a device, every value of it kept."""
-    return Layout(plan, samples, LANES if compiled(where) else batch, keep=True)
+    return Layout(schedule, samples, LANES if compiled(where) else batch, keep=True)
 
 
 def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
@@ -100,25 +101,24 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
         list(pool.map(run, range(groups)))
 
 
-def past_values(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+def past_values(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
 
     Gradient flows through it, except for plans with states beside WET, which must run over the history to know. Where
     there is no history (H = 0), all is zero.
     """
+    plan = schedule.plan
     if not wet.shape[-1]:
-        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in plan.tapped().items()}
-    return _remembered(plan, dry, wet) if plan.hidden_states() else pasts(plan, dry, wet)
+        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in schedule.tapped.items()}
+    return _remembered(schedule, dry, wet) if plan.hidden_states() else pasts(schedule, dry, wet)
 
 
 @torch.no_grad()
-def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+def _remembered(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
     """A teacher-forced run from silence over dry, wet (B, 1, H)."""
-    batch, samples = wet.shape[0], wet.shape[-1]
-    spans = plan.histories()
-    silence = sum(spans[value] for value in plan.feedforward())
-    signals = evaluate(plan, {DRY: F.pad(dry, (silence, 0))}, boundary(plan))
-    layout = layout_for(plan, samples, batch, wet.device)
+    batch, samples, plan = wet.shape[0], wet.shape[-1], schedule.plan
+    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, schedule.boundary, samples)
+    layout = layout_for(schedule, samples, batch, wet.device)
     memory = memory_for(layout, batch, wet.device)
     fill(layout, memory, {v: s.detach() for v, s in signals.items()})
     put(layout.now(memory, plan.last), wet)
@@ -133,7 +133,7 @@ def _remembered(plan: Plan, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
 
 def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
     """Put what the loop hears from outside, given the feed-forward signals, into memory."""
-    heard = {value: drive(layout.plan, value, signals, layout.samples) for value in layout.drives}
+    heard = {value: drive(layout.schedule, value, signals, layout.samples) for value in layout.drives}
     heard |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
     for value, x in heard.items():
         place = outside_rows(layout, memory, value)

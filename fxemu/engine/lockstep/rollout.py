@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from fxemu.engine.activations import row_below
-from fxemu.engine.feedforward import boundary, drive, evaluate
+from fxemu.engine.feedforward import drive, evaluate
 from fxemu.engine.layout import Layout, weights_of
 from fxemu.engine.lockstep import lanes
+from fxemu.engine.lookup import row_below
 from fxemu.engine.plan import DRY, Lookup, Plan, Product, Term
 from fxemu.engine.playable import Playable
+from fxemu.engine.schedule import Schedule
 
 
 def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,32 +37,34 @@ def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tenso
     plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
-    signals = evaluate(plan, {DRY: dry}, boundary(plan), steps)
+    schedule = Schedule(plan)
+    signals = evaluate(plan, {DRY: dry}, schedule.boundary, steps)
     if plan.last in signals:
         return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
-    past = lanes.past_values(plan, dry[..., :-steps], history)
-    return _run(plan, signals, past, steps)
+    past = lanes.past_values(schedule, dry[..., :-steps], history)
+    return _run(schedule, signals, past, steps)
 
 
 def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
     """Parameters (B, P, T) from silence with the true past at every step: dry, wet (B, 1, T); with gradient."""
     steps = dry.shape[-1]
-    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, boundary(plan), steps)
-    silence = lanes.past_values(plan, dry[..., :0], wet[..., :0])
-    return _run(plan, signals, silence, steps, fed=wet)[1]
+    schedule = Schedule(plan)
+    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, schedule.boundary, steps)
+    silence = lanes.past_values(schedule, dry[..., :0], wet[..., :0])
+    return _run(schedule, signals, silence, steps, fed=wet)[1]
 
 
 def _run(
-    plan: Plan, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
+    schedule: Schedule, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """What is heard (B, 1, steps) and the parameters behind it (B, P, steps), given what is had at once and the past.
 
     Given `fed` (B, 1, steps), that is what is heard, in place of what is predicted.
     """
-    layout = lanes.layout_for(plan, steps, signals[DRY].shape[0], signals[DRY].device)
-    drives = [drive(plan, v, signals, steps) for v in layout.drives]
+    layout = lanes.layout_for(schedule, steps, signals[DRY].shape[0], signals[DRY].device)
+    drives = [drive(schedule, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]
-    weights = [tensor for _, tensor in weights_of(plan, layout.looping)]
+    weights = [tensor for _, tensor in weights_of(schedule, layout.looping)]
     return _Rollout.apply(layout, fed, *drives, *outside, *(past[v] for v in layout.tapped), *weights)
 
 
@@ -98,7 +101,7 @@ class _Rollout(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
         layout, needed = ctx.layout, ctx.needs_input_grad[2 + len(ctx.shapes) :]
-        owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.plan, [value])]
+        owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.schedule, [value])]
         wanted = [pair for pair, need in zip(owners, needed, strict=True) if need]
         found = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
         learned = []

@@ -1,4 +1,4 @@
-"""The loops of training on other devices than the CPU: those of `kernels.py` as operations of PyTorch.
+"""The loops of training on other devices than the CPU: those of `numba_loops.py` as operations of PyTorch.
 
 All streams of a batch lie side by side (`layout.lanes` of them), so that each operation spans the whole batch, writes
 in place and waits for nothing: for an MLP a product and an activation a layer and sample. What can be had for
@@ -7,14 +7,13 @@ all samples at once, the slopes of the activations, is. Shapes: K samples, U uni
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from fxemu.engine.activations import EXPAND_LIMIT, activate, look_up, row_below
+from fxemu.engine.activations import RECORDS, activate
 from fxemu.engine.layout import Layout
+from fxemu.engine.lookup import look_up, row_below
 from fxemu.engine.plan import Activation, Layer, Lookup, Mix, Product, Term
 
 # One sample of one step: what to do at sample t.
@@ -24,34 +23,6 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": Tensor.tanh_,
     "relu": Tensor.relu_,
     "sigmoid": Tensor.sigmoid_,
-}
-
-
-def _expand_slope(y: Tensor, mu: float) -> Tensor:
-    """Of mu-law expansion, held at its end: a little below it, to allow for rounding."""
-    peak = 0.9999 * math.expm1(EXPAND_LIMIT * math.log1p(mu)) / mu
-    return torch.where(y.abs() < peak, math.log1p(mu) * (y.abs() + 1 / mu), 0)
-
-
-def _argmax_slope(y: Tensor, others: float) -> Tensor:
-    """None for the classes, and that of tanh for the others."""
-    unit = torch.arange(y.shape[1], device=y.device)[:, None]
-    return (unit >= y.shape[1] - int(others)) * (1 - y.square())
-
-
-# The slope of each activation where its output is y (K, U, B), as in `kernels.py`: of that shape, or to be broadcast.
-SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "tanh": lambda y, _: 1 - y.square(),
-    "relu": lambda y, _: (y > 0).float(),
-    "sigmoid": lambda y, _: y * (1 - y),
-    "softsign": lambda y, _: (1 - y.abs()).square(),
-    "mulaw_compress": lambda y, mu: mu / math.log1p(mu) * torch.exp(-y.abs() * math.log1p(mu)),
-    "mulaw_expand": _expand_slope,
-    "decay": lambda y, _: torch.where(y < 1, y, 0),
-    "clamp": lambda y, limit: (y.abs() < limit).float(),
-    "argmax": _argmax_slope,
-    "bits": lambda y, slope: slope * 4.0 ** -torch.arange(y.shape[1], device=y.device)[:, None],
-    **dict.fromkeys(("step", "modulo", "inverse"), lambda y, _: y.new_zeros(1)),
 }
 
 
@@ -83,7 +54,7 @@ def _forward(layout: Layout, memory: Tensor, value: int) -> At:
         if not layout.driven(value):
             drive = layout.drives[value]
             out.copy_(memory[0, drive.start : drive.end].view(-1, layout.lanes))
-        parts = [_add_products(term, layout, memory, z) for term in layout.plan.looping_terms(value)]
+        parts = [_add_products(term, layout, memory, z) for term in layout.schedule.looping_terms(value)]
     elif isinstance(step, Mix):
         parts = [_add_product(product, layout, memory, z) for product in step.products]
     else:
@@ -130,7 +101,7 @@ def _look_up(step: Lookup, layout: Layout, memory: Tensor, z: tuple[Tensor, ...]
 def _backward(layout: Layout, memory: Tensor, grads: Tensor, value: int) -> list[At]:
     step, delta = layout.plan.step(value), layout.now(grads, value)[0].unbind()
     if isinstance(step, Layer):
-        shares = [_share_sum(term, layout, grads, delta) for term in layout.plan.looping_terms(value)]
+        shares = [_share_sum(term, layout, grads, delta) for term in layout.schedule.looping_terms(value)]
     elif isinstance(step, Mix):
         shares = [_share_product(product, layout, memory, grads, delta) for product in step.products]
     else:
@@ -142,18 +113,10 @@ def _backward(layout: Layout, memory: Tensor, grads: Tensor, value: int) -> list
 
 def _pull_back(y: Tensor, delta: tuple[Tensor, ...], activation: Activation) -> At:
     """The gradient of outputs y (K, U, B) to that before the activation, in place."""
-    if activation.kind == "softmax":
-        classes = y.shape[1] - int(activation.parameter)
-        others = (1 - y[:, classes:].square()).unbind()
-
-        def at(t: int) -> None:
-            chosen, rest = y[t, :classes], delta[t][classes:]
-            rest.mul_(others[t])
-            d = delta[t][:classes]
-            d.copy_(chosen * (d - (d * chosen).sum(0)))
-
-        return at
-    slope = SLOPES[activation.kind](y, activation.parameter).expand_as(y).unbind()
+    record, p = RECORDS[activation.kind], activation.parameter
+    if record.slope is None:
+        return lambda t: delta[t].copy_(record.pull_back(y[t], delta[t], p))
+    slope = record.slope(y, p).expand_as(y).unbind()
     return lambda t: delta[t].mul_(slope[t])
 
 

@@ -7,10 +7,11 @@ from collections import OrderedDict
 import torch
 from torch import Tensor
 
-from fxemu.engine.feedforward import boundary, drive
+from fxemu.engine.feedforward import drive
 from fxemu.engine.layout import Layout
 from fxemu.engine.opcodes import OUT
-from fxemu.engine.plan import DRY, Plan
+from fxemu.engine.plan import DRY
+from fxemu.engine.schedule import Schedule
 from fxemu.engine.streaming import loop
 
 # Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
@@ -20,25 +21,25 @@ KEPT = 4
 Pasts = dict[int, Tensor]
 
 
-class Way:
+class BlockRunner:
     """A way through a plan: what is had at once for a block and what in turn, and rooms for blocks of some sizes."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.boundary, self.tapped = plan, boundary(plan), plan.tapped()
-        self._rooms: OrderedDict[tuple[int, bool], Room] = OrderedDict()
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self._rooms: OrderedDict[tuple[int, bool], Block] = OrderedDict()
 
-    def room(self, samples: int, fed: bool) -> Room:
+    def room(self, samples: int, fed: bool) -> Block:
         """For a block of so many samples; kept for the next."""
         size = samples, fed
         if size not in self._rooms:
-            self._rooms[size] = Room(self.plan, samples, fed)
+            self._rooms[size] = Block(self.schedule, samples, fed)
         self._rooms.move_to_end(size)
         while len(self._rooms) > KEPT:
             self._rooms.popitem(last=False)
         return self._rooms[size]
 
 
-class Room:
+class Block:
     """The layout of a block, its memory and its loop.
 
     Args:
@@ -47,8 +48,8 @@ class Room:
         fed: whether it hears something else than what it makes.
     """
 
-    def __init__(self, plan: Plan, samples: int, fed: bool) -> None:
-        self.layout = layout = Layout(plan, samples)
+    def __init__(self, schedule: Schedule, samples: int, fed: bool) -> None:
+        self.layout = layout = Layout(schedule, samples)
         self.memory, ops = torch.empty(layout.size + samples * fed), layout.tables.ops.copy()
         if fed:
             # A place of its own, so that what is heard stays as it was put in.
@@ -77,7 +78,7 @@ class Room:
     def _drive(self, layers: list[int], signals: dict[int, Tensor]) -> None:
         """Put what some layers get from outside into memory."""
         for value in layers:
-            given = drive(self.layout.plan, value, signals, self.layout.samples)
+            given = drive(self.layout.schedule, value, signals, self.layout.samples)
             _put(self.memory, self.layout.drives[value].row(0), given)
 
     def _tail(self, value: int) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numpy.typing import NDArray
 
+from fxemu.engine.activations import RECORDS
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import numba_loops
 from fxemu.engine.opcodes import (
@@ -88,26 +89,7 @@ def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...]) -> Callable[..., Non
     return run
 
 
-def _tanh(x: Number) -> Number:
-    """As in `numba_loops.py`."""
-    x = x.at_least(-7.62).at_most(7.62)
-    s = x * x
-    top = ((s + 2145) * s + 675675) * s + 64324260
-    top = (top * s + 1964187225) * s + 13749310575
-    bottom = ((s * 66 + 45045) * s + 7567560) * s + 413513100
-    bottom = (bottom * s + 6547290750) * s + 13749310575
-    return x * top / bottom
-
-
-# Activations unit by unit, of a row's piece and the parameter; the others are those of `numba_loops.py`.
-ELEMENTWISE: dict[str, Callable[[Number, Number], Number]] = {
-    "identity": lambda x, _: x,
-    "tanh": lambda x, _: _tanh(x),
-    "relu": lambda x, _: x.at_least(0.0),
-    "sigmoid": lambda x, _: _tanh(x * 0.5) * 0.5 + 0.5,
-    "softsign": lambda x, _: x / (x.at_least(x * -1.0) + 1.0),
-    "clamp": lambda x, limit: x.at_least(limit * -1.0).at_most(limit),
-}
+# Compiled by numba.
 OTHERS = ("activate_row", "look_up_row")
 
 
@@ -123,7 +105,7 @@ class _Program:
     def _sample(self, t: ir.Value) -> list[Number]:
         self.t = t
         for i, op in enumerate(self.ops):
-            self.kind = KINDS[op[KIND]]
+            self.record = RECORDS[KINDS[op[KIND]]]
             self.parameter = self.code.load(self.code.at(self.parameters, i))
             z, items = self._row(0, i, OUT, OUT_STRIDE), range(op[FIRST_ITEM], op[LAST_ITEM])
             if op[OP] == LAYER:
@@ -132,7 +114,7 @@ class _Program:
                 self._mix(z, op[UNITS], items)
             else:
                 self._look_up(z, op[UNITS], items[0])
-            if self.kind not in ELEMENTWISE:
+            if self.record.llvm is None:
                 self.code.call("activate_row", z, op[UNITS], op[KIND], self.parameter)
         return []
 
@@ -144,8 +126,8 @@ class _Program:
 
     def _put(self, z: ir.Value, first: int, x: Number) -> None:
         """Units of a step's row, activated."""
-        if self.kind in ELEMENTWISE:
-            x = ELEMENTWISE[self.kind](x, self.parameter)
+        if self.record.llvm is not None:
+            x = self.record.llvm(x, self.parameter)
         self.code.store(x, self.code.at(z, first))
 
     def _layer(self, z: ir.Value, units: int, given: ir.Value, items: range) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,8 +19,9 @@ from fxemu.engine.feedforward import evaluate, has_long_window
 from fxemu.engine.lockstep.lanes import past_values
 from fxemu.engine.plan import DRY
 from fxemu.engine.playable import Playable
+from fxemu.engine.schedule import Schedule
 from fxemu.engine.simplify import on_cpu, shortened
-from fxemu.engine.streaming.block import Pasts, Way
+from fxemu.engine.streaming.block import BlockRunner, Pasts
 
 BLOCK = 16_384
 # A block is short up to this many samples, or this part of what is heard of dry (measured).
@@ -44,12 +44,12 @@ class Stream:
         primed = min(dry.numel(), wet.numel())
         if primed < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        plan = shortened(on_cpu(loop.plan()))
-        self._at_once, self._in_turn = Way(plan), Way(replace(plan, in_turn=True))
+        self._plan = plan = shortened(on_cpu(loop.plan()))
+        self._at_once, self._in_turn = (BlockRunner(Schedule(plan, in_turn)) for in_turn in (False, True))
         self._long_window = has_long_window(plan)
         self._dry = torch.zeros(plan.reach())
         nothing = torch.empty(1, 1, 0)
-        self._pasts = past_values(plan, nothing, nothing)
+        self._pasts = past_values(self._at_once.schedule, nothing, nothing)
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
 
     @torch.inference_mode()
@@ -73,7 +73,7 @@ class Stream:
 
     def state(self) -> dict[str, Tensor]:
         """All that is remembered, a copy: for `restore`, or for a file."""
-        pasts = {str(value): self._pasts[value].clone() for value in self._at_once.tapped}
+        pasts = {str(value): self._pasts[value].clone() for value in self._at_once.schedule.tapped}
         return {"dry": self._dry.clone(), **pasts}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -82,7 +82,7 @@ class Stream:
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
             raise ValueError(f"state: got {sorted(state)} of another model's shapes; this one has {sorted(own)}")
         self._dry = state["dry"].clone()
-        self._pasts = {value: state[str(value)].clone() for value in self._at_once.tapped}
+        self._pasts = {value: state[str(value)].clone() for value in self._at_once.schedule.tapped}
 
     def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
         short = fed is None and dry.numel() <= max(SHORT, SHORT_PART * self._dry.numel())
@@ -90,21 +90,21 @@ class Stream:
         pasts = self._pasts_for(way)
         seen = torch.cat((self._dry, dry))
         self._dry = seen[dry.numel() :]
-        signals = evaluate(way.plan, {DRY: seen[None, None]}, way.boundary, dry.numel())
-        if way.plan.last in signals:
+        signals = evaluate(self._plan, {DRY: seen[None, None]}, way.schedule.boundary, dry.numel())
+        if self._plan.last in signals:
             self._pasts = {}  # all follows from dry
-            return signals[way.plan.last][0, 0, -dry.numel() :]
+            return signals[self._plan.last][0, 0, -dry.numel() :]
         room = way.room(dry.numel(), fed is not None)
         wet, self._pasts = room.run(signals, pasts, fed)
         return wet
 
-    def _pasts_for(self, way: Way) -> Pasts:
+    def _pasts_for(self, way: BlockRunner) -> Pasts:
         """What the loop looks back to; where that follows from dry alone, it may have to be had first."""
-        missing = way.tapped.keys() - self._pasts.keys()
+        missing = way.schedule.tapped.keys() - self._pasts.keys()
         if not missing:
             return self._pasts
-        known = evaluate(self._at_once.plan, {DRY: self._dry[None, None]}, missing)
-        return {**self._pasts, **{v: known[v][..., -way.tapped[v] :] for v in missing}}
+        known = evaluate(self._plan, {DRY: self._dry[None, None]}, missing)
+        return {**self._pasts, **{v: known[v][..., -way.schedule.tapped[v] :] for v in missing}}
 
 
 def render(loop: Playable, dry: Tensor) -> Tensor:

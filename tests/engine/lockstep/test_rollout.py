@@ -10,11 +10,12 @@ from torch.nn.functional import conv1d
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fxemu.engine import feedforward
-from fxemu.engine.feedforward import FFT_SAMPLES, FFT_TAPS, boundary, evaluate
+from fxemu.engine.feedforward import FFT_SAMPLES, FFT_TAPS, evaluate
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import lanes
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.engine.plan import DRY, Plan, Term
+from fxemu.engine.schedule import Schedule
 from fxemu.engine.streaming.stream import BLOCK, Stream, render, render_many
 from fxemu.models import closed_loop
 from fxemu.models.closed_loop import ClosedLoop
@@ -317,7 +318,7 @@ def test_a_stream_keeps_the_weights_it_was_made_with(make_loop: MakeLoop) -> Non
 @each_case
 def test_the_last_samples_alone_are_those_of_all(make_loop: MakeLoop, case: dict[str, object]) -> None:
     plan = make_loop(**case).plan()
-    dry, wanted = noise(2, 1, plan.reach() + 100), boundary(plan)
+    dry, wanted = noise(2, 1, plan.reach() + 100), Schedule(plan).boundary
     whole, late = evaluate(plan, {DRY: dry}, wanted), evaluate(plan, {DRY: dry}, wanted, 10)
     for value in wanted:
         assert late[value].shape[-1] >= 10

@@ -1,0 +1,66 @@
+"""Other functions of one unit: limits, decays and jumps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit
+
+from fxemu.engine.activations.record import OPTIONS, F, elementwise, no_slope, zero
+
+
+@njit(**OPTIONS, inline="always")
+def numba_exp(x):
+    """e^x for x <= 0, as (e^(x/64))^64 by its Taylor series: within 2e-5 of the value; below -80 as at -80."""
+    x = max(x, F(-80)) * F(1 / 64)
+    e = F(1) + x * (F(1 / 5) + x * (F(1 / 30) + x * F(1 / 210)))
+    e = F(1) + x * (F(1) + x * F(0.5) * (F(1) + x * F(1 / 3) * (F(1) + x * F(1 / 4) * e)))
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    return e * e
+
+
+RECORDS = {
+    "decay": elementwise(
+        torch=lambda x, p: x.clamp_max(0).exp(),
+        slope=lambda y, p: torch.where(y < 1, y, 0),
+        numba=lambda x, p: numba_exp(min(x, F(0))),
+        numba_slope=lambda y, p: y if y < F(1) else F(0),
+        c="expf(fminf(x, 0.0f))",
+    ),
+    "clamp": elementwise(
+        torch=lambda x, limit: x.clamp(-limit, limit),
+        slope=lambda y, limit: (y.abs() < limit).float(),
+        numba=lambda x, limit: min(max(x, -limit), limit),
+        numba_slope=lambda y, limit: F(1) if abs(y) < limit else F(0),
+        llvm=lambda x, limit: x.at_least(limit * -1.0).at_most(limit),
+        c="fminf(fmaxf(x, -p), p)",
+    ),
+    # 1 / x, regularised; passes no gradient.
+    "inverse": elementwise(
+        torch=lambda x, floor: x.detach() / (x.detach().square() + floor),
+        slope=no_slope,
+        numba=lambda x, floor: x / (x * x + floor),
+        numba_slope=zero,
+        c="x / (x * x + p)",
+    ),
+    "step": elementwise(
+        torch=lambda x, p: (x.detach() >= 0).to(x.dtype),
+        slope=no_slope,
+        numba=lambda x, p: F(1) if x >= F(0) else F(0),
+        numba_slope=zero,
+        c="x >= 0.0f ? 1.0f : 0.0f",
+        jumps=True,
+    ),
+    "modulo": elementwise(
+        torch=lambda x, modulus: x.detach().remainder(modulus),
+        slope=no_slope,
+        numba=lambda x, modulus: x - modulus * np.floor(x / modulus),
+        numba_slope=zero,
+        c="x - p * floorf(x / p)",
+        jumps=True,
+    ),
+}
