@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fxemu.evaluation.page import Column, Row, Task
-from fxemu.evaluation.runs import Run, plain
+from fxemu.evaluation.runs import QUIET, QUIET_DB, Run, plain
 
 # Options in which two runs of one config differ.
 SEED_OPTIONS = ("seed", "resume")
@@ -20,14 +20,13 @@ SCORES = (
     Column("esr_worst", "worst song", ".2e", -1),
     Column("nmae", "NMAE", ".2%", -1),
     Column("mrstft", "MR-STFT", ".3f", -1),
-    Column("esr_quiet", "ESR at -48 dB", ".2e", -1),
+    Column(QUIET, f"ESR at {QUIET_DB:.0f} dB", ".2e", -1),
     Column("divergences", "diverged", ".0f", -1),
     Column("realtime_factor", "x real time", ".0f", 1),
     Column("multiply_adds", "mult-adds", ".0f", -1),
     Column("parameters", "parameters", ".0f", -1),
     Column("train_seconds", "training (s)", ".0f", 0),
 )
-QUIET_DB = -48.0
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,6 @@ class Group:
         return self.runs[(len(self.runs) - 1) // 2]
 
     def values(self, score: str) -> list[float]:
-        if score == "esr_quiet":
-            return [run.levels[QUIET_DB] for run in self.runs if QUIET_DB in run.levels]
         return [run.scores[score] for run in self.runs if score in run.scores]
 
 

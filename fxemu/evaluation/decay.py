@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render
+from fxemu.evaluation.scores import DecayScores
 from fxemu.models.closed_loop import ClosedLoop
 
 # The probe: a burst of noise 12 dB below full scale, then silence for more than the longest decay of our reverbs.
@@ -23,18 +24,15 @@ SHORTEST_S = 0.08
 FIT_DB, FALLEN_DB = (-5.0, -35.0), -45.0
 
 
-def decay(loop: ClosedLoop, effect: Effect, sample_rate: int) -> dict[str, float | None] | None:
-    """Decay times to -60 dB after a burst from silence, `effect_s` and `model_s`, and the model's relative `error`.
-
-    The last two are None for a model whose response does not die away. None altogether for an effect without a tail.
-    """
+def decay(loop: ClosedLoop, effect: Effect, sample_rate: int) -> DecayScores | None:
+    """Decay times of an effect and its model after a burst from silence; None for an effect without a tail."""
     burst = round(BURST_S * sample_rate)
     probe = torch.cat((BURST_LEVEL * _noise(burst, sample_rate), torch.zeros(round(SILENCE_S * sample_rate))))
     true_s = decay_s(effect(probe, sample_rate)[burst:], sample_rate)
     if true_s is None or true_s < SHORTEST_S:
         return None
     found_s = decay_s(render(loop, probe)[burst:], sample_rate)
-    return {"effect_s": true_s, "model_s": found_s, "error": None if found_s is None else abs(found_s / true_s - 1)}
+    return DecayScores(true_s, found_s, None if found_s is None else abs(found_s / true_s - 1))
 
 
 def _noise(samples: int, sample_rate: int) -> Tensor:

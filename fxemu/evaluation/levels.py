@@ -8,6 +8,7 @@ from fxemu.audio.tensors import amplify
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
+from fxemu.evaluation.scores import LevelScores
 from fxemu.library.pair import Pair
 from fxemu.models.closed_loop import ClosedLoop
 
@@ -25,7 +26,7 @@ def loudest(dry: Tensor, samples: int) -> Tensor:
 
 def at_levels(
     loop: ClosedLoop, songs: list[Pair], effect: Effect, sample_rate: int
-) -> tuple[list[dict[str, float]], list[tuple[Pair, Tensor]]]:
+) -> tuple[list[LevelScores], list[tuple[Pair, Tensor]]]:
     """Score the first SONGS songs' loudest SECONDS at each of LEVELS_DB; effect and model both start from silence.
 
     Args:
@@ -35,7 +36,7 @@ def at_levels(
         sample_rate: in Hz.
 
     Returns:
-        `level_db`, `esr` and `nmae` over all songs for each level, and (pair, prediction) of each song at LISTENED_DB.
+        scores over all songs for each level, and (pair, prediction) of each song at LISTENED_DB.
     """
     samples = int(SECONDS * sample_rate)
     dry = [(song.name, loudest(song.dry, samples)) for song in songs[:SONGS]]
@@ -49,10 +50,6 @@ def at_levels(
     return scores, by_level[-1]
 
 
-def _score(level_db: float, runs: list[tuple[Pair, Tensor]]) -> dict[str, float]:
+def _score(level_db: float, runs: list[tuple[Pair, Tensor]]) -> LevelScores:
     prediction, target = metrics.over_all((prediction, pair.wet) for pair, prediction in runs)
-    return {
-        "level_db": level_db,
-        "esr": metrics.esr(prediction, target),
-        "nmae": metrics.nmae(prediction, target),
-    }
+    return LevelScores(level_db, metrics.esr(prediction, target), metrics.nmae(prediction, target))

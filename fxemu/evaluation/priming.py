@@ -1,36 +1,32 @@
-"""What a free run makes of true samples heard beforehand: error by length of priming, and an oscillator's phase."""
+"""Free runs from within a song after true samples: error by length of that priming, and an oscillator's phase."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from torch import Tensor
 
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import Stream
 from fxemu.evaluation import metrics
+from fxemu.evaluation.scores import PhaseScores, PrimedScores
 from fxemu.library.pair import Pair
 from fxemu.models.closed_loop import ClosedLoop
 
 PRIMED_S = (0.0, 0.1, 0.5, 2.0)
-# Of free run that is looked at after the priming, and where in the song it begins, as a share.
-HEARD_S, WHERE = 60.0, 1 / 3
-# Over which a phase is told, and start phases tried in a period.
+# The length of the free run after the priming, and where in the song it begins, as a share.
+RUN_S, WHERE = 60.0, 1 / 3
+# The stretch over which a phase is found, and start phases tried in a period.
 WINDOW_S, PHASES = 2.0, 16
 
 
-def primed(loop: ClosedLoop, song: Pair, effect: Effect, sample_rate: int) -> list[dict[str, Any]]:
+def primed(loop: ClosedLoop, song: Pair, effect: Effect, sample_rate: int) -> list[PrimedScores]:
     """Scores of free runs from within a song, where an oscillator may be at any phase, by `PRIMED_S` of true samples.
 
     A song that has less before that place has fewer scores.
-
-    Each has `primed_s` and `esr` and, for an effect with a rate, `esr_best_phase` (of its first seconds, with the start
-    phase that suits them best), and how far the prediction's phase runs away from the effect's: `drift_hz` and
-    `drift_radians_a_minute`.
     """
     middle = round(WHERE * song.dry.numel())
-    part = slice(middle, middle + round(HEARD_S * sample_rate))
+    part = slice(middle, middle + round(RUN_S * sample_rate))
     scores = []
     for seconds in PRIMED_S:
         if (samples := round(seconds * sample_rate)) > middle:
@@ -39,14 +35,14 @@ def primed(loop: ClosedLoop, song: Pair, effect: Effect, sample_rate: int) -> li
         before = slice(middle - samples, middle)
         stream.process(song.dry[before], song.wet[before])
         prediction = stream.process(song.dry[part])
-        score = {"primed_s": seconds, "esr": metrics.esr(prediction, song.wet[part])}
+        phase = None
         if effect.rate_hz is not None:
-            score |= _phase(prediction, song.dry[part], effect, sample_rate, middle)
-        scores.append(score)
+            phase = _phase(prediction, song.dry[part], effect, sample_rate, middle)
+        scores.append(PrimedScores(seconds, metrics.esr(prediction, song.wet[part]), phase))
     return scores
 
 
-def _phase(prediction: Tensor, dry: Tensor, effect: Effect, sample_rate: int, start: int) -> dict[str, float]:
+def _phase(prediction: Tensor, dry: Tensor, effect: Effect, sample_rate: int, start: int) -> PhaseScores:
     """The phase of the prediction in its first and last seconds, against that of the effect from `start` on."""
     size = min(dry.numel(), round(WINDOW_S * sample_rate))
     first, last = slice(0, size), slice(dry.numel() - size, dry.numel())
@@ -58,8 +54,7 @@ def _phase(prediction: Tensor, dry: Tensor, effect: Effect, sample_rate: int, st
         errors.append(error)
     cycles = math.remainder(lags[1] - lags[0], 1.0)
     drift_hz = cycles * sample_rate / max(1, last.start)
-    drift = {"drift_hz": drift_hz, "drift_radians_a_minute": 2 * math.pi * 60 * drift_hz}
-    return {"esr_best_phase": errors[0], **drift}
+    return PhaseScores(errors[0], drift_hz, drift_radians_a_minute=2 * math.pi * 60 * drift_hz)
 
 
 def _best_start(prediction: Tensor, dry: Tensor, effect: Effect, sample_rate: int, start: int) -> tuple[int, float]:
@@ -71,5 +66,5 @@ def _best_start(prediction: Tensor, dry: Tensor, effect: Effect, sample_rate: in
     period = sample_rate / effect.rate_hz
     best, step = min((start + round(period * i / PHASES) for i in range(PHASES)), key=error), period / PHASES
     while (step := step / 2) >= 0.5:
-        best = min((max(0, best + round(way * step)) for way in (-1, 0, 1)), key=error)
+        best = min((max(0, best + round(side * step)) for side in (-1, 0, 1)), key=error)
     return best, error(best)

@@ -6,7 +6,6 @@ import io
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from fxemu.evaluation.decay import decay
 from fxemu.evaluation.levels import LISTENED_DB, at_levels
 from fxemu.evaluation.plots import PLOTS, first_layer, level_curves
 from fxemu.evaluation.priming import primed
+from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.stability import stability
 from fxemu.evaluation.validation import teacher_forced_esr
 from fxemu.files import write_whole
@@ -36,7 +36,7 @@ FIR_TAPS = 256
 
 def evaluate(
     loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int, folder: Path
-) -> dict[str, Any]:
+) -> Scores:
     """Free-run the test songs from silence; write `audio/`, `plots/` and TensorBoard's copy; return the scores.
 
     Args:
@@ -46,9 +46,6 @@ def evaluate(
         effect: what is emulated, to make the truth at other input levels.
         sample_rate: of all songs, in Hz.
         folder: the run folder.
-
-    Returns:
-        what `metrics.json` holds under "test".
     """
     predictions = render_many(loop, [song.dry for song in test])
     with SummaryWriter(str(folder)) as writer:
@@ -60,36 +57,32 @@ def evaluate(
             _show(figure, folder, "first_layer", writer)
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
     prediction, target = metrics.over_all(pairs)
+    limit = float(loop.limit)
     songs = [
-        {
-            "name": song.name,
-            "esr": metrics.esr(*pair),
-            "nmae": metrics.nmae(*pair),
-            "samples_to_divergence": metrics.samples_to_divergence(pair[0], float(loop.limit)),
-        }
+        SongScores(song.name, metrics.esr(*pair), metrics.nmae(*pair), metrics.samples_to_divergence(pair[0], limit))
         for song, pair in zip(test, pairs, strict=True)
     ]
-    return {
-        "esr": metrics.esr(prediction, target),
-        "esr_median": statistics.median(song["esr"] for song in songs),
-        "esr_worst": max(song["esr"] for song in songs),
-        "nmae": metrics.nmae(prediction, target),
-        "inverted_esr": metrics.inverted_esr(prediction, target),
-        "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
-        "gain_error_db": metrics.gain_error_db(prediction, target),
-        "dc": metrics.dc(prediction, target),
-        "mrstft": metrics.mrstft(prediction, target),
-        "teacher_forced_esr": teacher_forced_esr(loop, test),
-        "divergences": sum(metrics.diverged(p, float(loop.limit)) for p in predictions),
-        "realtime_factor": realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
-        "baselines": _baseline_scores(train, test),
-        "levels": levels,
-        "primed": primed(loop, test[0], effect, sample_rate),
+    return Scores(
+        esr=metrics.esr(prediction, target),
+        esr_median=statistics.median(song.esr for song in songs),
+        esr_worst=max(song.esr for song in songs),
+        nmae=metrics.nmae(prediction, target),
+        inverted_esr=metrics.inverted_esr(prediction, target),
+        esr_preemphasis=metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
+        gain_error_db=metrics.gain_error_db(prediction, target),
+        dc=metrics.dc(prediction, target),
+        mrstft=metrics.mrstft(prediction, target),
+        teacher_forced_esr=teacher_forced_esr(loop, test),
+        divergences=sum(metrics.diverged(p, limit) for p in predictions),
+        realtime_factor=realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
+        baselines=_baseline_scores(train, test),
+        levels=levels,
+        primed=primed(loop, test[0], effect, sample_rate),
         # Recordings cannot be played again with a burst of noise.
-        "decay": None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
-        "stability": stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
-        "songs": songs,
-    }
+        decay=None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
+        stability=stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
+        songs=songs,
+    )
 
 
 def realtime_factor(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> float:
@@ -110,7 +103,7 @@ def _seconds(loop: ClosedLoop, dry: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str, float]]:
+def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, Errors]:
     pairs = [(song.dry, song.wet) for song in train]
     fitted = {
         "copy_last": baselines.copy_last,
@@ -120,7 +113,7 @@ def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, dict[str,
     scores = {}
     for name, baseline in fitted.items():
         prediction, target = metrics.over_all((baseline(song.dry, song.wet), song.wet) for song in test)
-        scores[name] = {"esr": metrics.esr(prediction, target), "nmae": metrics.nmae(prediction, target)}
+        scores[name] = Errors(metrics.esr(prediction, target), metrics.nmae(prediction, target))
     return scores
 
 
@@ -154,10 +147,10 @@ def _show(figure: Figure, folder: Path, name: str, writer: SummaryWriter, tag: s
 
 def _levels(
     loop: ClosedLoop, test: list[Pair], effect: Effect, sample_rate: int, folder: Path, writer: SummaryWriter
-) -> list[dict[str, float]]:
+) -> list[LevelScores]:
     """Scores by input level, with their plot, and the sound of a quiet input."""
     scores, sounds = at_levels(loop, test, effect, sample_rate)
-    figure = level_curves({"model": {score["level_db"]: score["esr"] for score in scores}})
+    figure = level_curves({"model": {score.level_db: score.esr for score in scores}})
     _show(figure, folder, "levels", writer, "levels/esr")
     for pair, prediction in sounds:
         stem = f"{file_stem(pair.name)}{LISTENED_DB}dB"
@@ -174,38 +167,40 @@ BASELINES = {
 }
 
 
-def table(scores: dict[str, Any]) -> str:
+def table(scores: Scores) -> str:
     """The scores as lines to print: the model beside the baselines, each with ESR and NMAE."""
 
     def line(name: str, esr: float, nmae: float | None = None) -> str:
         return f"{name:<42}{esr:>12.2e}" + ("" if nmae is None else f"{nmae:>10.2%}")
 
+    found = {name: scores.baselines[key] for key, name in BASELINES.items()}
     lines = [
         f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}",
-        line("model, free run", scores["esr"], scores["nmae"]),
-        line("  teacher forced (no listener hears it)", scores["teacher_forced_esr"]),
-        *(line(name, **scores["baselines"][key]) for key, name in BASELINES.items()),
-        f"single-stream render: {scores['realtime_factor']:.0f}x real time on one core",
+        line("model, free run", scores.esr, scores.nmae),
+        line("  teacher forced (no listener hears it)", scores.teacher_forced_esr),
+        *(line(name, errors.esr, errors.nmae) for name, errors in found.items()),
+        f"single-stream render: {scores.realtime_factor:.0f}x real time on one core",
     ]
-    if scores["levels"]:
+    if scores.levels:
         lines += [
-            f"{'input level (dBFS)':<21}" + "".join(f"{score['level_db']:>9}" for score in scores["levels"]),
-            f"{'ESR at that level':<21}" + "".join(f"{score['esr']:>9.1e}" for score in scores["levels"]),
+            f"{'input level (dBFS)':<21}" + "".join(f"{level.level_db:>9}" for level in scores.levels),
+            f"{'ESR at that level':<21}" + "".join(f"{level.esr:>9.1e}" for level in scores.levels),
         ]
-    lines.append(f"gain curve off by {scores['gain_error_db']:.2f} dB")
-    if (tail := scores["decay"]) is not None:
-        found = "never" if tail["model_s"] is None else f"in {tail['model_s']:.2f} s ({tail['error']:.1%} off)"
-        lines.append(f"a burst of noise falls by 60 dB in {tail['effect_s']:.2f} s, the model's {found}")
-    if scores["primed"]:
+    lines.append(f"gain curve off by {scores.gain_error_db:.2f} dB")
+    if (tail := scores.decay) is not None:
+        model = "never" if tail.model_s is None else f"in {tail.model_s:.2f} s ({tail.error:.1%} off)"
+        lines.append(f"a burst of noise falls by 60 dB in {tail.effect_s:.2f} s, the model's {model}")
+    if scores.primed:
         lines += [
-            f"{'from within a song, primed (s)':<30}"
-            + "".join(f"{score['primed_s']:>9}" for score in scores["primed"]),
-            f"{'ESR after that':<30}" + "".join(f"{score['esr']:>9.1e}" for score in scores["primed"]),
+            f"{'from within a song, primed (s)':<30}" + "".join(f"{run.primed_s:>9}" for run in scores.primed),
+            f"{'ESR after that':<30}" + "".join(f"{run.esr:>9.1e}" for run in scores.primed),
         ]
-    disturbed = scores["stability"]["forgets_ms"]
-    lines.append("a disturbed history is forgotten " + ("never" if disturbed is None else f"after {disturbed:.1f} ms"))
-    if scores["inverted_esr"] < scores["esr"]:
-        lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores['inverted_esr']:.2e}")
-    if scores["divergences"]:
-        lines.append(f"DIVERGED on {scores['divergences']} song(s): the free run ended stuck at its limit")
+    forgets_ms = scores.stability.forgets_ms
+    lines.append(
+        "a disturbed history is forgotten " + ("never" if forgets_ms is None else f"after {forgets_ms:.1f} ms")
+    )
+    if scores.inverted_esr < scores.esr:
+        lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores.inverted_esr:.2e}")
+    if scores.divergences:
+        lines.append(f"DIVERGED on {scores.divergences} song(s): the free run ended stuck at its limit")
     return "\n".join(lines)

@@ -13,9 +13,12 @@ from typing import Any
 import yaml
 
 from fxemu.errors import UserError
+from fxemu.evaluation.scores import NAMES
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
 LARGEST_BYTES = 4_000_000  # of either file; ours are a few kilobytes
+# The ESR at a low input level, beside the names in `scores.NAMES`.
+QUIET, QUIET_DB = "esr_quiet", -48.0
 LONGEST_TEXT = 200  # characters of an option, longer than any of ours
 
 
@@ -30,7 +33,8 @@ class Run:
     Args:
         folder: where it is.
         options: its config, flat: dotted names to values as text; a `_target_` is named by its section.
-        scores: numbers by name: of the test, and what the model costs. A NaN is infinite here: worse than any.
+        scores: numbers by name, those of `scores.NAMES` that the run has, and QUIET. A NaN is infinite here: worse
+            than any.
         levels: ESR by input level in dBFS; empty for a run from before there was one.
         songs: ESR by name of each test song.
     """
@@ -118,13 +122,11 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
     test = metrics.get("test")
     if not isinstance(test, dict) or not _is_number(test.get("esr")):
         raise ValueError(f"{METRICS} has no free-run ESR (test.esr)")
-    return Run(
-        folder,
-        dict(_flat(config)),
-        {plain(k): _number(v) for k, v in (metrics | test).items() if _is_number(v)},
-        {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])},
-        {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])},
-    )
+    levels = {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])}
+    songs = {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])}
+    found = {**metrics, **test, QUIET: levels.get(QUIET_DB)}
+    scores = {name: _number(found[name]) for name in (*NAMES, QUIET) if _is_number(found.get(name))}
+    return Run(folder, dict(_flat(config)), scores, levels, songs)
 
 
 def _file_name(value: Any) -> str:

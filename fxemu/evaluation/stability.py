@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from fxemu.engine.streaming.stream import Stream, render
+from fxemu.evaluation.scores import StabilityScores
 from fxemu.models.closed_loop import ClosedLoop
 
 # A disturbance counts as forgotten when it has fallen by this much.
@@ -15,20 +14,13 @@ FORGOTTEN_DB = -60.0
 DISTURBANCE = 0.1
 
 
-def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> dict[str, Any]:
+def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> StabilityScores:
     """Free runs on signals that provoke trouble.
 
     Args:
         loop: a trained predictor with its representations.
         dry: a stretch of music (samples,), 1 s or more.
         sample_rate: in Hz.
-
-    Returns:
-        "rest": the largest sample in the last 0.1 s of a second of silence, where it should be 0; "after_square" and
-        "after_click": the largest difference from silence's own run there, after 0.5 s of a full-scale square wave of
-        100 Hz, or after one full-scale sample; "largest": the largest sample of all these runs over the
-        limit, below 1 if nothing ran into it; "forgets_ms": how long a history disturbed by 0.1 changes the run on
-        `dry` by more than 0.0001 (null: beyond its end).
     """
     silence = torch.zeros(sample_rate)
     square = torch.where(torch.arange(sample_rate // 2) % (sample_rate // 100) < sample_rate // 200, 1.0, -1.0)
@@ -37,12 +29,13 @@ def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> dict[str, Any]
     runs = {name: render(loop, torch.cat((x, silence))) for name, x in (("square", square), ("click", click))}
     tail = sample_rate // 10
     largest = max(float(run.abs().max()) for run in (rest, *runs.values()))
-    return {
-        "rest": float(rest[-tail:].abs().max()),
-        **{f"after_{name}": float((run[-tail:] - rest[-tail:]).abs().max()) for name, run in runs.items()},
-        "largest": largest / float(loop.limit),
-        "forgets_ms": forgets_ms(loop, dry, sample_rate),
-    }
+    after = {f"after_{name}": float((run[-tail:] - rest[-tail:]).abs().max()) for name, run in runs.items()}
+    return StabilityScores(
+        rest=float(rest[-tail:].abs().max()),
+        **after,
+        largest=largest / float(loop.limit),
+        forgets_ms=forgets_ms(loop, dry, sample_rate),
+    )
 
 
 def forgets_ms(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> float | None:

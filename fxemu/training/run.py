@@ -31,6 +31,7 @@ from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.plots import training_curve
 from fxemu.evaluation.report import evaluate, table
+from fxemu.evaluation.scores import Report
 from fxemu.files import write_json, write_whole
 from fxemu.library.scan import LibraryScan
 from fxemu.models.files import save
@@ -148,17 +149,15 @@ def _report(
         emulator.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
     save(loop, OmegaConf.to_container(config, resolve=True), folder)
     scores = evaluate(loop.cpu(), data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder)
-    write_json(
-        folder / "metrics.json",
-        {
-            "test": scores,
-            "val_esr": curve.best(),
-            "parameters": sum(p.numel() for p in loop.parameters()),
-            "multiply_adds": loop.plan().multiply_adds(),
-            "audio_seconds": data.audio_seconds(),
-            **about,
-        },
+    report = Report(
+        test=scores,
+        val_esr=curve.best(),
+        parameters=sum(p.numel() for p in loop.parameters()),
+        multiply_adds=loop.plan().multiply_adds(),
+        audio_seconds=data.audio_seconds(),
+        **about,
     )
+    write_json(folder / "metrics.json", report.to_json())
     tell(f"\n{table(scores)}")
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     tell(f"trained for {about['train_seconds']:.0f} s; everything is in {folder}: {places}")

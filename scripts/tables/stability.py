@@ -32,12 +32,12 @@ def run(options: argparse.Namespace) -> None:
         music = music.repeat(-(-MINUTES * 60 * rate // music.numel()))[: MINUTES * 60 * rate]
         music = torch.cat((music, torch.zeros(rate)))
         scores = stability(loop, songs[0][: 2 * rate], rate)
-        forgets = "never" if scores["forgets_ms"] is None else f"{scores['forgets_ms']:.1f} ms"
+        forgets = "never" if scores.forgets_ms is None else f"{scores.forgets_ms:.1f} ms"
         wet = render(loop, music)
         if not torch.isfinite(wet).all():
             raise SystemExit(f"{folder}: ten minutes of music gave samples that are not finite")
         print(
-            f"| {folder.name} | {scores['rest']:.0e} | {scores['after_square']:.0e} | {scores['after_click']:.0e} "
-            f"| {scores['largest']:.2f} | {forgets} | {float(wet.abs().max() / loop.limit):.2f} "
+            f"| {folder.name} | {scores.rest:.0e} | {scores.after_square:.0e} | {scores.after_click:.0e} "
+            f"| {scores.largest:.2f} | {forgets} | {float(wet.abs().max() / loop.limit):.2f} "
             f"| {float(wet[-rate // 10 :].abs().max()):.0e} |"
         )

@@ -1,7 +1,5 @@
 """Decay times against closed forms: noise and echoes that fall by so many decibels a second."""
 
-import json
-
 import pytest
 import torch
 from torch import Tensor
@@ -79,29 +77,28 @@ def test_what_does_not_decay_has_no_decay_time(response: Tensor) -> None:
 def test_the_error_is_relative() -> None:
     effect = Tail(0.5)
     perfect, shorter = (decay(model_of(Tail(s).response), effect, RATE) for s in (0.5, 0.45))
-    assert perfect["effect_s"] == pytest.approx(0.5, rel=0.1)
-    assert perfect["error"] < 1e-3
-    assert shorter["model_s"] / shorter["effect_s"] == pytest.approx(0.9, abs=0.03)
-    assert shorter["error"] == pytest.approx(abs(shorter["model_s"] / shorter["effect_s"] - 1))
+    assert perfect.effect_s == pytest.approx(0.5, rel=0.1)
+    assert perfect.error < 1e-3
+    assert shorter.model_s / shorter.effect_s == pytest.approx(0.9, abs=0.03)
+    assert shorter.error == pytest.approx(abs(shorter.model_s / shorter.effect_s - 1))
 
 
 def test_what_a_model_makes_of_frequencies_that_songs_lack_does_not_count() -> None:
     response = Tail(0.5).response
     at_nyquist = 0.1 * (-1.0) ** torch.arange(response.numel())
-    assert decay(model_of(response + at_nyquist), Tail(0.5), RATE)["error"] < 0.01
+    assert decay(model_of(response + at_nyquist), Tail(0.5), RATE).error < 0.01
 
 
 def test_a_model_that_does_not_come_to_rest_has_none() -> None:
     loop = model_of(torch.ones(1))
     loop.predictor.dry.bias.fill_(0.01)
     scores = decay(loop, Tail(0.5), RATE)
-    assert scores["effect_s"] > 0.4 and scores["model_s"] is None and scores["error"] is None
-    assert json.loads(json.dumps(scores)) == scores
+    assert scores.effect_s > 0.4 and scores.model_s is None and scores.error is None
 
 
 @pytest.mark.parametrize("effect", [RoomReverb(decay_s=0.5), Delay(delay_ms=50.0)])
 def test_reverbs_and_delays_have_a_tail(effect: Effect) -> None:
-    assert decay(model_of(torch.ones(1)), effect, RATE)["effect_s"] > 0.3
+    assert decay(model_of(torch.ones(1)), effect, RATE).effect_s > 0.3
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def test_a_linear_model_of_tanh_errs_less_the_quieter_it_gets(noise, monkeypatch
     """5x for tanh(5x): the error is (5x)^3 / 3 where it is small, so ESR falls by 24 dB for each 12 dB."""
     monkeypatch.setattr(fxemu.evaluation.levels, "render_many", lambda loop, songs: [5 * dry for dry in songs])
     scores, sounds = at_levels(nn.Identity(), noise, Tanh(5.0), RATE)
-    assert [score["level_db"] for score in scores] == list(LEVELS_DB)
-    esr = torch.tensor([score["esr"] for score in scores[3:]])
+    assert [score.level_db for score in scores] == list(LEVELS_DB)
+    esr = torch.tensor([score.esr for score in scores[3:]])
     assert torch.allclose(10 * (esr[:-1] / esr[1:]).log10(), torch.full((2,), 24.0), atol=0.1)
     assert len(sounds) == fxemu.evaluation.levels.SONGS
     for pair, prediction in sounds:
@@ -51,10 +51,10 @@ def test_a_linear_model_of_tanh_errs_less_the_quieter_it_gets(noise, monkeypatch
 def test_a_compiled_free_run_is_what_is_scored(noise, make_loop):
     loop = make_loop()
     scores, sounds = at_levels(loop, noise[:1], Tanh(), RATE)
-    (pair, prediction), (score,) = sounds[0], [score for score in scores if score["level_db"] == 0]
+    (pair, prediction), (score,) = sounds[0], [score for score in scores if score.level_db == 0]
     assert torch.equal(prediction, render(loop, pair.dry))
     whole = noise[0]
-    assert score["esr"] == pytest.approx(esr(render(loop, whole.dry), whole.wet), rel=1e-5)
+    assert score.esr == pytest.approx(esr(render(loop, whole.dry), whole.wet), rel=1e-5)
 
 
 def test_the_curve_shows_every_level_and_a_perfect_score_too():

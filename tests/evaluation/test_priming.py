@@ -30,26 +30,26 @@ def loop_at(rate_hz: float) -> ClosedLoop:
 
 def test_priming_helps_and_phase_and_drift_are_told() -> None:
     scores = primed(loop_at(3.75), song(Tremolo(3.7)), Tremolo(3.7), RATE)
-    assert [score["primed_s"] for score in scores] == list(PRIMED_S)
+    assert [score.primed_s for score in scores] == list(PRIMED_S)
     unprimed, *_, longest = scores
     # 0.05 Hz too fast for 8 s: nearly half a cycle is lost in the end, however it was primed.
-    assert longest["esr"] > 0.1
-    assert longest["drift_hz"] == pytest.approx(0.05, abs=0.005)
-    assert longest["drift_radians_a_minute"] == pytest.approx(2 * 3.1416 * 3, rel=0.1)
-    assert unprimed["esr_best_phase"] < 0.05
+    assert longest.esr > 0.1
+    assert longest.phase.drift_hz == pytest.approx(0.05, abs=0.005)
+    assert longest.phase.drift_radians_a_minute == pytest.approx(2 * 3.1416 * 3, rel=0.1)
+    assert unprimed.phase.esr_best_phase < 0.05
 
 
 def test_at_the_right_rate_it_stays_locked() -> None:
     unprimed, *_, longest = primed(loop_at(3.7), song(Tremolo(3.7)), Tremolo(3.7), RATE)
-    assert longest["esr"] < 1e-4 < 0.05 < unprimed["esr"]
-    assert unprimed["esr_best_phase"] < 1e-3
-    assert abs(longest["drift_hz"]) < 0.01
+    assert longest.esr < 1e-4 < 0.05 < unprimed.esr
+    assert unprimed.phase.esr_best_phase < 1e-3
+    assert abs(longest.phase.drift_hz) < 0.01
 
 
 @pytest.mark.parametrize("effect", [Tanh(), Bitcrusher()])
 def test_an_effect_without_an_oscillator_has_no_phase(effect: Effect) -> None:
     scores = primed(loop_at(3.7), song(effect), effect, RATE)
-    assert all(score.keys() == {"primed_s", "esr"} for score in scores)
+    assert scores and all(score.phase is None for score in scores)
 
 
 def test_gain_error_is_that_of_the_gain_in_db() -> None:

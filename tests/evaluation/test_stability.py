@@ -43,22 +43,22 @@ def test_a_loop_without_feedback_forgets_at_once() -> None:
 
 def test_a_stable_loop_comes_back_to_rest() -> None:
     scores = stability(one_pole(0.9, bias=0.01), torch.zeros(2 * RATE), RATE)
-    assert scores["rest"] == pytest.approx(0.1, rel=1e-3)  # 0.01 / (1 - 0.9)
-    assert scores["after_square"] < 1e-5 and scores["after_click"] < 1e-5
+    assert scores.rest == pytest.approx(0.1, rel=1e-3)  # 0.01 / (1 - 0.9)
+    assert scores.after_square < 1e-5 and scores.after_click < 1e-5
     # A full-scale square wave through 0.1 / (1 - 0.9 z^-1) nearly reaches 1, and the rest is added.
-    assert scores["largest"] == pytest.approx(1.1 / 1.2, rel=0.05)
+    assert scores.largest == pytest.approx(1.1 / 1.2, rel=0.05)
 
 
 def test_a_loop_that_swings_in_silence_is_not_at_rest() -> None:
     """y[t] = -y[t-1] but for a bias: every other sample is 0."""
     scores = stability(one_pole(-1.0, bias=0.1), torch.zeros(2 * RATE), RATE)
-    assert scores["rest"] == pytest.approx(0.1, rel=1e-3)
+    assert scores.rest == pytest.approx(0.1, rel=1e-3)
 
 
 def test_an_unstable_loop_runs_into_its_limit_and_stays_there() -> None:
     scores = stability(one_pole(1.05), torch.zeros(2 * RATE), RATE)
-    assert scores["largest"] == pytest.approx(1.0)
-    assert scores["after_click"] > 1
+    assert scores.largest == pytest.approx(1.0)
+    assert scores.after_click > 1
 
 
 @pytest.mark.parametrize("b", [0.3, 0.9])

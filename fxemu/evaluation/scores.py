@@ -1,0 +1,171 @@
+"""What a run is worth, as `metrics.json` holds it: one schema for all who write, print or compare it.
+
+Every error is of a free run from silence over whole held-out songs unless its field says otherwise. A dataclass here is
+a mapping in the file, with a key for each field; what is None is null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors over one set of audio: ESR and NMAE, see `metrics`."""
+
+    esr: float
+    nmae: float
+
+
+@dataclass(frozen=True)
+class SongScores:
+    """Errors on one song, and the sample from which on the free run is stuck at its limit (None: it never is)."""
+
+    name: str
+    esr: float
+    nmae: float
+    samples_to_divergence: int | None
+
+
+@dataclass(frozen=True)
+class LevelScores:
+    """Errors where the input's peak is at `level_db` (dBFS)."""
+
+    level_db: float
+    esr: float
+    nmae: float
+
+
+@dataclass(frozen=True)
+class PhaseScores:
+    """The phase of a model of an effect with an oscillator, against the effect's.
+
+    Args:
+        esr_best_phase: ESR of the first seconds, with the start phase of the effect that suits them best.
+        drift_hz: by how much the oscillator is too fast.
+        drift_radians_a_minute: the same, as an angle.
+    """
+
+    esr_best_phase: float
+    drift_hz: float
+    drift_radians_a_minute: float
+
+
+@dataclass(frozen=True)
+class PrimedScores:
+    """ESR of a free run from within a song, after so many seconds of true samples; `phase` of effects with a rate.
+
+    In the file the fields of `phase` stand beside the others.
+    """
+
+    primed_s: float
+    esr: float
+    phase: PhaseScores | None
+
+
+@dataclass(frozen=True)
+class DecayScores:
+    """Seconds until a burst of noise has fallen by 60 dB, and the model's relative error (None: it does not fall)."""
+
+    effect_s: float
+    model_s: float | None
+    error: float | None
+
+
+@dataclass(frozen=True)
+class StabilityScores:
+    """Free runs on signals that provoke trouble.
+
+    Args:
+        rest: the largest sample in the last 0.1 s of a second of silence, where it should be 0.
+        after_square: the largest difference from that run there, after 0.5 s of a full-scale square wave of 100 Hz.
+        after_click: the same, after one full-scale sample.
+        largest: the largest sample of all these runs over the limit, below 1 if nothing ran into it.
+        forgets_ms: how long a history disturbed by 0.1 changes a run over music by more than 0.0001 (None: to its end).
+    """
+
+    rest: float
+    after_square: float
+    after_click: float
+    largest: float
+    forgets_ms: float | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model is worth on held-out songs.
+
+    Args:
+        esr, nmae, esr_preemphasis, dc, mrstft, gain_error_db: see `metrics`; over all songs together.
+        esr_median, esr_worst: of single songs.
+        inverted_esr: ESR with the output upside down; below `esr` a sign is wrong.
+        teacher_forced_esr: ESR of one-step predictions from the true past.
+        divergences: songs whose free run ends stuck at its limit.
+        realtime_factor: seconds of audio rendered in a second on one core.
+        baselines: errors of predictors that need no training by gradient, by name.
+        levels: by input level; empty for recordings, which cannot be played again at another.
+        primed: by seconds of priming.
+        decay: None for effects without a tail, and for recordings.
+    """
+
+    esr: float
+    esr_median: float
+    esr_worst: float
+    nmae: float
+    inverted_esr: float
+    esr_preemphasis: float
+    gain_error_db: float
+    dc: float
+    mrstft: float
+    teacher_forced_esr: float
+    divergences: int
+    realtime_factor: float
+    baselines: dict[str, Errors]
+    levels: list[LevelScores]
+    primed: list[PrimedScores]
+    decay: DecayScores | None
+    stability: StabilityScores
+    songs: list[SongScores]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `metrics.json` holds under "test"."""
+        content = asdict(self)
+        for primed in content["primed"]:
+            primed |= primed.pop("phase") or {}
+        return content
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of `metrics.json`.
+
+    Args:
+        test: on held-out songs.
+        val_esr: the least ESR on the validation songs, by which the checkpoint was selected (None: none was finite).
+        parameters: of the model.
+        multiply_adds: of the model in one sample.
+        audio_seconds: of training audio (None for a streamed library).
+        train_seconds: that training took.
+        effect, repr, model: options that were chosen.
+    """
+
+    test: Scores
+    val_esr: float | None
+    parameters: int
+    multiply_adds: int
+    audio_seconds: float | None
+    train_seconds: float
+    effect: str
+    repr: str
+    model: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's content."""
+        return {**asdict(self), "test": self.test.to_json()}
+
+
+# The numbers by which runs are compared.
+NAMES = tuple(
+    field.name for kind in (Scores, Report) for field in fields(kind) if field.type.startswith(("int", "float"))
+)
