@@ -16,28 +16,21 @@ from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding, places
 
-DECODINGS = ("expected", "argmax", "sample")
-# Two linear congruential generators (modulus, multiplier, increment), small enough to be exact in float32; the sum of
-# what they give, each over its modulus, repeats after a day.
-GENERATORS = ((65_536, 37, 12_345), (59_049, 31, 23_456))
-
-
-STEP = Activation("step")
+DECODINGS = ("expected", "argmax")
 
 
 class OneHot(Representation):
     """The nearest mu-law class: a row of a learned table going in, a probability a class coming out.
 
-    The row is looked up: no one-hot vector is ever multiplied. What comes out is decoded in companded space: as the
-    expected value, which is differentiable and not bound to the classes; as the most probable class; or as a class
-    drawn by its probability. The last two pass no gradient on: train them with `loss=likelihood`. A plan draws with
-    generators of its own, always from the same start; `decode` draws with PyTorch's.
+    The row is looked up: no one-hot vector is ever multiplied. The output is decoded in companded space: as the
+    expected value, which is differentiable and not bound to the classes; or as the most probable class, which passes
+    no gradient on: train it with `loss=likelihood`.
 
     Args:
         classes: odd, 65 to 1025.
         mu: companding strength, 1 to 65535.
         embedding: numbers in a row of the table, the feature channels, 1 to 64.
-        decoding: expected, argmax or sample.
+        decoding: expected or argmax.
         temperature: the logits are divided by it, 0.05 to 20.
     """
 
@@ -73,16 +66,7 @@ class OneHot(Representation):
 
     def decode(self, params: Tensor) -> Tensor:
         chosen = activate(params / self.temperature, self.chosen)
-        if self.decoding == "sample":
-            chosen = self._drawn(chosen)
         return activate(F.conv1d(chosen, self.weights), self.expand)
-
-    def _drawn(self, probabilities: Tensor) -> Tensor:
-        """1 for a class drawn by the probabilities (B, C, T), 0 for the others; what is no class stays."""
-        below = probabilities[:, : self.classes].detach().cumsum(1)
-        drawn = (below <= torch.rand_like(below[:, :1])).sum(1).clamp_max(self.classes - 1)
-        one = F.one_hot(drawn, self.classes).transpose(1, 2).to(below.dtype)
-        return torch.cat((one, probabilities[:, self.classes :]), dim=1)
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy, in nats a sample."""
@@ -101,24 +85,7 @@ class OneHot(Representation):
 
     def plan_decode(self, plan: Plan, params: int) -> int:
         chosen = plan.mix(Product((params,), 1 / self.temperature), activation=self.chosen)
-        if self.decoding == "sample":
-            return self._plan_drawn(plan, chosen)
         return plan.add(Term(chosen, self.weights), activation=self.expand)
-
-    def _plan_drawn(self, plan: Plan, probabilities: int) -> int:
-        """The class k for which a random number lies between the sums of the probabilities below k and up to k."""
-        uniform = _plan_uniform(plan, like=self.weights)
-        sums = self.weights.new_ones(self.classes - 1, self.params).tril()
-        passed = plan.add(
-            Term(uniform, self.weights.new_ones(self.classes - 1, 1, 1)),
-            Term(probabilities, -sums[..., None]),
-            activation=STEP,
-        )
-        places = self.weights[:, : self.classes]
-        rest = self.weights.clone()
-        rest[:, : self.classes] = 0
-        terms = Term(passed, places.diff(dim=1)), Term(probabilities, rest)
-        return plan.add(*terms, bias=places[0, :1, 0], activation=self.expand)
 
 
 class OneHotResidual(OneHot):
@@ -139,19 +106,6 @@ class OneHotResidual(OneHot):
         offset = self._position(target) - self._nearest(target)
         moved = torch.tanh(params[:, -1] / self.temperature)
         return super().native_loss(params, target) + (moved - offset).square().mean()
-
-
-def _plan_uniform(plan: Plan, like: Tensor) -> int:
-    """Append generators of random numbers, on the device of `like`; return the number of a value spread over [0, 1)."""
-    numbers = []
-    for modulus, multiplier, increment in GENERATORS:
-        state = plan.state(1)
-        step = Term(state, like.new_full((1, 1, 1), multiplier))
-        bias = like.new_full((1,), increment)
-        numbers.append(plan.add(step, bias=bias, activation=Activation("modulo", float(modulus))))
-        plan.close(state, numbers[-1])
-    shares = (Term(n, like.new_full((1, 1, 1), 1 / m)) for n, (m, _, _) in zip(numbers, GENERATORS, strict=True))
-    return plan.add(*shares, activation=Activation("modulo", 1.0))
 
 
 def _first_table(classes: int, mu: float, embedding: int) -> Tensor:

@@ -10,13 +10,10 @@ from torch import Tensor
 
 import fxemu.representations
 from fxemu.engine.activations import mulaw_compress, mulaw_expand
-from fxemu.engine.feedforward import drive, evaluate
-from fxemu.engine.layout import Layout
+from fxemu.engine.feedforward import evaluate
 from fxemu.engine.lockstep import lanes
 from fxemu.engine.lockstep.rollout import rollout
-from fxemu.engine.plan import DRY, Layer, Plan, Term
-from fxemu.engine.schedule import Schedule
-from fxemu.engine.streaming import loop
+from fxemu.engine.plan import DRY, Plan, Term
 from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw, Representation
@@ -204,35 +201,6 @@ def test_argmax_takes_the_most_probable_class_and_temperature_sharpens() -> None
     assert expected == sorted(expected) and expected[0] < 1e-4
 
 
-def test_sampling_follows_the_probabilities_in_plans_and_in_decode() -> None:
-    """A predictor that always says the same: how often each class comes is how probable it is."""
-    torch.manual_seed(0)
-    logits = torch.full((65,), -30.0)
-    logits[[3, 32, 50]] = torch.tensor([0.1, 0.6, 0.3]).log()
-    representation = OneHot(65, decoding="sample")
-    plan = Plan()
-    plan.close(1, representation.plan_decode(plan, plan.add(Term(DRY, torch.zeros(65, 1, 1)), bias=logits)))
-    memory = looped_values(plan, 20_000)
-    for drawn in (memory, representation.decode(logits[None, :, None].expand(1, -1, 20_000))[0, 0]):
-        place = mulaw_compress(drawn, 255.0)
-        shares = [float(((place - (c - 32) / 32).abs() < 1e-3).float().mean()) for c in (3, 32, 50)]
-        assert shares == pytest.approx([0.1, 0.6, 0.3], abs=0.015)
-        # Neighbours in time know nothing of each other.
-        centred = (place - place.mean()) / place.std()
-        assert abs(float((centred[1:] * centred[:-1]).mean())) < 0.03
-
-
-def test_a_plan_that_draws_lies_where_its_representation_does() -> None:
-    plan = Plan()
-    OneHot(65, decoding="sample").to("meta").plan_decode(
-        plan, plan.add(Term(DRY, torch.zeros(65, 1, 1, device="meta")))
-    )
-    layers = [step for step in plan.steps if isinstance(step, Layer)]
-    weights = [term.weight for layer in layers for term in layer.terms]
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    assert len(biases) > 1 and all(tensor.is_meta for tensor in weights + biases)
-
-
 @each
 def test_rollouts_elsewhere_are_those_of_the_cpu(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[], Representation]
@@ -253,23 +221,6 @@ def test_rollouts_elsewhere_are_those_of_the_cpu(
     assert (own - gradient).norm() <= 1e-4 * gradient.norm()
 
 
-def looped_values(plan: Plan, steps: int) -> Tensor:
-    """The last value of a plan over silence, in the compiled loop."""
-    plan.params = plan.last
-    schedule = Schedule(plan)
-    layout = Layout(schedule, steps)
-    memory = torch.zeros(layout.size)
-    signals = evaluate(plan, {DRY: torch.zeros(1, 1, steps)}, schedule.boundary)
-    for value, place in layout.drives.items():
-        x = drive(schedule, value, signals, steps)
-        memory[place.row(0) : place.row(0) + x.numel()] = x[0].T.flatten()
-    for value in layout.outside:
-        memory[layout.signals[value].start : layout.signals[value].end] = signals[value][0].T.flatten()
-    loop.loop(layout, layout.tables.ops)(memory.numpy(), steps)
-    signal = layout.signals[plan.last]
-    return memory[signal.row(0) : signal.end]
-
-
 BAD = {
     "mu: got 0.5; must be from 1 to 65535": lambda: MuLaw(0.5),
     "mu: got nan": lambda: MuLaw(float("nan")),
@@ -280,7 +231,7 @@ BAD = {
     "classes: got 64; must be odd, from 65 to 1025": lambda: OneHot(64),
     "classes: got 1027": lambda: OneHotResidual(1027),
     "embedding: got 0; must be from 1 to 64": lambda: OneHot(embedding=0),
-    "decoding: got 'mean'; choose one of expected, argmax, sample": lambda: OneHot(decoding="mean"),
+    "decoding: got 'mean'; choose one of expected, argmax": lambda: OneHot(decoding="mean"),
     "temperature: got 0; must be from 0.05 to 20": lambda: OneHot(temperature=0),
 }
 

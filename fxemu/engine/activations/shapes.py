@@ -1,8 +1,7 @@
-"""Other functions of one unit: limits, decays and jumps."""
+"""Other functions of one unit: limits and decays."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from numba import njit
 
@@ -46,21 +45,5 @@ RECORDS = {
         numba=lambda x, floor: x / (x * x + floor),
         numba_slope=zero,
         c="x / (x * x + p)",
-    ),
-    "step": elementwise(
-        torch=lambda x, p: (x.detach() >= 0).to(x.dtype),
-        slope=no_slope,
-        numba=lambda x, p: F(1) if x >= F(0) else F(0),
-        numba_slope=zero,
-        c="x >= 0.0f ? 1.0f : 0.0f",
-        jumps=True,
-    ),
-    "modulo": elementwise(
-        torch=lambda x, modulus: x.detach().remainder(modulus),
-        slope=no_slope,
-        numba=lambda x, modulus: x - modulus * np.floor(x / modulus),
-        numba_slope=zero,
-        c="x - p * floorf(x / p)",
-        jumps=True,
     ),
 }
