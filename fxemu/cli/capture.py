@@ -15,7 +15,7 @@ from fxemu.audio.device import DeviceError, play_and_record
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.errors import one_line_errors
 from fxemu.files import write_whole
-from fxemu.library.recordings.capture import REPEAT_S, captured, loudest, make, read
+from fxemu.library.recordings.capture import REPEAT_S, loudest, make_signal, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
 from fxemu.library.songs import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
 
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
         sub.add_argument("--file", type=Path, default=Path("capture.wav"), help="the file to play; .json beside it")
         if command is not _make:
             sub.add_argument("--out", type=Path, default=Path("captured"), help="folder for the pairs")
-            sub.add_argument("--force", action="store_true", help="go on in spite of findings")
+            sub.add_argument("--force", action="store_true", help="use also a recording that the checks refuse")
     given = parser.parse_args(arguments)
     if not given.file.name:
         raise LibraryError(f"--file: got {given.file}; give the name of the file to play")
@@ -62,7 +62,7 @@ def _make(given: argparse.Namespace) -> None:
         print(skipped, file=sys.stderr)
     if len(songs) < 3:
         raise LibraryError(f"{given.library}: {len(songs)} usable song(s); at least 3 of {REPEAT_S:g} s are needed")
-    signal, description = make(songs, given.sample_rate, given.seconds)
+    signal, description = make_signal(songs, given.sample_rate, given.seconds)
     write_wav(given.file, signal, given.sample_rate)
     write_whole(given.file.with_suffix(".json"), f"{json.dumps(description, indent=2)}\n".encode())
     minutes = signal.numel() / given.sample_rate / 60
@@ -72,14 +72,14 @@ def _make(given: argparse.Namespace) -> None:
 
 def _read(given: argparse.Namespace) -> None:
     """Align and check a recording, and write its songs as pairs to train on."""
-    signal, description = captured(given.file)
+    signal, description = read_signal(given.file)
     recording, _ = decode(given.recording, description["sample_rate"])
     _take_back(recording, signal, description, given)
 
 
 def _play(given: argparse.Namespace) -> None:
     """Play the file through an audio interface and record it, after a check of the level."""
-    signal, description = captured(given.file)
+    signal, description = read_signal(given.file)
     rate = description["sample_rate"]
     trial = play_and_record(loudest(signal, 2 * rate), rate, given.device)
     peak = db(float(trial.abs().max()))
@@ -100,12 +100,12 @@ def _flat(song: str, taken: Collection[str]) -> str:
 
 
 def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], given: argparse.Namespace) -> None:
-    songs, report = read(recording, signal, description)
+    songs, report = pairs_from_recording(recording, signal, description)
     print(report)
     if report.refused and not given.force:
-        raise LibraryError("the recording was refused; mend what is said above, or go on all the same with --force")
+        raise LibraryError("the recording was refused; mend the faults above, or use it anyway with --force")
     if not songs:
-        raise LibraryError("no song can be found in the recording; mend what is said above")
+        raise LibraryError("no song can be found in the recording; mend the faults above")
     names: list[str] = []
     for song in songs:
         names.append(_flat(song.name, names))

@@ -1,1 +1,1 @@
-"""Recordings of an effect: found, aligned, checked and made into pairs."""
+"""Recordings of an effect: find, check and align them, split them, and capture new ones."""

@@ -1,10 +1,9 @@
-"""The file to play through a box of hardware, and the way back from its recording to pairs."""
+"""A signal to play through hardware, and its recording turned into pairs."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,11 @@ REPEAT_S, STEP_S, SWEEP_S, PAUSE_S = 3.0, 0.4, 3.0, 0.5
 Section = tuple[str, str, Tensor]
 
 
-def make(songs: list[Song], sample_rate: int, seconds_a_song: float) -> tuple[Tensor, dict[str, Any]]:
-    """The signal to play (samples,), and what is where in it.
+def make_signal(songs: list[Song], sample_rate: int, seconds_a_song: float) -> tuple[Tensor, dict[str, Any]]:
+    """The signal to play (samples,), and a description of its sections.
 
-    Markers and a sweep to align by, noise in level steps, a passage played twice, and from each song its loudest
-    `seconds_a_song`; with silence between.
+    Sections are markers and a sweep for alignment, noise in level steps, a passage played twice, and the loudest
+    `seconds_a_song` of each song, with silence between.
     """
     passage = loudest(songs[0].dry, int(REPEAT_S * sample_rate))
     marker = 0.5 * sweep(0.1, 200, 8000, sample_rate)
@@ -50,7 +49,7 @@ def make(songs: list[Song], sample_rate: int, seconds_a_song: float) -> tuple[Te
 
 
 def loudest(x: Tensor, samples: int) -> Tensor:
-    """The stretch of x (N,) with the most energy, `samples` or N long."""
+    """The stretch of x (N,) with the most energy, of `samples`, or all of x if that is shorter."""
     samples = min(samples, x.numel())
     energy = torch.nn.functional.pad(x.double().square().cumsum(0), (1, 0))
     start = int((energy[samples:] - energy[:-samples]).argmax())
@@ -65,13 +64,13 @@ def sweep(seconds: float, low_hz: float, high_hz: float, sample_rate: int) -> Te
     return (wave * (torch.minimum(t, seconds - t) / 0.005).clamp(0, 1)).float()
 
 
-def read(recording: Tensor, signal: Tensor, description: dict[str, Any]) -> tuple[list[Pair], Report]:
-    """The songs as they came back through the box, aligned, less what a dropout took; and what was found.
+def pairs_from_recording(recording: Tensor, signal: Tensor, description: dict[str, Any]) -> tuple[list[Pair], Report]:
+    """The songs of a capture as aligned pairs, cut at dropouts; and the report on the recording.
 
     Args:
         recording: (samples,) at the capture's sample rate.
-        signal: what was played.
-        description: as `make` returned it.
+        signal: the signal that was played.
+        description: its description from `make_signal`.
     """
     rate, sections = description["sample_rate"], description["sections"]
     report = check_pair(signal, recording, rate)
@@ -80,7 +79,7 @@ def read(recording: Tensor, signal: Tensor, description: dict[str, Any]) -> tupl
     place = report.alignment
     wet = correct(recording, place, signal.numel())
     recorded = int((recording.numel() - place.delay_samples) / (1 + place.drift_ppm * 1e-6))
-    findings = [*report.findings, *_gains(signal, wet, sections)]
+    findings = [*report.findings, _gains(signal, wet, sections)]
     last = [s for s in sections if s["kind"] == "marker"][-1]
     if recorded < last["start"] + last["samples"]:
         text = f"the recording ends at {recorded / rate:.1f} s, before the last marker: it is cut off; record it again"
@@ -95,19 +94,24 @@ def read(recording: Tensor, signal: Tensor, description: dict[str, Any]) -> tupl
     return songs, Report(tuple(findings), place)
 
 
-def _gains(signal: Tensor, wet: Tensor, sections: list[dict[str, Any]]) -> Iterator[Finding]:
+def _gains(signal: Tensor, wet: Tensor, sections: list[dict[str, Any]]) -> Finding:
+    """The note on the gain for noise at each level."""
     gains = []
     for section in sections:
         if section["kind"] == "level":
             stretch = slice(section["start"], section["start"] + section["samples"])
             gains.append(f"{db(float(wet[stretch].norm() / signal[stretch].norm())):+.0f}")
-    yield Finding(
+    return Finding(
         "note", f"gain for noise from {LEVELS_DB[0]} to {LEVELS_DB[-1]} dB in steps of 6: {' '.join(gains)} dB"
     )
 
 
-def captured(file: Path) -> tuple[Tensor, dict[str, Any]]:
-    """The file that was made and its description, checked against each other."""
+def read_signal(file: Path) -> tuple[Tensor, dict[str, Any]]:
+    """Read a signal of `make_signal` and its description beside it, checked against each other.
+
+    Raises:
+        LibraryError: where the description is missing, damaged, or of another signal.
+    """
     beside = file.with_suffix(".json")
     cure = f"give the file that was played with --file, its .json beside it, or run fxemu capture make --file {file}"
     try:
@@ -116,7 +120,7 @@ def captured(file: Path) -> tuple[Tensor, dict[str, Any]]:
         raise LibraryError(f"{beside}: {error.strerror}; {cure}") from error
     except ValueError as error:
         raise LibraryError(f"{beside}: is damaged, or no JSON ({error}); {cure}") from error
-    fault = _fault(description)
+    fault = _description_fault(description)
     if fault:
         raise LibraryError(f"{beside}: is no description of a capture: {fault}; {cure}")
     rate, samples = description["sample_rate"], description["samples"]
@@ -127,11 +131,11 @@ def captured(file: Path) -> tuple[Tensor, dict[str, Any]]:
     return signal, description
 
 
-def _fault(description: Any) -> str:
-    """How it differs from what `make` writes, in words; nothing where it does not."""
+def _description_fault(description: Any) -> str:
+    """The first fault of a description, in words; empty for one as `make_signal` returns it."""
     expected = {"version": int, "sample_rate": int, "samples": int, "sections": list}
     section = {"kind": str, "name": str, "start": int, "samples": int}
-    if not _holds(description, expected):
+    if not _has_keys(description, expected):
         keys = ", ".join(map(str, description)) if isinstance(description, dict) else type(description).__name__
         return f"got {keys[:80] or 'nothing'}; must hold {', '.join(expected)}"
     if description["version"] != VERSION:
@@ -140,7 +144,7 @@ def _fault(description: Any) -> str:
         return f"got a sample_rate of {description['sample_rate']}; must be from 8000 to 192000"
     total = description["samples"]
     for place in description["sections"]:
-        if not _holds(place, section) or not 0 <= place["start"] < place["start"] + place["samples"] <= total:
+        if not _has_keys(place, section) or not 0 <= place["start"] < place["start"] + place["samples"] <= total:
             return f"got the section {str(place)[:80]}; must hold {', '.join(section)}, and lie within the file"
         if place["kind"] == "song" and not Path(place["name"]).name:
             return f"got a song with the name {place['name']!r}"
@@ -148,5 +152,6 @@ def _fault(description: Any) -> str:
     return f"got no section that is a {' or a '.join(sorted(missing))}" if missing else ""
 
 
-def _holds(value: Any, kinds: dict[str, type]) -> bool:
+def _has_keys(value: Any, kinds: dict[str, type]) -> bool:
+    """Whether a value is a dict with keys of these types."""
     return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())

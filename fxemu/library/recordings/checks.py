@@ -1,4 +1,4 @@
-"""What is the matter with a pair of recordings, in words that say what to do about it.
+"""Checks of a pair of recordings: each fault in a sentence that says what to do about it.
 
 Shapes: N samples of dry, M of wet; both float32 mono at one sample rate.
 """
@@ -14,35 +14,35 @@ from torch import Tensor
 
 from fxemu.library.recordings.alignment import Alignment, align, correct
 
-LEAST_STRENGTH, LEAST_COHERENCE = 0.1, 0.05  # what unrelated signals do not reach
+LEAST_STRENGTH, LEAST_COHERENCE = 0.1, 0.05  # unrelated signals stay below
 MOST_LEAD_S = 1e-3
-WELL_KNOWN = 0.05  # samples
+WELL_KNOWN_SAMPLES = 0.05
 SHORTEST_SHARE = 0.9
 QUIET, FULL_SCALE = 1e-4, 0.985  # -80 dBFS; beyond the second, three equal samples in a row are clipping
 BLOCK_S, DROPOUT_S = 0.02, 0.002
-ADVICE = {"refused": "refused", "warning": "warning", "note": "note   "}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was seen: `refused` stops a training, `warning` costs accuracy, `note` is for information."""
+    """One result of the checks: `refused` stops a training, `warning` costs accuracy, `note` is information."""
 
     kind: Literal["refused", "warning", "note"]
     text: str
 
     def __str__(self) -> str:
-        return f"  {ADVICE[self.kind]}  {self.text}"
+        return f"  {self.kind:<7}  {self.text}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """All findings on a pair, and how it lies in time (None where that could not be found)."""
+    """All findings on a pair, and its alignment (None where there is none)."""
 
     findings: tuple[Finding, ...]
     alignment: Alignment | None
 
     @property
     def refused(self) -> bool:
+        """Whether some finding refuses the pair."""
         return any(finding.kind == "refused" for finding in self.findings)
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Report:
 
 
 def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> Report:
-    """Look at wet (M,) as a recording of what an effect made of dry (N,)."""
+    """Check and align wet (M,) as a recording of an effect of dry (N,)."""
     findings = [*_level("dry", dry), *_level("wet", wet), *_lengths(dry, wet, sample_rate)]
     try:
         alignment = align(dry, wet)
@@ -69,12 +69,12 @@ def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> Report:
 
 
 def db(ratio: float) -> float:
-    """20 log10, with -200 for nothing."""
+    """20 log10 of a ratio of amplitudes, -200 at least."""
     return 20 * math.log10(max(ratio, 1e-10))
 
 
 def _level(name: str, x: Tensor) -> list[Finding]:
-    """Clipping and DC."""
+    """Findings on clipping and DC."""
     findings, peak = [], float(x.abs().max()) if x.numel() else 0.0
     at_peak = x.abs() >= 0.9999 * peak
     clipped = int((at_peak[2:] & at_peak[1:-1] & at_peak[:-2]).sum()) if peak > FULL_SCALE else 0
@@ -89,6 +89,7 @@ def _level(name: str, x: Tensor) -> list[Finding]:
 
 
 def _lengths(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
+    """Findings on unlike lengths: a wrong sample rate, or a recording that was cut off."""
     share = wet.numel() / max(dry.numel(), 1)
     seconds = f"dry lasts {dry.numel() / sample_rate:.1f} s and wet {wet.numel() / sample_rate:.1f} s"
     for fast, slow in ((48_000, 44_100), (96_000, 48_000), (88_200, 44_100), (96_000, 44_100)):
@@ -101,7 +102,7 @@ def _lengths(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 
 def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
-    """Dependence, latency, drift, lost samples and polarity."""
+    """Findings on dependence, latency, drift, lost samples and polarity."""
     if alignment.jump_samples and alignment.coherence >= LEAST_COHERENCE:
         text = f"the delay jumps by {alignment.jump_samples:+.0f} samples near {alignment.jump_at / sample_rate:.1f} s"
         return [Finding("refused", f"{text}: the interface lost audio; raise its buffer and record again")]
@@ -131,16 +132,16 @@ def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
 
 
 def _latency(alignment: Alignment, sample_rate: int) -> Finding:
-    """The delay, and how well it is known: within twice the standard error 19 times of 20."""
+    """The finding on latency, with its 95 % confidence interval: twice the standard error."""
     delay, within = alignment.delay_samples, 2 * alignment.error_samples
     text = f"latency {delay:.2f} samples ({1000 * delay / sample_rate:.2f} ms), known to +-{max(within, 0.01):.2f}"
-    if within <= WELL_KNOWN:
+    if within <= WELL_KNOWN_SAMPLES:
         return Finding("note", f"{text}: taken out")
     return Finding("warning", f"{text}: the model will learn what is left; record brighter, longer or cleaner music")
 
 
 def _swap(dry: Tensor, wet: Tensor) -> list[Finding]:
-    """A clipper's output tells little of its input at the clip level, but its input tells all of its output."""
+    """The finding that dry and wet are swapped: a clipper's input determines its output, but not the reverse."""
     forth, back = _unexplained(dry, wet), _unexplained(wet, dry)
     if back < 0.02 and forth > 10 * back:
         text = f"dry looks like a distortion of wet (unexplained {forth:.3f} one way, {back:.3f} the other)"
@@ -148,14 +149,14 @@ def _swap(dry: Tensor, wet: Tensor) -> list[Finding]:
     return []
 
 
-def _unexplained(given: Tensor, asked: Tensor, bins: int = 512) -> float:
-    """Share of the variance of `asked` that is left when the value of `given` is known, in bins of equal width."""
+def _unexplained(given: Tensor, predicted: Tensor, bins: int = 512) -> float:
+    """Share of the variance of `predicted` that the value of `given` does not explain, in bins of equal width."""
     low, high = given.min(), given.max()
     place = ((given - low) / (high - low + 1e-12) * (bins - 1)).long()
-    asked = asked.double()
+    predicted = predicted.double()
     count = torch.bincount(place, minlength=bins).clamp(min=1)
-    mean = torch.bincount(place, asked, minlength=bins) / count
-    return float((asked - mean[place]).square().mean() / (asked.var() + 1e-300))
+    mean = torch.bincount(place, predicted, minlength=bins) / count
+    return float((predicted - mean[place]).square().mean() / (predicted.var() + 1e-300))
 
 
 def _blocks(x: Tensor, sample_rate: int) -> Tensor:
@@ -165,7 +166,7 @@ def _blocks(x: Tensor, sample_rate: int) -> Tensor:
 
 
 def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
-    """The wet signal where dry has been silent for 0.2 s, against its loudest tenth."""
+    """The finding on noise: wet where dry has been silent for 0.2 s, against its loudest tenth."""
     power = _blocks(wet, sample_rate).square().mean(1)
     quiet = _blocks(dry, sample_rate).abs().amax(1) < QUIET
     settled = quiet.float().unfold(0, 11, 1).amin(1) > 0 if quiet.numel() > 11 else quiet[:0]
@@ -183,7 +184,7 @@ def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 
 def _hum(noise: Tensor, sample_rate: int) -> int:
-    """50 or 60 where that mains frequency and its first harmonics hold most of the noise, else 0."""
+    """The mains frequency, 50 or 60 Hz, that with its first harmonics holds most of the noise; 0 for none."""
     if noise.numel() < sample_rate // 4:
         return 0
     power = torch.fft.rfft(noise * torch.hann_window(noise.numel())).abs().square()
@@ -224,7 +225,7 @@ def _repeats(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 
 def find_repeat(dry: Tensor, samples: int, decimation: int = 8) -> tuple[int, int, int] | None:
-    """Two places (and a length, `samples`) at which dry is the same to the last bit; None where nothing repeats."""
+    """Two places, and the length `samples`, at which dry is the same to the last bit; None where nothing repeats."""
     low = torch.nn.functional.avg_pool1d(dry[None], decimation)[0].double()
     length = samples // decimation
     spectrum = torch.fft.rfft(low, 2 * low.numel())
@@ -246,9 +247,9 @@ def find_repeat(dry: Tensor, samples: int, decimation: int = 8) -> tuple[int, in
 
 
 def repeatability(wet: Tensor, first: int, second: int, samples: int, sample_rate: int) -> Finding:
-    """How alike wet is at two places where dry is the same; what differs can be learned by no model."""
+    """The finding on wet at two places where dry is the same: no model can learn the difference."""
     a, b = wet[first : first + samples].double(), wet[second : second + samples].double()
-    # Half of the difference's energy, for either take is off by as much.
+    # Half of the difference's energy, since both takes deviate alike.
     error = float((a - b).square().sum() / (a.square().sum() + b.square().sum() + 1e-300))
     where = f"dry repeats at {first / sample_rate:.1f} s and {second / sample_rate:.1f} s"
     text = f"{where}, and wet differs by {10 * math.log10(error + 1e-20):.0f} dB: no model gets below ESR {error:.0e}"

@@ -1,4 +1,4 @@
-"""Recordings of an effect as aligned pairs: reading, checking and splitting them."""
+"""Recordings of an effect as aligned pairs: read, check and split them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fxemu.library.recordings.checks import Finding, Report, check_pair, dropout
 from fxemu.library.songs import PARTS, LibraryError, split_songs
 
 
-class Recorded(Protocol):
-    """Where recordings are (two files, or two folders), and how they are taken: see `effects.Recorded`."""
+class RecordedEffect(Protocol):
+    """Paths of recordings, two files or two folders, and the options of `effects.Recorded`."""
 
     dry: Path
     wet: Path
@@ -26,7 +26,7 @@ class Recorded(Protocol):
     force: bool
 
 
-def read_recordings(recorded: Recorded, sample_rate: int) -> list[Pair]:
+def read_recordings(recorded: RecordedEffect, sample_rate: int) -> list[Pair]:
     """Read, check and align all pairs; reports go to standard error.
 
     Raises:
@@ -40,15 +40,17 @@ def read_recordings(recorded: Recorded, sample_rate: int) -> list[Pair]:
         print(f"{dry_path} -> {wet_path}\n{report}", file=sys.stderr)
         if report.refused and not recorded.force:
             reasons = "; ".join(finding.text for finding in report.findings if finding.kind == "refused")
-            raise LibraryError(
-                f"{wet_path} is no recording to learn from: {reasons}. To go on all the same: force=true"
-            )
+            raise LibraryError(f"{wet_path} is no recording to learn from: {reasons}. To use it anyway: force=true")
         recordings.append(aligned(dry_path.name, dry, wet, report, sample_rate, recorded.flip))
     return recordings
 
 
 def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
-    """Two files, or for each file of folder `dry` the one of the same name (but for the suffix) in folder `wet`."""
+    """Pairs of paths: two files, or each file of folder `dry` with the one of its stem in folder `wet`.
+
+    Raises:
+        LibraryError: for a dry file without its wet, or for two files of one stem.
+    """
     if dry.is_file():
         return [(dry, wet)]
     dries, wets = (_by_stem(folder) for folder in (dry, wet))
@@ -59,7 +61,7 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The audio files of a folder by their names without suffix; LibraryError if two have the same."""
+    """The audio files of a folder by stem, the name without suffix; LibraryError if two have the same."""
     paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
     found = {path.stem: path for path in paths}
     for path in paths:
@@ -69,7 +71,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, Tensor, Report]:
-    """Both signals at `sample_rate`, and the report on them; other rates in the files are noted."""
+    """Read and check two files: both signals at `sample_rate`, and the report, which notes other rates and stereo."""
     (dry, _), (wet, _) = decode(dry_path, sample_rate), decode(wet_path, sample_rate)
     report = check_pair(dry, wet, sample_rate)
     notes = []
@@ -83,9 +85,9 @@ def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, T
 
 
 def aligned(name: str, dry: Tensor, wet: Tensor, report: Report, sample_rate: int, flip: bool = False) -> Pair:
-    """The pair as it would be without latency and drift, where both were recorded; of a dropout's two sides the longer.
+    """The pair without latency and drift, cut to its longest stretch without a dropout.
 
-    A pair that could not be aligned, and that was forced, stays as it is.
+    A pair that could not be aligned is only cut to equal length.
     """
     if report.alignment is None:
         samples = min(dry.numel(), wet.numel())
@@ -108,12 +110,12 @@ def longest_clean(first: int, end: int, gaps: list[tuple[int, int]]) -> tuple[in
 def split_recordings(
     recordings: Iterable[Pair], shortest: int, val_share: float, test_share: float, seed: int
 ) -> dict[str, list[Pair]]:
-    """Three recordings or more are split by name, fewer in time: train, val, test, with `shortest` samples between.
+    """Split recordings into train, val and test: three or more by name, fewer in time, `shortest` samples apart.
 
     Those with fewer than `shortest` usable samples are left out, and named on standard error.
 
     Raises:
-        LibraryError: for recordings too short to use, all of them, or to split.
+        LibraryError: if all recordings are too short, or one is too short to split.
     """
     recordings = _long_enough(list(recordings), shortest)
     named = {recording.name: recording for recording in recordings}
@@ -128,16 +130,18 @@ def split_recordings(
 
 
 def _long_enough(recordings: list[Pair], shortest: int) -> list[Pair]:
+    """Those of `shortest` samples or more; LibraryError if there are none."""
     short = [recording for recording in recordings if recording.dry.numel() < shortest]
-    said = "\n".join(f"{r.name}: {r.dry.numel()} usable samples, of {shortest} that are needed" for r in short)
+    listing = "\n".join(f"{r.name}: {r.dry.numel()} usable samples, of {shortest} that are needed" for r in short)
     if short and len(short) == len(recordings):
-        raise LibraryError(f"{said}; record for longer")
+        raise LibraryError(f"{listing}; record for longer")
     if short:
-        print(f"left out: {said}", file=sys.stderr)
+        print(f"left out: {listing}", file=sys.stderr)
     return [recording for recording in recordings if recording.dry.numel() >= shortest]
 
 
 def _split_in_time(recording: Pair, gap: int, val_share: float, test_share: float) -> list[tuple[str, Pair]]:
+    """Train, val and test as stretches of one recording, `gap` samples apart."""
     total = recording.dry.numel() - 2 * gap
     lengths = {"val": int(val_share * total), "test": int(test_share * total)}
     lengths = {"train": total - sum(lengths.values()), **lengths}

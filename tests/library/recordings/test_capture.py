@@ -1,4 +1,4 @@
-"""The whole way through a simulated box: make, play, record, read, and pairs to train on."""
+"""A capture through a simulated box: make, play, record, read, and pairs to train on."""
 
 import json
 import sys
@@ -11,8 +11,8 @@ import torch
 from helpers.recordings import RATE, fuzz, interface, music
 
 from fxemu.audio.tensors import decode, write_wav
+from fxemu.cli import capture
 from fxemu.evaluation.metrics import esr
-from fxemu.library.recordings import capture
 
 BOX = {"delay": 217.4, "ppm": 12.0, "noise_db": -60.0}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fxemu.library.recordings.onset import arrival, onset
+from fxemu.library.recordings.onset import fit_onset, onset
 
 BINS = 4097
 TURNS = np.pi * np.linspace(0, 1, BINS)
@@ -11,7 +11,7 @@ SHARE = np.where(np.linspace(0, 1, BINS) < 0.8, 0.99, 0.0)  # a song that ends a
 
 
 def response(delay: float, rng: np.random.Generator, tail: float = 0.05, noise: float = 1e-3) -> np.ndarray:
-    """Of an arrival and 2000 random taps after it, with noise, as `onset` takes it."""
+    """Of an arrival and 2000 random taps after it, with noise, as `fit_onset` takes it."""
     taps = np.concatenate(([1.0], tail * rng.standard_normal(2000) * np.exp(-np.arange(2000) / 500)))
     filtered = np.fft.rfft(taps, 2 * (BINS - 1)) * np.exp(-1j * TURNS * delay)
     return SHARE * (filtered + np.fft.rfft(noise * rng.standard_normal(2 * (BINS - 1))))
@@ -26,17 +26,17 @@ def highest(spectrum: np.ndarray) -> float:
 def test_a_tail_does_not_pull_at_the_arrival_and_the_bound_is_kept():
     rng = np.random.default_rng(0)
     delays = rng.uniform(-0.4, 0.4, 40)
-    heard = [response(delay, rng) for delay in delays]
-    found, bounds = np.array([onset(spectrum, SHARE) for spectrum in heard]).T
+    responses = [response(delay, rng) for delay in delays]
+    found, bounds = np.array([fit_onset(spectrum, SHARE) for spectrum in responses]).T
     errors = found - delays
-    peaks = np.array([highest(spectrum) for spectrum in heard]) - delays
+    peaks = np.array([highest(spectrum) for spectrum in responses]) - delays
     assert np.sqrt(np.mean(errors**2)) < 0.01 < 0.02 < np.sqrt(np.mean(peaks**2))
     assert 0.5 < np.sqrt(np.mean((errors / bounds) ** 2)) < 1.5
 
 
 def test_more_noise_and_less_treble_are_less_certain():
     def bound(share: np.ndarray, noise: float) -> float:
-        return onset(response(0.2, np.random.default_rng(1), noise=noise) * (share > 0), share)[1]
+        return fit_onset(response(0.2, np.random.default_rng(1), noise=noise) * (share > 0), share)[1]
 
     dull = np.where(np.linspace(0, 1, BINS) < 0.2, SHARE, 0)
     assert bound(SHARE, 1e-2) > 2 * bound(SHARE, 1e-3)
@@ -45,11 +45,11 @@ def test_more_noise_and_less_treble_are_less_certain():
 
 def test_polarity_and_gain_change_nothing():
     spectrum = response(0.3, np.random.default_rng(2))
-    assert onset(-7 * spectrum, SHARE) == pytest.approx(onset(spectrum, SHARE), rel=1e-6)
+    assert fit_onset(-7 * spectrum, SHARE) == pytest.approx(fit_onset(spectrum, SHARE), rel=1e-6)
 
 
 def test_of_nothing_nothing_is_known():
-    assert onset(np.zeros(BINS, complex), np.zeros(BINS)) == (0.0, float("inf"))
+    assert fit_onset(np.zeros(BINS, complex), np.zeros(BINS)) == (0.0, float("inf"))
 
 
 def test_noise_through_a_filter_is_found_where_the_filter_is_taken_out():
@@ -57,5 +57,5 @@ def test_noise_through_a_filter_is_found_where_the_filter_is_taken_out():
     dry = rng.standard_normal(100_000)
     smooth = np.array([0.6, 0.3, 0.1])  # of minimum phase
     wet = np.convolve(dry, smooth)[: dry.size] + 1e-2 * rng.standard_normal(dry.size)
-    delay, error = arrival(dry, wet, np.fft.rfft(smooth, 512))
+    delay, error = onset(dry, wet, np.fft.rfft(smooth, 512))
     assert delay == pytest.approx(0, abs=4 * error) and error < 1e-3

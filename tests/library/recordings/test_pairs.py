@@ -56,7 +56,7 @@ def test_what_does_not_match_is_refused_with_the_finding_and_may_be_forced(pair,
     names = [str(tmp_path / name) for name in ("dry.wav", "wet.wav")]
     for name, samples in zip(names, spoil(*(decode(path)[0] for path in pair)), strict=True):
         write_wav(name, samples, RATE)
-    with pytest.raises(LibraryError, match=f"{finding}.* To go on all the same: force=true"):
+    with pytest.raises(LibraryError, match=f"{finding}.* To use it anyway: force=true"):
         read_recordings(Recorded(*names), RATE)
     (forced,) = read_recordings(Recorded(*names, force=True), RATE)
     assert forced.dry.shape == forced.wet.shape and forced.dry.numel() > 2.9 * RATE
