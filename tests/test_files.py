@@ -1,4 +1,4 @@
-"""Files are whole or not there: through kills, a full disk and a folder that cannot be written."""
+"""Atomic writing: through kills, a full disk and a folder that cannot be written."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path):
     assert os.listdir(tmp_path) == ["x"]
 
 
-def test_a_full_disk_keeps_what_was_there(small_disk):
+def test_a_full_disk_keeps_the_old_file(small_disk):
     disk = small_disk(100)
     write_whole(disk / "x", b"old")
     with pytest.raises(OSError) as error:

@@ -1,4 +1,4 @@
-"""Window arithmetic, pinned with ramps, and the two functions that a notebook calls."""
+"""Slices of ramps, and the two functions that a notebook calls."""
 
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def test_slices_repeat_with_their_seed() -> None:
     assert not np.array_equal(cut(None), cut(None))
 
 
-def test_short_pairs_are_reported_and_made_up_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_pairs_are_reported_and_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     short = (np.full(7, -1, np.float32), np.full(7, -1, np.float32))
     features, targets = generate_slices_from_pair([short, ramps(), short, ramps(), short, ramps()], 8, 25, seed=0)
     assert len(features) == len(targets) == 150

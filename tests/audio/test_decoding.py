@@ -1,4 +1,4 @@
-"""Decoding from the middle, sample by sample what a whole decode gives; and every kind of bad file."""
+"""Decoding a stretch equals decoding the whole, sample by sample; and every kind of bad file."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_stretch_of_an_example_is_that_part_of_the_whole(suffix, sample_rate):
 
 
 @pytest.mark.parametrize("suffix", ["aac", "m4a", "mp4"])
-def test_aac_too_where_its_decoder_makes_up_no_noise(tmp_path, suffix):
+def test_a_stretch_of_aac_without_noise_substitution_is_that_part_of_the_whole(tmp_path, suffix):
     # FFmpeg's encoder may leave noise to the decoder's random numbers, which differ from one decode to the next.
     path = encode(tmp_path / f"x.{suffix}", tune(9), aac_pns="0")
     assert largest_difference(path) < 1e-6
@@ -51,12 +51,12 @@ def test_aac_of_the_examples_is_aligned_to_the_sample(suffix):
     assert error(0) < 1e-3 < min(error(lag) for lag in (-2, -1, 1, 2))
 
 
-def test_opus_to_what_its_decoder_forgets(tmp_path):
+def test_a_stretch_of_opus_converges_to_that_part_of_the_whole(tmp_path):
     assert largest_difference(encode(tmp_path / "x.ogg", tune(9, 48_000), 48_000)) < 1e-3
 
 
 @pytest.mark.parametrize("options", [{"write_xing": "0"}, {"q": "4"}, {"b": "64000"}], ids=str)
-def test_mp3_without_a_header_or_of_changing_bit_rate(tmp_path, options):
+def test_a_stretch_of_mp3_without_a_header_or_of_changing_bit_rate(tmp_path, options):
     assert largest_difference(encode(tmp_path / "x.mp3", tune(9), **options)) < 1e-6
 
 
@@ -67,7 +67,7 @@ def test_a_stretch_ends_with_the_song(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".aac", ".flac", ".mp3", ".ogg", ".wav"])
-def test_a_file_cut_in_the_middle_gives_what_is_there(tmp_path, suffix, caplog):
+def test_a_file_that_is_cut_off_is_decoded_up_to_there(tmp_path, suffix, caplog):
     whole, data = read(example(suffix)), example(suffix).read_bytes()
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(data[: len(data) // 2])
@@ -79,7 +79,7 @@ def test_a_file_cut_in_the_middle_gives_what_is_there(tmp_path, suffix, caplog):
         assert part.damage.startswith(("damaged after 1", "cut off after 1")) and part.damage in caplog.text
 
 
-def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path):
+def test_damage_in_the_middle_costs_only_the_damaged_part(tmp_path):
     data = bytearray(example(".flac").read_bytes())
     data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
     (tmp_path / "x.flac").write_bytes(data)
@@ -99,7 +99,7 @@ def test_eight_channels_are_averaged(tmp_path, suffix, error):
     assert samples.std() == pytest.approx(mean.std(), rel=error)
 
 
-def test_channels_may_change_on_the_way_and_the_rate_ends_the_song(tmp_path):
+def test_channels_may_change_within_a_song_but_a_new_rate_ends_it(tmp_path):
     parts = {}
     for name, channels, rate in (("a", 8, 44_100), ("b", 1, 44_100), ("c", 2, 48_000)):
         parts[name] = encode(tmp_path / f"{name}.aac", tune(2, rate, channels), rate).read_bytes()
@@ -111,7 +111,7 @@ def test_channels_may_change_on_the_way_and_the_rate_ends_the_song(tmp_path):
     assert "the sample rate changes to 48000 Hz" in changed.damage
 
 
-def test_the_content_counts_and_not_the_suffix(tmp_path):
+def test_the_format_is_recognised_by_content_not_by_suffix(tmp_path):
     path = encode(tmp_path / "x.flac", tune(1))
     wrong = path.rename(tmp_path / "x.mp3")
     assert read(wrong).samples.size == 44_100
@@ -166,7 +166,7 @@ def test_a_rate_that_no_song_has_is_refused(tmp_path, rate):
 
 
 @pytest.mark.parametrize("name", ["a b.wav", "a\nb.wav", "-rf.wav", "http:x.wav", "%d.wav", b"caf\xe9.wav"])
-def test_any_name_will_do(tmp_path, name):
+def test_any_file_name_can_be_read(tmp_path, name):
     path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), os.fsencode(name))))
     encode(tmp_path / "x.wav", tune(1)).rename(path)
     assert read(path).samples.size == 44_100
@@ -174,5 +174,5 @@ def test_any_name_will_do(tmp_path, name):
     assert shown.isprintable() and shown.encode() and shown.endswith(".wav")
 
 
-def test_every_suffix_is_tried():
+def test_every_suffix_is_tested():
     assert {f".{suffix}" for suffix in ENCODERS} == set(SUFFIXES)

@@ -1,4 +1,4 @@
-"""What is measured of a song, against closed forms and another implementation of loudness."""
+"""Measurements of songs against closed forms and another implementation of loudness."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_tags_are_read_in_every_format_that_has_them(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_cannot_be_used_says_why(tmp_path, value):
+def test_an_unusable_song_has_an_error(tmp_path, value):
     silent, strange = np.zeros((1, 9000), np.float32), tune(1, 8000, 1)[0].copy()
     strange[500] = value
     assert measure(encode(tmp_path / "mute.wav", silent, 8000)).error == "silent: every sample is zero"
@@ -67,7 +67,7 @@ def test_what_cannot_be_used_says_why(tmp_path, value):
     assert measure(tmp_path / "gone: 1.mp3").error == "cannot be decoded (No such file or directory)"
 
 
-def test_damage_is_told_and_the_rest_measured(tmp_path):
+def test_damage_is_described_and_the_rest_is_measured(tmp_path):
     data = example(".flac").read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) // 2])
     song = measure(tmp_path / "cut.flac")

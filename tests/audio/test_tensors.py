@@ -1,4 +1,4 @@
-"""Decoding and writing: exact where it can be, in every format, and clear about bad files."""
+"""Decoding and writing tensors: exact where the format is, with clear errors for bad files."""
 
 import math
 import wave
@@ -132,7 +132,7 @@ def test_file_without_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["slow_bass.mp3", "piano_waltz.ogg", "sparse_bells.wav"])
-def test_truncated_stream_gives_what_is_there(tmp_path: Path, name: str) -> None:
+def test_a_truncated_stream_is_decoded_up_to_there(tmp_path: Path, name: str) -> None:
     whole, part = decode(EXAMPLES / name)[0], decode(half(EXAMPLES / name, tmp_path))[0]
     assert part.numel() / whole.numel() == pytest.approx(0.5, abs=0.05)
     assert torch.isfinite(part).all()

@@ -1,4 +1,4 @@
-"""The decoding process: the same answers, and no file that can hang, crash or bloat more than itself."""
+"""The decoding process: the same results, and files that hang, crash or bloat it cost only themselves."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def resident_bytes(worker: Worker) -> int:
     return int(words[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_it_answers_as_the_functions_do(worker):
+def test_the_worker_returns_what_the_functions_return(worker):
     path = str(example(".ogg"))
     assert worker.measure(path) == measure(path)
     np.testing.assert_array_equal(worker.read(path, 22_050, 3, 2).samples, read(path, 22_050, 3, 2).samples)
@@ -39,7 +39,7 @@ def test_it_answers_as_the_functions_do(worker):
     assert worker.measure("gone.mp3").error == "No such file or directory"
 
 
-def test_in_the_background_it_lets_others_go_first(worker):
+def test_in_the_background_it_has_a_low_priority(worker):
     path, priorities = str(example(".wav")), []
     for background in (False, True, False):
         worker.measure(path, background)
@@ -60,7 +60,7 @@ def test_a_decoder_that_hangs_is_ended_and_the_next_file_read(worker):
     assert worker.measure(path).error is None and not worker.timed_out
 
 
-def test_a_decoder_that_is_busy_for_too_long_is_ended_however_slow_the_machine(worker, monkeypatch):
+def test_a_decoder_beyond_its_processor_time_is_ended_on_a_slow_machine_too(worker, monkeypatch):
     path = str(example(".wav"))
     monkeypatch.setattr("fxemu.audio.worker.WAIT", 1e5)
     worker.patience = 1e-5
@@ -79,7 +79,7 @@ def test_a_decoder_that_crashes_costs_only_its_file(worker):
     assert worker.measure(path).error is None
 
 
-def test_it_ends_with_its_parent_however_that_ends():
+def test_the_worker_ends_when_its_parent_is_killed():
     code = (
         "from fxemu.audio.worker import Worker; import sys, time; w = Worker(); w.measure(sys.argv[1]); "
         "print(w.process.pid, flush=True); time.sleep(60)"

@@ -1,4 +1,4 @@
-"""`effect=command`: the wet file comes back as written, and each way to fail is an error that says what to do."""
+"""`effect=command`: wet is the file that the command wrote, and each kind of failure is a clear error."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def python(body: str, **arguments) -> Command:
     return Command([sys.executable, "-c", code, "{dry}", "{wet}", "{samples}", "{sample_rate}"], **arguments)
 
 
-def test_the_wet_file_is_read_as_written():
+def test_the_wet_file_is_returned_as_written():
     body = "assert (str(len(x)), str(r)) == tuple(sys.argv[3:]); write(-x / 2, r)"
     assert torch.equal(python(body)(DRY, RATE), -DRY / 2)
 
@@ -33,7 +33,7 @@ def test_latency_is_taken_out():
     assert torch.equal(python(body, latency_samples=7)(DRY, RATE), DRY)
 
 
-def test_no_shell_sees_the_words(tmp_path):
+def test_the_command_is_run_without_a_shell(tmp_path):
     trap = f"$(touch {tmp_path}/trap); `touch {tmp_path}/trap`"
     code = "import shutil, sys; shutil.copy(*sys.argv[1:3]); assert sys.argv[3].startswith('$(touch')"
     effect = Command([sys.executable, "-c", code, "{dry}", "{wet}", trap])
@@ -81,12 +81,12 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path):
         ({"command": ["cp", "{dry}", "{wet}"], "timeout_s": 0}, "timeout_s: got 0"),
     ],
 )
-def test_a_bad_command_is_refused_at_once(arguments, message):
+def test_a_bad_command_is_refused_at_construction(arguments, message):
     with pytest.raises(ValueError, match=message):
         Command(**arguments)
 
 
-def test_identity_follows_the_words_and_the_files_they_name(tmp_path):
+def test_identity_depends_on_the_command_and_the_files_in_it(tmp_path):
     preset = tmp_path / "preset"
     preset.write_text("one")
     words = ["cp", "{dry}", "{wet}", str(preset)]

@@ -1,4 +1,4 @@
-"""One contract for every effect on the shelf, as its option file configures it."""
+"""One contract for every effect, as its option file configures it."""
 
 import inspect
 import math
@@ -21,7 +21,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
 from fxemu.training.run_folder import CONF
 
-# Effects that run something of the user's: their own tests say what they must do.
+# Effects that need a user's program, file or function: they have tests of their own.
 OUTSIDE = {"command", "nam", "plugin", "python", "recorded"}
 CONFIGS = {p.stem: OmegaConf.load(p) for p in sorted((CONF / "effect").glob("*.yaml")) if p.stem not in OUTSIDE}
 OVERSAMPLED = [name for name, config in CONFIGS.items() if "oversampling" in config]
@@ -52,7 +52,7 @@ def make(name: str) -> Effect:
 
 @each_effect
 @pytest.mark.parametrize("sample_rate", [8000, 44_100, 48_000])
-def test_wet_is_like_dry(name: str, sample_rate: int) -> None:
+def test_wet_is_finite_float32_deterministic_and_as_long_as_dry(name: str, sample_rate: int) -> None:
     dry = noise(5000)
     kept = dry.clone()
     wet = make(name)(dry, sample_rate)
@@ -67,7 +67,7 @@ def test_wet_is_like_dry(name: str, sample_rate: int) -> None:
 
 @each_effect
 @pytest.mark.parametrize("sample_rate", [8000, 44_100])
-def test_a_middle_is_as_in_the_whole_song(name: str, sample_rate: int) -> None:
+def test_a_stretch_with_its_memory_is_as_in_the_whole_song(name: str, sample_rate: int) -> None:
     effect = make(name)
     memory, start = math.ceil((effect.memory_s or 0) * sample_rate), 20_000
     dry = music(memory + start + 10_000)
@@ -200,7 +200,7 @@ def test_an_error_says_what_was_got_and_what_is_allowed(name: str, argument: str
 
 
 class Broken(Effect):
-    """Returns whatever it is given."""
+    """An effect that returns a given wet signal."""
 
     def __init__(self, wet: Tensor) -> None:
         self.wet = wet

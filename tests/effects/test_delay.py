@@ -88,16 +88,16 @@ def test_a_plate_is_dense_before_a_room_is() -> None:
     assert shares[0] > 4 * shares[1]
 
 
-def test_a_larger_room_answers_later() -> None:
+def test_the_reverb_of_a_larger_room_starts_later() -> None:
     for size_m in (5, 20):
         response = impulse_response(RoomReverb(size_m=size_m, mix=1))
         assert int((response.abs() > 1e-6).int().argmax()) == round(size_m / 343 * RATE)
 
 
 def test_a_spring_chirps_upwards() -> None:
-    """One way takes 40 ms and the all-passes: stretch (1 - a^2) / |1 + a e^(-jw)|^2 samples a stage."""
+    """One traversal: 40 ms and the all-passes' delay, stretch (1 - a^2) / |1 + a e^(-jw)|^2 samples a stage."""
     response = impulse_response(SpringReverb(mix=1), RATE // 8)
-    part = response[: int(0.115 * RATE)]  # the first echo; the second comes after three ways
+    part = response[: int(0.115 * RATE)]  # the first echo; the second comes after three traversals
 
     def arrival_s(frequency_hz: float) -> float:
         t = torch.arange(part.numel()) / RATE
@@ -167,7 +167,7 @@ def test_parallel_is_the_mean_of_its_effects_mixed_with_dry(mix: float) -> None:
     assert torch.allclose(Parallel(parts, mix)(dry, RATE), (1 - mix) * dry + mix * mean, atol=1e-7)
 
 
-def test_what_is_made_of_effects_remembers_as_long_as_they_do() -> None:
+def test_combined_effects_have_the_memory_of_their_parts() -> None:
     short, long = Distortion(), Delay()
     assert Chain([short, long]).memory_s >= short.memory_s + long.memory_s
     assert Parallel([short, long]).memory_s == long.memory_s

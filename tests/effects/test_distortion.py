@@ -107,7 +107,7 @@ def test_oversampling_lowers_aliasing(make) -> None:
 @pytest.mark.parametrize("factor", [2, 4, 8])
 @pytest.mark.parametrize("frequency_hz", [100, 1000, 10_000, 18_000])
 def test_oversampling_has_no_latency(factor: int, frequency_hz: float) -> None:
-    """What is too soft to be distorted comes out as it went in, in its place, to -70 dB."""
+    """A signal too soft to be distorted is neither changed nor delayed, to -70 dB."""
     dry = sine(frequency_hz, 1e-3)
     wet = Tanh(1, oversampling=factor)(dry, RATE)
     assert decibels((wet - dry)[500:-500].norm() / dry[500:-500].norm()) < -70

@@ -94,7 +94,7 @@ def test_a_gate_opens_holds_and_closes_in_its_times() -> None:
     opening, closing = gains_db(effect, (-80, -10))[RATE:], gains_db(effect, (-10, -80))[RATE:]
     assert float(opening[round(0.002 * RATE) - 1]) == pytest.approx(-60 / math.e, abs=0.5)
     assert float(closing[round(0.049 * RATE)]) == pytest.approx(0, abs=0.01)
-    # After the hold, the two averages of the detector: (r exp(-1) - a exp(-r / a)) / (r - a) of the way is left.
+    # After the hold, the two averages of the detector: (r exp(-1) - a exp(-r / a)) / (r - a) of the change is left.
     assert float(closing[round(0.15 * RATE) - 2]) == pytest.approx(-60 * (1 - 100 / math.e / 98), abs=0.3)
 
 

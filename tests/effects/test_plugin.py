@@ -63,7 +63,7 @@ def vst(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["mono.vst3", "stereo.vst3"])
-def test_parameters_go_by_name(vst, name):
+def test_parameters_are_set_by_name(vst, name):
     assert torch.allclose(Plugin(vst(name), {"gain_db": -20, "mode": "cold"})(DRY, 8000), -DRY / 10)
 
 
@@ -78,7 +78,7 @@ def test_parameters_go_by_name(vst, name):
         ("a.vst3", {"mode": "hot"}, "mode: got 'hot'; choose one of warm, cold"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_is_refused_at_once(vst, name, parameters, message):
+def test_an_unusable_plugin_is_refused_at_construction(vst, name, parameters, message):
     with pytest.raises(ValueError, match=message):
         Plugin(vst(name), parameters)
 
@@ -123,7 +123,7 @@ def test_parameters_are_set_on_the_command_line():
     assert config.effect.parameters == {"gain_db": 20, "mode": "very cold"}
 
 
-def test_identity_follows_parameters_and_file(vst):
+def test_identity_depends_on_parameters_and_file(vst):
     path = vst("a.vst3")
     before = Plugin(path, {"gain_db": 1}).identity()
     assert before == Plugin(path, {"gain_db": 1}).identity() != Plugin(path, {"gain_db": 2}).identity()
@@ -185,6 +185,6 @@ def test_a_vst3_obeys_its_parameters_without_latency_or_memory_of_the_last_song(
         ({"crash": 1}, "plugin late.vst3: crashed .SIGABRT"),
     ],
 )
-def test_a_vst3_that_is_set_wrong_or_crashes_is_an_error(late_gain, parameters, message):
+def test_a_vst3_with_a_wrong_parameter_or_a_crash_is_an_error(late_gain, parameters, message):
     with pytest.raises(ValueError, match=message):
         Plugin(late_gain, parameters)(DRY, 8000)

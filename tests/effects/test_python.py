@@ -30,7 +30,7 @@ def module(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_it_is_imported_when_audio_is_processed_and_not_before(module):
+def test_the_module_is_imported_when_audio_is_processed_and_not_before(module):
     effect = Python("own_effects.half")
     assert not (module / "imported").exists()
     dry = torch.ones(10)
@@ -38,11 +38,11 @@ def test_it_is_imported_when_audio_is_processed_and_not_before(module):
     assert torch.equal(dry, torch.ones(10)), "dry was changed"
 
 
-def test_it_gets_the_sample_rate_if_it_asks():
+def test_a_function_gets_the_sample_rate_if_it_has_that_argument():
     assert torch.equal(Python("own_effects.rate")(torch.ones(3), 8000), torch.full((3,), 8000.0))
 
 
-def test_any_function_of_an_array_will_do():
+def test_a_function_of_another_package_is_an_effect():
     dry = torch.linspace(-1, 1, 5)
     assert np.allclose(Python("numpy.tanh")(dry), np.tanh(dry.numpy()))
 
@@ -63,6 +63,6 @@ def test_each_failure_is_a_clear_error(name, message):
 
 
 @pytest.mark.parametrize("function", [None, "fuzz", "a.b; import os", "../a.b", ""])
-def test_a_bad_name_is_refused_at_once(function):
+def test_a_bad_name_is_refused_at_construction(function):
     with pytest.raises(ValueError, match="must be a module and a name"):
         Python(function)

@@ -1,4 +1,4 @@
-"""An emulation as a function: any rate, any kind of audio; and as a stream that can be put away and taken up."""
+"""An emulation as a function, of audio of any rate and type; and as a stream, whose state can be saved and restored."""
 
 import math
 
@@ -26,7 +26,7 @@ def emulation(make_loop) -> Emulation:
 
 @pytest.fixture
 def gain(make_loop) -> Emulation:
-    """One that halves what it hears, exactly."""
+    """An emulation that halves its input exactly."""
     loop = make_loop(context_window=1, feedback_window=1)
     for parameter in loop.parameters():
         parameter.data.zero_()
@@ -47,7 +47,7 @@ def test_arrays_and_tensors_mono_and_channels(emulation):
     dry = noise(2, 900)
     wet = emulation(dry, RATE)
     assert wet.shape == dry.shape and torch.equal(wet[1], emulation(dry[1], RATE))
-    assert torch.equal(wet[1], render(emulation.loop, dry[1])), "channels are apart"
+    assert torch.equal(wet[1], render(emulation.loop, dry[1])), "channels are not separate"
     array = emulation(dry.numpy(), RATE)
     assert isinstance(array, np.ndarray) and np.array_equal(array, wet.numpy())
     assert emulation(torch.zeros(0), RATE).shape == (0,) and emulation(np.zeros((0, 5)), RATE).shape == (0, 5)
@@ -83,7 +83,7 @@ def test_any_chunks_give_the_same_bits(emulation, rate):
         (torch.zeros(5), 0, "sample_rate: got 0"),
     ],
 )
-def test_what_is_no_audio_is_refused(emulation, dry, rate, message):
+def test_a_signal_of_wrong_shape_rate_or_value_is_refused(emulation, dry, rate, message):
     with pytest.raises(ValueError, match=message):
         emulation(dry, rate)
 
@@ -92,7 +92,7 @@ CASES = [{}, {"model": "lstm"}, {"model": "wavenet"}, {"feedback": False}]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_state_is_put_away_and_taken_up(make_loop, case):
+def test_a_stream_continues_from_a_saved_state(make_loop, case):
     emulation, dry = Emulation(make_loop(**case), RATE), noise(900)
     stream = emulation.stream()
     stream.process(dry[:400])
@@ -102,7 +102,7 @@ def test_a_state_is_put_away_and_taken_up(make_loop, case):
         other.restore(kept)
         assert torch.equal(other.process(dry[400:]), expected)
     fresh = emulation.stream().process(dry[400:])
-    assert not torch.equal(fresh, expected), "the past matters"
+    assert not torch.equal(fresh, expected), "the history has no effect"
 
 
 def test_the_state_of_another_model_is_refused(make_loop):
@@ -114,21 +114,21 @@ def test_the_state_of_another_model_is_refused(make_loop):
 @pytest.mark.parametrize(
     "case", [{}, {"model": "lstm"}, {"model": "wavenet"}, {"inputs": "mulaw", "outputs": "mulaw"}], ids=str
 )
-def test_fed_the_truth_a_stream_is_teacher_forced(make_loop, case):
+def test_a_stream_that_is_fed_the_true_wet_is_teacher_forced(make_loop, case):
     loop = make_loop(**case)
     dry, wet = noise(600), noise(600, seed=1) * loop.limit
     stream = Emulation(loop, RATE).stream()
-    heard = torch.cat([stream.process(x, y) for x, y in zip(dry.split(100), wet.split(100), strict=True)])
+    output = torch.cat([stream.process(x, y) for x, y in zip(dry.split(100), wet.split(100), strict=True)])
     silence = torch.zeros(loop.warm_up)
     expected, _ = loop.teacher_forced(torch.cat((silence, dry))[None, None], torch.cat((silence, wet))[None, None])
-    assert torch.allclose(heard, expected[0, 0].clamp(-loop.limit, loop.limit), atol=1e-5)
-    # What it was fed is its past from then on.
+    assert torch.allclose(output, expected[0, 0].clamp(-loop.limit, loop.limit), atol=1e-5)
+    # The fed samples are its history from then on.
     primed = Emulation(loop, RATE).stream(torch.cat((silence, dry)), torch.cat((silence, wet)))
     more = noise(200, seed=2)
     assert torch.allclose(stream.process(more), primed.process(more), atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 99, 101])
-def test_what_it_is_fed_is_as_long_as_what_it_hears(emulation, samples):
+def test_fed_samples_must_be_as_many_as_dry_ones(emulation, samples):
     with pytest.raises(ValueError, match=rf"fed: got shape \({samples},\) for dry of \(100,\)"):
         emulation.stream().process(torch.zeros(100), torch.zeros(samples))

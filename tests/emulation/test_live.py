@@ -1,4 +1,4 @@
-"""Playing through an interface that keeps time, with what goes wrong there."""
+"""Playing live through a simulated interface that keeps time, and its failures."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ def run(tmp_path, make_loop) -> Path:
 
 
 def played(monkeypatch, run: Path, *words: object) -> tuple[np.ndarray, SimpleNamespace]:
-    """What came out of the interface, (samples, channels), and the interface."""
+    """The output of the interface, (samples, channels), and the interface."""
     blocks: list[np.ndarray] = []
     device = interface(tune(1.0, channels=1)[0], blocks)
     monkeypatch.setitem(sys.modules, "sounddevice", device)
@@ -36,9 +36,9 @@ def played(monkeypatch, run: Path, *words: object) -> tuple[np.ndarray, SimpleNa
     return np.concatenate(blocks), device
 
 
-def counted(said: str) -> tuple[int, int, int]:
+def counted(printed: str) -> tuple[int, int, int]:
     """Blocks, late ones and xruns."""
-    return tuple(int(n) for n in re.search(r"(\d+) blocks, (\d+) late .*, (\d+) xruns", said).groups())
+    return tuple(int(n) for n in re.search(r"(\d+) blocks, (\d+) late .*, (\d+) xruns", printed).groups())
 
 
 def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
@@ -47,15 +47,15 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
     wet = load(run).stream().process(torch.from_numpy(dry)).numpy()
     expected = 10 ** (-6 / 20) * (0.75 * wet + 0.25 * dry)
     assert np.abs(out - expected[:, None]).max() < 1e-5 and out.shape[1] == 2
-    said = capsys.readouterr().out
-    assert "44100 Hz, blocks of 64 samples (1.45 ms), latency 10.0 ms" in said
-    blocks, _, xruns = counted(said)
+    printed = capsys.readouterr().out
+    assert "44100 Hz, blocks of 64 samples (1.45 ms), latency 10.0 ms" in printed
+    blocks, _, xruns = counted(printed)
     # How many are late a busy machine decides; `scripts/benchmark.py live` counts them on a quiet one.
     assert 0 < blocks < 1.1 * RATE / 64
     assert blocks * 64 == len(out) and xruns in (device.streams[0].late, device.streams[0].late - 1)
 
 
-def test_what_a_model_overflows_with_is_silence(monkeypatch, run, capsys):
+def test_the_output_of_a_model_that_overflows_is_silence(monkeypatch, run, capsys):
     monkeypatch.setattr(live.Mix, "model_input", lambda self, dry: np.full_like(dry, np.nan))
     out, _ = played(monkeypatch, run, "--seconds", 0.1)
     assert out.size and not out.any()
@@ -92,9 +92,9 @@ def refused(run: Path, capsys, *words: object) -> str:
     with pytest.raises(SystemExit) as ended:
         main([str(run), *map(str, words)])
     assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1
-    return said
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    return printed
 
 
 def test_an_interface_that_stops_is_named(monkeypatch, run, capsys):
@@ -112,7 +112,7 @@ def test_without_an_interface_it_says_what_to_do(monkeypatch, run, capsys):
     assert "no audio device on this machine: fxemu render works without one" in refused(run, capsys)
 
 
-def test_a_portaudio_that_does_not_start_is_one_line(monkeypatch, tmp_path, run, capsys):
+def test_a_portaudio_that_does_not_start_is_a_one_line_error(monkeypatch, tmp_path, run, capsys):
     (tmp_path / "sounddevice.py").write_text("raise RuntimeError('Error initializing PortAudio')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
@@ -138,9 +138,9 @@ def test_an_interface_that_refuses_is_named(monkeypatch, run, capsys):
         (["--mix", -1], "--mix: got -1.0"),
     ],
 )
-def test_a_mistake_is_one_line(run, capsys, words, message):
+def test_a_wrong_argument_is_a_one_line_error(run, capsys, words, message):
     assert message in refused(run, capsys, *words)
 
 
-def test_a_missing_run_is_one_line(tmp_path, capsys):
+def test_a_missing_run_is_a_one_line_error(tmp_path, capsys):
     assert "no such run" in refused(tmp_path / "nowhere", capsys)

@@ -1,4 +1,4 @@
-"""The model in an exported program: found there as it was put, with nothing run; else one line."""
+"""The model in an exported file is read back exactly and without running it; a hostile file is a one-line error."""
 
 import os
 import pickle
@@ -35,7 +35,7 @@ def test_a_file_carries_its_model(model, tmp_path, form):
 
 
 @pytest.mark.parametrize("name", ["best", "last"])
-def test_a_checkpoint_is_the_data_that_training_left_of_it(model, tmp_path, name):
+def test_a_checkpoint_is_read_from_the_plain_data_beside_it(model, tmp_path, name):
     checkpoints = tmp_path / "checkpoints"
     (checkpoints / "last").mkdir(parents=True)
     folder = tmp_path if name == "best" else checkpoints / "last"
@@ -78,7 +78,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("name", "make", "message"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_file_is_one_line(tmp_path, monkeypatch, name, make, message):
+def test_a_hostile_file_is_a_one_line_error(tmp_path, monkeypatch, name, make, message):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / name)
     with pytest.raises(WeightsError, match=message) as caught:

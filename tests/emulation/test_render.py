@@ -1,4 +1,4 @@
-"""Songs through a trained emulation: formats, rates, channels, folders, pipes, lengths, and every mistake."""
+"""`fxemu render`: formats, rates, channels, folders, pipes, lengths, and every wrong argument."""
 
 import os
 import re
@@ -46,39 +46,41 @@ def call(*words: object) -> int:
     return ended.value.code
 
 
-def heard(path: Path) -> np.ndarray:
-    """All of a file, (channels, samples)."""
+def read_channels(path: Path) -> np.ndarray:
+    """All samples of a file, (channels, samples)."""
     with opened(path) as source:
         return np.concatenate([block for _, block in source.blocks(mix=separate)], axis=1)
 
 
-def test_channels_are_rendered_apart_at_the_rate_of_the_song(run, tmp_path):
+def test_channels_are_rendered_separately_at_the_rate_of_the_song(run, tmp_path):
     dry = tune(0.5, rate=48_000)
     encode(tmp_path / "in.wav", dry, rate=48_000)
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 0
     with opened(tmp_path / "out.wav") as source:
         assert (source.rate, source.channels, source.codec) == (48_000, 2, "pcm_f32le")
-    stored = heard(tmp_path / "in.wav")
-    assert np.array_equal(heard(tmp_path / "out.wav"), load(run)(stored, 48_000))
+    stored = read_channels(tmp_path / "in.wav")
+    assert np.array_equal(read_channels(tmp_path / "out.wav"), load(run)(stored, 48_000))
 
 
 @pytest.mark.parametrize("suffix", ["flac", "mp3", "ogg", "m4a"])
-def test_any_format_goes_in(run, tmp_path, suffix):
+def test_any_format_can_be_rendered(run, tmp_path, suffix):
     rate = 48_000 if suffix == "ogg" else RATE
     encode(tmp_path / f"in.{suffix}", tune(0.5, rate=rate), rate=rate)
     assert call(run, tmp_path / f"in.{suffix}", tmp_path / "out.wav") == 0
-    assert np.array_equal(heard(tmp_path / "out.wav"), load(run)(heard(tmp_path / f"in.{suffix}"), rate))
+    assert np.array_equal(
+        read_channels(tmp_path / "out.wav"), load(run)(read_channels(tmp_path / f"in.{suffix}"), rate)
+    )
 
 
 def test_flac_has_24_bits_and_says_when_it_cuts_off(run, tmp_path, capsys):
     write_wav(tmp_path / "in.wav", torch.from_numpy(tune(0.5)[0]), RATE)
     call(run, tmp_path / "in.wav", tmp_path / "out.wav")
     assert call(run, tmp_path / "in.wav", tmp_path / "out.flac") == 0
-    exact, stored = heard(tmp_path / "out.wav"), heard(tmp_path / "out.flac")
+    exact, stored = read_channels(tmp_path / "out.wav"), read_channels(tmp_path / "out.flac")
     assert 0 < np.abs(stored - exact).max() <= 2**-23
     assert "cut off" not in capsys.readouterr().err
     assert call(run, tmp_path / "in.wav", tmp_path / "out.flac", "--output-gain-db", 60) == 0
-    assert "cut off at 0" in capsys.readouterr().err and np.abs(heard(tmp_path / "out.flac")).max() <= 1
+    assert "cut off at 0" in capsys.readouterr().err and np.abs(read_channels(tmp_path / "out.flac")).max() <= 1
 
 
 def test_gains_and_mix(run, tmp_path):
@@ -88,7 +90,7 @@ def test_gains_and_mix(run, tmp_path):
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav", *given) == 0
     wet = load(run)(dry * 10 ** (6 / 20), RATE)
     expected = 10 ** (-12 / 20) * (0.25 * wet + 0.75 * dry)
-    assert np.allclose(heard(tmp_path / "out.wav"), expected, atol=1e-6)
+    assert np.allclose(read_channels(tmp_path / "out.wav"), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [RATE, 32_000])
@@ -96,7 +98,7 @@ def test_a_mix_without_wet_is_the_song(run, tmp_path, rate):
     dry = tune(0.7, rate=rate)
     encode(tmp_path / "in.wav", dry, rate=rate)
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav", "--mix", 0) == 0
-    assert np.array_equal(heard(tmp_path / "out.wav"), heard(tmp_path / "in.wav"))
+    assert np.array_equal(read_channels(tmp_path / "out.wav"), read_channels(tmp_path / "in.wav"))
 
 
 def test_a_folder_goes_into_a_folder_and_a_bad_song_is_named(run, tmp_path, capsys):
@@ -110,12 +112,12 @@ def test_a_folder_goes_into_a_folder_and_a_bad_song_is_named(run, tmp_path, caps
         path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()
     }
     assert written == {"a.wav", "more/a.flac.wav", "more/a.ogg.wav"}
-    said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if line.startswith("error")] == [line for line in said if "bad.wav" in line]
+    printed = capsys.readouterr().err.splitlines()
+    assert [line for line in printed if line.startswith("error")] == [line for line in printed if "bad.wav" in line]
 
 
 def test_pipes(run, tmp_path):
-    """What comes out of a pipe says nothing of its length, as WAV on a pipe never can."""
+    """A WAV on a pipe has no length in its header."""
     encode(tmp_path / "in.wav", tune(3.0))
     call(run, tmp_path / "in.wav", tmp_path / "out.wav")
     stored = (tmp_path / "in.wav").read_bytes()
@@ -125,10 +127,10 @@ def test_pipes(run, tmp_path):
     done = subprocess.run(command, cwd=ROOT, input=endless, capture_output=True)
     assert done.returncode == 0 and b"cut off" not in done.stderr, done.stderr
     (tmp_path / "piped.wav").write_bytes(done.stdout)
-    assert np.array_equal(heard(tmp_path / "piped.wav"), heard(tmp_path / "out.wav"))
+    assert np.array_equal(read_channels(tmp_path / "piped.wav"), read_channels(tmp_path / "out.wav"))
 
 
-def test_a_primed_run_goes_on_from_the_recording(tmp_path, make_loop):
+def test_a_primed_run_continues_from_the_recording(tmp_path, make_loop):
     loop = make_loop(model="lstm", feedback=True)
     run = saved(tmp_path / "run", loop, "lstm")
     dry, wet, more = (torch.from_numpy(tune(0.1, channels=1, seed=seed)[0]) for seed in range(3))
@@ -137,7 +139,7 @@ def test_a_primed_run_goes_on_from_the_recording(tmp_path, make_loop):
     prime = ["--prime", tmp_path / "dry.wav", tmp_path / "wet.wav"]
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav", *prime) == 0
     primed = load(run).stream(dry, wet).process(more)
-    result = torch.from_numpy(heard(tmp_path / "out.wav")[0])
+    result = torch.from_numpy(read_channels(tmp_path / "out.wav")[0])
     assert torch.allclose(result, primed, atol=1e-5)
     fresh = load(run)(more, RATE)
     assert (result - fresh)[:10].abs().max() > 1e-3, "where it begins matters"
@@ -152,7 +154,7 @@ def test_a_primed_run_needs_recordings_of_one_length(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["silence", "sine", "file"])
-def test_wrong_feedback_is_teacher_forcing_by_something_else(run, tmp_path, make_loop, kind):
+def test_other_feedback_is_teacher_forcing_with_that_signal(run, tmp_path, make_loop, kind):
     dry = torch.from_numpy(tune(0.4, channels=1)[0])
     other = torch.from_numpy(tune(0.3, channels=1, seed=1)[0])
     for name, samples in {"in": dry, "other": other}.items():
@@ -165,7 +167,7 @@ def test_wrong_feedback_is_teacher_forcing_by_something_else(run, tmp_path, make
     loop = make_loop()
     silence = torch.zeros(loop.warm_up)
     expected, _ = loop.teacher_forced(torch.cat((silence, dry))[None, None], torch.cat((silence, fed))[None, None])
-    result = torch.from_numpy(heard(tmp_path / "out.wav")[0])
+    result = torch.from_numpy(read_channels(tmp_path / "out.wav")[0])
     assert torch.allclose(result, expected[0, 0].clamp(-loop.limit, loop.limit), atol=1e-5)
 
 
@@ -194,7 +196,7 @@ def test_a_long_song_takes_no_more_memory_than_a_short_one(run, tmp_path):
     assert peaks[1] < peaks[0] + samples_kb / 3
 
 
-def test_a_file_is_there_when_it_is_whole(run, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_render_leaves_the_old_file(run, tmp_path, monkeypatch, capsys):
     encode(tmp_path / "in.wav", tune(1.0))
     (tmp_path / "out.wav").write_text("as it was")
     result, calls = render.Mix.output, []
@@ -217,18 +219,18 @@ def cut(path: Path) -> Path:
     return path
 
 
-def test_of_a_damaged_song_the_rest_is_rendered(run, tmp_path, capsys):
+def test_the_rest_of_a_damaged_song_is_rendered(run, tmp_path, capsys):
     assert call(run, cut(tmp_path / "in.flac"), tmp_path / "out.wav") == 0
     assert re.search(r"(cut off|damaged) after 1\.\d (of 3.0 )?s.*; the rest of it was used", capsys.readouterr().err)
 
 
-def test_nan_is_refused_before_it_is_remembered(run, tmp_path, capsys):
+def test_a_song_with_nan_is_refused(run, tmp_path, capsys):
     write_wav(tmp_path / "in.wav", torch.tensor([0.0, float("nan")]), RATE)
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 1
     assert "NaN" in capsys.readouterr().err and not (tmp_path / "out.wav").exists()
 
 
-def test_what_a_model_overflows_with_is_not_written(run, tmp_path, monkeypatch, capsys):
+def test_the_output_of_a_model_that_overflows_is_not_written(run, tmp_path, monkeypatch, capsys):
     write_wav(tmp_path / "in.wav", torch.zeros(100), RATE)
     monkeypatch.setattr(render.Channel, "end", lambda self: np.full(100, np.inf, np.float32))
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 1
@@ -259,7 +261,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line(run, tmp_path, monkeypatch, capsys, words, message):
+def test_a_wrong_argument_is_a_one_line_error(run, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     for folder in ("songs", "empty", "twice", "folder.wav"):
         (tmp_path / folder).mkdir()
@@ -269,8 +271,8 @@ def test_a_mistake_is_one_line(run, tmp_path, monkeypatch, capsys, words, messag
     (tmp_path / "text.wav").write_text("no sound")
     before = decode(tmp_path / "in.wav")[0]
     assert call(*words) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1 and message in said
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1 and message in printed
     assert torch.equal(decode(tmp_path / "in.wav")[0], before) and not (tmp_path / "out.wav").exists()
 
 
@@ -280,7 +282,7 @@ def test_no_song_is_written_to_a_terminal(run, tmp_path, monkeypatch, capsys):
     assert "stdout is a terminal" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_one_line(run, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_a_one_line_error(run, tmp_path, monkeypatch, capsys):
     encode(tmp_path / "in.wav", tune(0.2))
 
     def full(*_):

@@ -1,4 +1,4 @@
-"""Signals to measure effects with, and what is measured on them."""
+"""Test signals, and measurements of effects with them."""
 
 import math
 
@@ -35,7 +35,7 @@ def decibels(ratio: Tensor | float) -> float:
 
 
 def gain_db(effect: Effect, frequency_hz: float, level: float = 0.5) -> float:
-    """Gain at a whole frequency in Hz: what is left of a sine at that frequency in its second half second."""
+    """Gain at a whole frequency in Hz, from the second half second of a sine."""
     half = RATE // 2
     turn = torch.exp(-2j * math.pi * frequency_hz * torch.arange(half, dtype=torch.float64) / RATE)
     amplitude = (effect(sine(frequency_hz, level), RATE)[-half:] * turn).mean().abs() * 2

@@ -1,4 +1,4 @@
-"""A stand-in for the module sounddevice: an interface that calls back in real time and notices who is late."""
+"""A stand-in for the module sounddevice: an interface that calls back in real time and counts late blocks."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ class PortAudioError(Exception):
 
 
 def interface(recording: np.ndarray, played: list[np.ndarray]) -> SimpleNamespace:
-    """One that records `recording` (samples,), again and again, and appends what it plays to `played`.
+    """A module whose interface records `recording` (samples,) in a loop, and appends its output to `played`.
 
     Its streams count the blocks that came after their time in `late`.
     """

@@ -27,14 +27,14 @@ def test_delay_to_a_twentieth_of_a_sample_and_drift_to_1_ppm_at_40_db(dry, effec
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_reverb_leads_astray(dry, seed):
+def test_the_tail_of_a_reverb_does_not_bias_the_delay(dry, seed):
     found = align(dry, interface(reverb(dry, seed), 1234.56, -40))
     assert found.delay_samples == pytest.approx(1234.56, abs=0.05)
     assert found.drift_ppm == pytest.approx(-40, abs=1)
     assert found.error_samples < 0.02
 
 
-def test_dull_music_is_found_less_well_and_this_is_said(dry):
+def test_the_standard_error_of_dull_music_is_large_and_true(dry):
     dull = lowpass_biquad(lowpass_biquad(dry, RATE, 300), RATE, 300)
     found = align(dull, interface(reverb(dull, 3)))
     assert found.error_samples > 0.025
@@ -42,7 +42,7 @@ def test_dull_music_is_found_less_well_and_this_is_said(dry):
 
 
 @pytest.mark.parametrize("effect", [Fuzz(), Distortion(), Compressor(), RoomReverb(), PlateReverb()])
-def test_what_an_effect_delays_itself_is_the_same_at_any_delay_of_the_interface(dry, effect):
+def test_the_delay_of_an_effect_itself_does_not_depend_on_the_interface(dry, effect):
     wet = effect(dry, RATE)
     own, found = align(dry, interface(wet, 0, 0)), align(dry, interface(wet, 340.7, 30, seed=3))
     assert found.delay_samples - own.delay_samples == pytest.approx(340.7, abs=0.05)
@@ -88,14 +88,14 @@ def test_lost_samples_are_a_jump(dry):
     assert found.jump_at / RATE == pytest.approx(4, abs=1)
 
 
-def test_what_cannot_be_aligned_is_said():
+def test_silent_and_short_signals_are_refused():
     with pytest.raises(ValueError, match="1000 samples are too few to align; at least 32768 are needed"):
         align(torch.ones(1000), torch.ones(1000))
     with pytest.raises(ValueError, match="wet is silent"):
         align(torch.ones(40_000), torch.zeros(40_000))
 
 
-def test_what_is_before_and_after_a_recording_is_silence():
+def test_the_signal_outside_a_recording_is_silence():
     place = Alignment(-100.0, 0.0, 1, 1.0, 1.0)
     got = correct(torch.ones(1000), place, 2000)
     assert got.abs()[:60].max() == got.abs()[1150:].max() == 0

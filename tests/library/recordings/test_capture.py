@@ -39,12 +39,12 @@ def made(tmp_path_factory):
     return folder, signal, wet
 
 
-def test_a_loopback_ends_in_pairs(made, capsys):
+def test_a_recorded_capture_becomes_pairs(made, capsys):
     folder, _, _ = made
     capture.main(
         ["read", str(folder / "recording.wav"), "--file", str(folder / "capture.wav"), "--out", str(folder / "out")]
     )
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for words in (
         "latency 217.4",
         "clock drift +12.0 ppm",
@@ -53,8 +53,8 @@ def test_a_loopback_ends_in_pairs(made, capsys):
         "dry repeats at",
         "gain for",
     ):
-        assert words in said, said
-    assert said.count("train") >= 2 and "effect=recorded" in said
+        assert words in printed, printed
+    assert printed.count("train") >= 2 and "effect=recorded" in printed
     names = sorted(path.name for path in (folder / "out" / "dry").iterdir())
     assert (
         names == sorted(path.name for path in (folder / "out" / "wet").iterdir()) == [f"song{i}.wav" for i in range(3)]
@@ -62,7 +62,7 @@ def test_a_loopback_ends_in_pairs(made, capsys):
     for name in names:
         dry, wet = (decode(folder / "out" / side / name)[0] for side in ("dry", "wet"))
         assert dry.numel() == wet.numel() == (3 * RATE if name != "song1.wav" else pytest.approx(2 * RATE, abs=1000))
-        # A fuzz has edges that no recording keeps; the -60 dB of noise is below what they cost.
+        # A fuzz has edges that no recording keeps; the noise at -60 dB costs less.
         assert esr(wet, 0.5 * fuzz(dry)) < 5e-3
 
 
@@ -73,14 +73,14 @@ def test_a_recording_that_was_cut_off_is_refused(made, capsys):
         capture.main(
             ["read", str(folder / "cut.wav"), "--file", str(folder / "capture.wav"), "--out", str(folder / "no")]
         )
-    said = capsys.readouterr()
-    assert "before the last marker: it is cut off" in said.out and said.err.startswith(
+    printed = capsys.readouterr()
+    assert "before the last marker: it is cut off" in printed.out and printed.err.startswith(
         "error: the recording was refused"
     )
     assert not (folder / "no").exists()
 
 
-def test_what_a_cut_off_recording_does_not_hold_is_no_pair(made, capsys):
+def test_songs_missing_from_a_cut_off_recording_are_left_out(made, capsys):
     folder, _, wet = made
     write_wav(folder / "cut.wav", wet[: int(0.8 * wet.numel())], RATE)
     out = folder / "forced"
@@ -110,7 +110,7 @@ def test_pairs_of_another_capture_are_not_mixed_with_these(made, capsys):
 
 
 def play(made, monkeypatch, input_gain: float) -> list[np.ndarray]:
-    """`fxemu capture play` through a fake sounddevice that records the box, and the trial at a gain; what it played."""
+    """Run `fxemu capture play` with a stand-in for sounddevice, the level check at a gain; the signals it played."""
     folder, signal, wet = made
     played = []
 
@@ -126,12 +126,12 @@ def play(made, monkeypatch, input_gain: float) -> list[np.ndarray]:
     return played
 
 
-def test_live_play_goes_from_the_level_check_to_pairs(made, monkeypatch, capsys):
+def test_playing_live_checks_the_level_and_writes_pairs(made, monkeypatch, capsys):
     folder, signal, _ = made
     trial, music = play(made, monkeypatch, input_gain=0.5)
-    said = capsys.readouterr().out
-    assert "level check: the loudest 2 s come back at -6.1 dBFS" in said and "3 pairs in" in said
-    # Both end with half a second of silence, in which what is late still comes in.
+    printed = capsys.readouterr().out
+    assert "level check: the loudest 2 s come back at -6.1 dBFS" in printed and "3 pairs in" in printed
+    # Both end with half a second of silence, for the latency.
     assert (trial.size, music.size) == (2 * RATE + RATE // 2, signal.numel() + RATE // 2)
     assert np.array_equal(music[: signal.numel()], signal.numpy()) and not music[signal.numel() :].any()
     assert (folder / "live" / "wet" / "song0.wav").is_file() and (folder / "live" / "recording.wav").is_file()
@@ -174,8 +174,8 @@ def test_without_an_audio_device_it_says_so(made, monkeypatch, capsys, sounddevi
     monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
     with pytest.raises(SystemExit):
         capture.main(["play", "--file", str(made[0] / "capture.wav")])
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {message}") and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {message}") and printed.count("\n") == 1
 
 
 def described(**changes) -> str:
@@ -205,15 +205,15 @@ def described(**changes) -> str:
         (described(samples=200), "lasts 100 samples at 44100 Hz, but"),
     ],
 )
-def test_a_damaged_or_foreign_description_is_one_line_that_says_what_to_do(tmp_path, capsys, content, fault):
+def test_a_damaged_or_foreign_description_is_a_one_line_error(tmp_path, capsys, content, fault):
     write_wav(tmp_path / "capture.wav", torch.zeros(100), RATE)
     if content is not None:
         (tmp_path / "capture.json").write_text(content)
     with pytest.raises(SystemExit) as left:
         capture.main(["read", "x.wav", "--file", str(tmp_path / "capture.wav")])
-    said = capsys.readouterr().err
-    assert left.value.code == 1 and fault in said and said.count("\n") == 1
-    assert said.startswith(f"error: {tmp_path}/capture.") and "or run fxemu capture make" in said
+    printed = capsys.readouterr().err
+    assert left.value.code == 1 and fault in printed and printed.count("\n") == 1
+    assert printed.startswith(f"error: {tmp_path}/capture.") and "or run fxemu capture make" in printed
 
 
 def test_songs_of_one_name_are_kept_apart():

@@ -1,4 +1,4 @@
-"""Each thing that can be the matter with a pair of recordings is found, and a clean pair is not accused."""
+"""Each fault of a pair of recordings is found, and a clean pair has none."""
 
 import re
 
@@ -54,11 +54,13 @@ def test_each_fault_is_found(dry, wet, spoil, kind, message):
     assert re.search(message, texts(*spoil(dry, wet), kind)), texts(*spoil(dry, wet), kind)
 
 
-def test_a_latency_that_dull_music_cannot_tell_is_a_warning(dry):
+def test_an_uncertain_latency_of_dull_music_is_a_warning(dry):
     dull = lowpass_biquad(lowpass_biquad(dry, RATE, 300), RATE, 300)
     report = check_pair(dull, interface(reverb(dull, 3)), RATE)
-    (said,) = (finding for finding in report.findings if finding.text.startswith("latency"))
-    assert said.kind == "warning" and re.search(r"known to \+-\d.*brighter, longer or cleaner music", said.text), said
+    (latency,) = (finding for finding in report.findings if finding.text.startswith("latency"))
+    assert latency.kind == "warning" and re.search(
+        r"known to \+-\d.*brighter, longer or cleaner music", latency.text
+    ), latency
 
 
 def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
@@ -70,7 +72,7 @@ def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
     assert "and wet differs by" in texts(song, wet, "note") + texts(song, wet, "warning")
 
 
-def test_a_gap_after_the_end_of_dry_is_none(dry):
+def test_silence_after_the_end_of_dry_is_no_dropout(dry):
     # A second take, after some silence, in the same file.
     again = torch.cat((dry, torch.zeros(RATE // 10), dry))
     assert dropouts(dry, again, Alignment(0.0, 0.0, 1, 1.0, 1.0), RATE) == []

@@ -1,4 +1,4 @@
-"""The first arrival of a response is found in spite of the tail that follows it, and its error bound is true."""
+"""The onset of a response is found in spite of its tail, and its standard error is true."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SHARE = np.where(np.linspace(0, 1, BINS) < 0.8, 0.99, 0.0)  # a song that ends a
 
 
 def response(delay: float, rng: np.random.Generator, tail: float = 0.05, noise: float = 1e-3) -> np.ndarray:
-    """Of an arrival and 2000 random taps after it, with noise, as `fit_onset` takes it."""
+    """A pulse and 2000 random taps after it, with noise, as `fit_onset` takes it."""
     taps = np.concatenate(([1.0], tail * rng.standard_normal(2000) * np.exp(-np.arange(2000) / 500)))
     filtered = np.fft.rfft(taps, 2 * (BINS - 1)) * np.exp(-1j * TURNS * delay)
     return SHARE * (filtered + np.fft.rfft(noise * rng.standard_normal(2 * (BINS - 1))))
@@ -23,7 +23,7 @@ def highest(spectrum: np.ndarray) -> float:
     return float(np.concatenate((fine[-64:], fine[:64])).argmax() - 64) / 64
 
 
-def test_a_tail_does_not_pull_at_the_arrival_and_the_bound_is_kept():
+def test_a_tail_does_not_bias_the_onset_and_the_error_bound_holds():
     rng = np.random.default_rng(0)
     delays = rng.uniform(-0.4, 0.4, 40)
     responses = [response(delay, rng) for delay in delays]
@@ -48,7 +48,7 @@ def test_polarity_and_gain_change_nothing():
     assert fit_onset(-7 * spectrum, SHARE) == pytest.approx(fit_onset(spectrum, SHARE), rel=1e-6)
 
 
-def test_of_nothing_nothing_is_known():
+def test_the_onset_of_silence_has_an_infinite_error():
     assert fit_onset(np.zeros(BINS, complex), np.zeros(BINS)) == (0.0, float("inf"))
 
 

@@ -52,7 +52,7 @@ def test_a_pair_is_aligned_and_split_in_time(pair):
     ],
     ids=["swapped", "another take", "half the length"],
 )
-def test_what_does_not_match_is_refused_with_the_finding_and_may_be_forced(pair, tmp_path, spoil, finding):
+def test_recordings_that_do_not_match_are_refused_unless_forced(pair, tmp_path, spoil, finding):
     names = [str(tmp_path / name) for name in ("dry.wav", "wet.wav")]
     for name, samples in zip(names, spoil(*(decode(path)[0] for path in pair)), strict=True):
         write_wav(name, samples, RATE)
@@ -110,7 +110,7 @@ def test_the_longest_stretch_without_a_dropout_is_kept(gaps, kept):
     assert longest_clean(10, 100, gaps) == kept
 
 
-def test_paths_are_checked_at_once(pair, tmp_path):
+def test_paths_are_checked_at_construction(pair, tmp_path):
     with pytest.raises(ValueError, match="dry: got None; must be a recording"):
         Recorded()
     with pytest.raises(ValueError, match="must be two files or two folders"):
@@ -129,39 +129,39 @@ def run(*words: str, cwd: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(("order", "code", "words"), [(1, 0, "latency 217."), (-1, 1, "they are swapped")])
-def test_check_pair_prints_findings_and_says_whether_training_would_go(pair, capsys, order, code, words):
+def test_check_pair_prints_findings_and_whether_training_would_start(pair, capsys, order, code, words):
     with pytest.raises(SystemExit) as left:
         check_pair.main([*map(str, pair)][::order])
     assert left.value.code == code and words in capsys.readouterr().out
 
 
-def test_check_pair_of_two_songs_says_plainly_that_they_have_nothing_in_common(tmp_path, capsys):
+def test_check_pair_of_two_unrelated_songs_has_one_finding(tmp_path, capsys):
     names = [str(tmp_path / name) for name in ("one.wav", "two.wav")]
     for seed, name in enumerate(names):
         write_wav(name, music(5 + seed, seed), RATE)
     with pytest.raises(SystemExit) as left:
         check_pair.main(names)
-    said = capsys.readouterr().out
-    assert left.value.code == 1 and "refused  wet does not depend on dry" in said
-    assert said.endswith("refused: training would need force=true\n") and said.count("refused  ") == 1
+    printed = capsys.readouterr().out
+    assert left.value.code == 1 and "refused  wet does not depend on dry" in printed
+    assert printed.endswith("refused: training would need force=true\n") and printed.count("refused  ") == 1
 
 
-def test_check_pair_of_half_a_recording_accuses_nothing_else(pair, tmp_path, capsys):
+def test_check_pair_of_half_a_recording_has_one_finding(pair, tmp_path, capsys):
     wet, _ = decode(pair[1])
     write_wav(tmp_path / "half.wav", wet[: int(0.4 * wet.numel())], RATE)
     with pytest.raises(SystemExit) as left:
         check_pair.main([str(pair[0]), str(tmp_path / "half.wav")])
-    said = capsys.readouterr().out
-    assert left.value.code == 1 and "the recording is cut off" in said and said.count("refused  ") == 1, said
+    printed = capsys.readouterr().out
+    assert left.value.code == 1 and "the recording is cut off" in printed and printed.count("refused  ") == 1, printed
 
 
-def test_check_pair_of_a_missing_file_is_one_line(pair, capsys):
+def test_check_pair_of_a_missing_file_is_a_one_line_error(pair, capsys):
     with pytest.raises(SystemExit):
         check_pair.main([str(pair[0]), "nowhere.wav"])
     assert capsys.readouterr().err == "error: nowhere.wav: no such file or folder\n"
 
 
-def test_it_trains_from_the_command_line(pair, tmp_path):
+def test_recordings_are_trained_on_from_the_command_line(pair, tmp_path):
     dry, wet = map(str, pair)
     options = [
         "effect=recorded",
@@ -174,7 +174,7 @@ def test_it_trains_from_the_command_line(pair, tmp_path):
     done = run("train", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "latency 217." in done.stderr and (tmp_path / "run" / "audio" / "dry-test-prediction.wav").is_file()
-    # So that it can go on from anywhere.
+    # For the resumed run to work from any folder.
     assert OmegaConf.load(tmp_path / "run" / "config.yaml").effect.dry == os.path.join(
         tmp_path, os.path.relpath(dry, tmp_path)
     )
