@@ -109,7 +109,7 @@ def make_loop() -> Callable[..., ClosedLoop]:
         loop = ClosedLoop(predictor, REPRESENTATIONS[inputs](), REPRESENTATIONS[outputs]())
         loop.limit.fill_(limit)
         if predictor.feedback:
-            hearing_weights(predictor).mul_(loop_gain)
+            wet_weights(predictor).mul_(loop_gain)
         return loop
 
     return make
@@ -140,8 +140,8 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def hearing_weights(predictor: Predictor) -> torch.Tensor:
-    """The weights by which a predictor hears wet samples, as a view."""
+def wet_weights(predictor: Predictor) -> torch.Tensor:
+    """A predictor's weights on fed-back wet samples, as a view."""
     if isinstance(predictor, MLP | Linear):
         return predictor.wet.weight.data
     if isinstance(predictor, LRU):

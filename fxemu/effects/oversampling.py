@@ -25,7 +25,7 @@ def oversampled(function: Callable[[Tensor], Tensor], x: Tensor, factor: int) ->
 
 
 def _resample(x: Tensor, old: int, new: int) -> Tensor:
-    # In float32, since torch convolves float64 ten times as slowly.
+    # In float32, since torch convolves float64 far more slowly.
     return AF.resample(x.float(), old, new, HALF, rolloff=1.0, resampling_method="sinc_interp_kaiser", beta=BETA)
 
 

@@ -1,4 +1,4 @@
-"""Whole commands as tests run them: a training, a sweep, and wet songs made ahead."""
+"""Whole commands as tests run them: a training, a sweep, and `fxemu prepare`."""
 
 import json
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FAST = ["debug=fast", "data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", "threads=1"]
-# Halves a song, and notes when it began; waits while there is a file `wait`. These are not among its words, since the
-# cache looks at the files that those name.
+# An effect that halves a song and logs its start; it waits while there is a file `wait`. Neither file is an argument,
+# since the wet cache depends on the files that are.
 HALF = (
     "import pathlib, sys, time; from scipy.io import wavfile\n"
     "here = pathlib.Path(__file__); here.with_name('begun').open('a').write('begun\\n')\n"
@@ -35,12 +35,12 @@ def sweep(library: Path, folder: Path, *overrides: str) -> list[str]:
 
 
 def scores(folder: Path) -> dict[str, float]:
-    """The score that each finished run was selected by."""
+    """The validation ESR of each finished run."""
     return {p.parent.name: json.loads(p.read_text())["val_esr"] for p in folder.glob("*/metrics.json")}
 
 
 def options(library: Path) -> list[str]:
-    """Of a training on a command that notes each song in `begun`, beside the library."""
+    """Options of a training with `HALF` as its effect, which logs each song in `begun`, beside the library."""
     place = library.parent
     (place / "half.py").write_text(HALF)
     words = f"[{sys.executable},{place / 'half.py'},'{{dry}}','{{wet}}']"
