@@ -171,7 +171,7 @@ def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
 class AudioSource:
     """An open audio stream: its rate in Hz, channels, codec and tags, and its samples block by block.
 
-    `damage` describes, once blocks have been read, the part that could not be decoded; None for a sound file.
+    `damage` describes, once blocks have been read, the part that could not be decoded; None for an intact file.
     """
 
     def __init__(self, container: av.container.InputContainer, name: str) -> None:
