@@ -76,7 +76,7 @@ class SongData(pl.LightningDataModule):
         batches_per_epoch: int = 400,
         val_share: float = 0.15,
         test_share: float = 0.2,
-        val_seconds: float | None = 15.0,
+        val_seconds: float | None = None,
         split_seed: int = 0,
         gain_db: Sequence[float] = (0.0, 0.0),
         train_seconds: float | None = None,

@@ -88,6 +88,24 @@ def level_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
     return figure
 
 
+def contraction_curves(apart: Mapping[str, Tensor], block_s: float = 0.01) -> Figure:
+    """How far apart free runs from different pasts are: a line for each past, where it is worst.
+
+    Args:
+        apart: power of the difference over the target's (stretches, pasts, blocks), of the model and of the effect.
+        block_s: seconds a block.
+    """
+    figure, axes = _figure("time after the past (s)", "difference over target (dB)")
+    for (name, power), style in zip(apart.items(), (("tab:orange", "-"), ("black", "--")), strict=False):
+        level_db = 10 * power.amax(0).clamp_min(10 ** (2 * FLOOR_DB / 10)).log10()
+        time = block_s * torch.arange(1, level_db.shape[-1] + 1)
+        for i, line in enumerate(level_db):
+            axes.plot(time, line, style[1], color=style[0], linewidth=0.8, label=None if i else name)
+    axes.set_xscale("log")
+    axes.legend(loc="upper right")
+    return figure
+
+
 def training_curve(validations: list[tuple[int, float, float]]) -> Figure:
     """Free-run and teacher-forced ESR over training: (step, free, forced) of each validation."""
     figure, axes = _figure("optimizer step", "ESR, validation songs")

@@ -19,9 +19,10 @@ from fxemu.audio.tensors import write_wav
 from fxemu.effects import Effect, Recorded
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import baselines, metrics
+from fxemu.evaluation.contraction import contraction, contraction_lines
 from fxemu.evaluation.decay import decay
 from fxemu.evaluation.levels import LISTENED_DB, at_levels
-from fxemu.evaluation.plots import PLOTS, first_layer, level_curves
+from fxemu.evaluation.plots import PLOTS, contraction_curves, first_layer, level_curves
 from fxemu.evaluation.priming import primed
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.stability import stability
@@ -53,6 +54,9 @@ def evaluate(
             _publish(song, prediction, float(loop.limit), sample_rate, folder, writer)
         # Recordings cannot be played again at another level.
         levels = [] if isinstance(effect, Recorded) else _levels(loop, test, effect, sample_rate, folder, writer)
+        contracting, apart = contraction(loop, test, effect, sample_rate) or (None, {})
+        if apart:
+            _show(contraction_curves(apart), folder, "contraction", writer)
         if (figure := first_layer(loop.plan(), sample_rate)) is not None:
             _show(figure, folder, "first_layer", writer)
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
@@ -80,6 +84,7 @@ def evaluate(
         primed=primed(loop, test[0], effect, sample_rate),
         # Recordings cannot be played again with a burst of noise.
         decay=None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
+        contraction=contracting,
         stability=stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         songs=songs,
     )
@@ -195,6 +200,7 @@ def table(scores: Scores) -> str:
             f"{'from within a song, primed (s)':<30}" + "".join(f"{run.primed_s:>9}" for run in scores.primed),
             f"{'ESR after that':<30}" + "".join(f"{run.esr:>9.1e}" for run in scores.primed),
         ]
+    lines += contraction_lines(scores.contraction)
     forgets_ms = scores.stability.forgets_ms
     lines.append(
         "a disturbed history is forgotten " + ("never" if forgets_ms is None else f"after {forgets_ms:.1f} ms")

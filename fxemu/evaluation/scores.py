@@ -74,6 +74,41 @@ class DecayScores:
 
 
 @dataclass(frozen=True)
+class PastScores:
+    """Free runs over stretches of songs, each begun from several wrong pasts.
+
+    Args:
+        median_s, worst_s: seconds until a run is together with that from the true past (None: not before the end).
+        left_db: how far apart the worst run stays, over the target, in the mean of the last quarter.
+        esr: after the recovery, by past.
+        esr_worst, esr_best: with the worst and the best past of each stretch; `worst_over_best`: their ratio.
+    """
+
+    median_s: float | None
+    worst_s: float | None
+    left_db: float
+    esr: dict[str, float]
+    esr_worst: float
+    esr_best: float
+    worst_over_best: float
+
+
+@dataclass(frozen=True)
+class ContractionScores:
+    """Whether runs begun from different pasts come together.
+
+    Args:
+        model: of the model.
+        effect: of the effect itself (None for recordings, which cannot be played again after another past).
+        warning: what is wrong, in a sentence (None: nothing).
+    """
+
+    model: PastScores
+    effect: PastScores | None
+    warning: str | None
+
+
+@dataclass(frozen=True)
 class StabilityScores:
     """Free runs on signals that provoke trouble.
 
@@ -107,6 +142,7 @@ class Scores:
         levels: by input level; empty for recordings, which cannot be played again at another.
         primed: by seconds of priming.
         decay: None for effects without a tail, and for recordings.
+        contraction: None for effects with an oscillator, whose phase the past decides.
     """
 
     esr: float
@@ -125,6 +161,7 @@ class Scores:
     levels: list[LevelScores]
     primed: list[PrimedScores]
     decay: DecayScores | None
+    contraction: ContractionScores | None
     stability: StabilityScores
     songs: list[SongScores]
 
@@ -147,6 +184,7 @@ class Report:
         multiply_adds: of the model in one sample.
         audio_seconds: of training audio (None for a streamed library).
         train_seconds: that training took.
+        validation_share: of them that went into validations, 0 to 1.
         effect, repr, model: options that were chosen.
     """
 
@@ -156,6 +194,7 @@ class Report:
     multiply_adds: int
     audio_seconds: float | None
     train_seconds: float
+    validation_share: float
     effect: str
     repr: str
     model: str

@@ -1,12 +1,16 @@
-"""What a checkpoint is selected by: free runs over the validation songs, in silence and after a click."""
+"""What a checkpoint is selected by: free runs over the validation songs, from silence and from wrong pasts."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
+from fxemu.evaluation.contraction import wrong_pasts
 from fxemu.library.pair import Pair
 from fxemu.models.closed_loop import ClosedLoop
 
@@ -15,26 +19,92 @@ SETTLING = 32_768
 SILENCE, CLICK = torch.zeros(SETTLING), torch.eye(1, SETTLING)[0]
 # What is passed over there, as power beside that of the songs: an echo that is not quite met.
 ECHO = 1e-3
+# The songs are cut into pieces of so many samples (6 s at 44.1 kHz), each begun from a wrong past of SETTLING samples;
+# the first of four parts of a piece is for the past to be forgotten.
+PIECE = 262_144
 
 
-def scores(loop: ClosedLoop, songs: list[Pair], settled: list[Tensor]) -> dict[str, float]:
-    """Over the songs; `val/esr` also counts what is heard in silence, or long after a click, beyond the effect's.
+@dataclass(frozen=True)
+class Detour:
+    """A piece of a validation song that begins from a wrong past.
 
-    Music may hide for seconds that a net has more than one point of rest, or a wrong one. The worse of the two
-    counts, as power beside that of the songs; to forget a click that the effect keeps hold of costs nothing.
+    Args:
+        song: its number.
+        part: where the piece is in it.
+        dry: (samples,) of the piece.
+        past: dry and wet before it.
+        own: error energy of the effect itself after that past, in the part of the piece that counts.
+    """
+
+    song: int
+    part: slice
+    dry: Tensor
+    past: tuple[Tensor, Tensor]
+    own: float
+
+
+def detours(songs: list[Pair], limit: float, effect: Callable[[Sequence[Tensor]], list[Tensor]] | None) -> list[Detour]:
+    """All of the validation songs in pieces, each from another wrong past than the one before.
+
+    Args:
+        songs: to validate on.
+        limit: of what is fed back.
+        effect: processes several dry signals; None for recordings.
+    """
+    cut = [
+        (number, slice(start, min(start + PIECE, song.dry.numel())))
+        for number, song in enumerate(songs)
+        for start in range(0, song.dry.numel(), PIECE)
+    ]
+    pasts = [[p for p in wrong_pasts(song.start(SETTLING), limit).values() if p.name != "silence"] for song in songs]
+    chosen = [pasts[(song + 1) % len(songs)][i % len(pasts[0])] for i, (song, _) in enumerate(cut)]
+    driven = [torch.cat((past.dry, songs[song].dry[part])) for (song, part), past in zip(cut, chosen, strict=True)]
+    own = [0.0] * len(cut)
+    if effect is not None:
+        wets = [wet[past.dry.numel() :] for wet, past in zip(effect(driven), chosen, strict=True)]
+        own = [_counted_energy(wet - songs[song].wet[part]) for wet, (song, part) in zip(wets, cut, strict=True)]
+    return [
+        Detour(song, part, songs[song].dry[part], (past.dry, past.wet), energy)
+        for (song, part), past, energy in zip(cut, chosen, own, strict=True)
+    ]
+
+
+def scores(
+    loop: ClosedLoop, songs: list[Pair], settled: list[Tensor], wrong: Sequence[Detour] = ()
+) -> dict[str, float]:
+    """Over all of the songs, from silence; `val/esr` also counts what else a free run may do wrong.
+
+    To the ESR from silence it adds, as power beside that of the songs and beyond the effect's own, how far runs from
+    wrong pasts (`wrong`, see `detours`) stay apart from those from silence, and what is left in silence, or long after
+    a click (`settled`: the effect's). Music may hide for minutes that a net has more than one state to sit in.
     """
     *predictions, rest, clicked = render_many(loop, [*(song.dry for song in songs), SILENCE, CLICK])
     prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
     heard, own = (torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ([rest, clicked], settled))
     beyond = (heard - own).max() / (target.square().mean() + metrics.EPSILON)
-    left = float((beyond - ECHO).clamp_min(0))
+    added = float((beyond - ECHO).clamp_min(0)) + _apart(loop, songs, predictions, wrong)
     return {
-        "val/esr": metrics.esr(prediction, target) + left,
-        "val/inverted_esr": metrics.inverted_esr(prediction, target) + left,
+        "val/esr": metrics.esr(prediction, target) + added,
+        "val/esr_from_silence": metrics.esr(prediction, target),
+        "val/inverted_esr": metrics.inverted_esr(prediction, target) + added,
         "val/nmae": metrics.nmae(prediction, target),
         "val/samples_well": float(min(metrics.samples_well(p, float(loop.limit)) for p in predictions)),
-        "val/teacher_forced_esr": teacher_forced_esr(loop, songs),
+        "val/teacher_forced_esr": teacher_forced_esr(loop, [song.middle(PIECE) for song in songs]),
     }
+
+
+def _apart(loop: ClosedLoop, songs: list[Pair], predictions: list[Tensor], wrong: Sequence[Detour]) -> float:
+    """Energy between the runs from wrong pasts and those from silence, beyond the effect's own, over the songs'."""
+    outputs = render_many(loop, [detour.dry for detour in wrong], after=[detour.past for detour in wrong])
+    pairs = list(zip(outputs, wrong, strict=True))
+    apart = sum(_counted_energy(output - predictions[detour.song][detour.part]) for output, detour in pairs)
+    total = sum(_counted_energy(songs[detour.song].wet[detour.part]) for detour in wrong)
+    return max(0.0, apart - sum(detour.own for detour in wrong)) / (total + metrics.EPSILON)
+
+
+def _counted_energy(x: Tensor) -> float:
+    """Energy of a piece (samples,) but for its first quarter."""
+    return float(x[x.numel() // 4 :].double().square().sum())
 
 
 def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:

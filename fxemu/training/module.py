@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 import pytorch_lightning as pl
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from fxemu.data.shard import Shard
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.errors import TrainingDivergedError
-from fxemu.evaluation.validation import CLICK, SILENCE, scores
+from fxemu.evaluation.validation import CLICK, SILENCE, Detour, detours, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop, feedback_gain
@@ -22,6 +23,10 @@ from fxemu.training.schedule import Schedule, Stage
 
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
+# Chunks that the history of the next one is kept for.
+HISTORY = 4
+# Most of the training time that validations take, as a share, and what they may take in any case, in s.
+VALIDATION_SHARE, VALIDATION_S = 0.1, 5.0
 
 
 class TrainingModule(pl.LightningModule):
@@ -44,8 +49,14 @@ class TrainingModule(pl.LightningModule):
         self.unusable = 0
         # What the effect makes of silence and of a click.
         self.settled = [SILENCE, SILENCE]
+        # Pieces of the validation songs to begin from wrong pasts, made when they are first needed.
+        self.wrong: list[Detour] | None = None
         # What the last step has to tell, by the name that it is logged under.
         self.said: dict[str, Tensor | float] = {}
+        # Seconds that all validations took, that the last one took, and when training began.
+        self.validating_s = self.validation_s = 0.0
+        self.began = time.perf_counter()
+        self.validates = 1.0
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
@@ -53,6 +64,9 @@ class TrainingModule(pl.LightningModule):
         self.settled = data.answers((SILENCE, CLICK))
         if self.loop.plain_samples:
             self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
+
+    def on_train_start(self) -> None:
+        self.began, self.validates = time.perf_counter(), self.trainer.limit_val_batches
 
     def progress(self) -> float:
         """How much of training is done, 0 to 1: by steps or by time, whichever is further."""
@@ -74,23 +88,37 @@ class TrainingModule(pl.LightningModule):
             heard = self._deafened(self._noisy(wet, stage), stage)
             self._learn(stage, *self.loop.teacher_forced(dry, heard), dry, wet)
             return
-        heard, first = self._noisy(wet[..., : -stage.samples], stage), -stage.samples
+        heard, first = self._misled(self._noisy(wet[..., : -stage.samples], stage), stage), -stage.samples
         if stage.lead:
             first += stage.lead
             with torch.no_grad():
                 heard = torch.cat((heard, rollout(self.loop, dry[..., :first], heard)[0]), dim=-1)
         for _ in range(stage.chunks):
             end = first + stage.length
-            until = (..., slice(None, end or None))
-            prediction, params = rollout(self.loop, dry[until], heard)
-            self._learn(stage, prediction, params, dry[until], wet[until])
-            heard, first = self._carried(stage, heard, prediction.detach(), wet[until]), end
+            # Of a long history the last part will do, so that every chunk costs the same.
+            heard = heard[..., -max(self.loop.warm_up, HISTORY * stage.length) :]
+            seen = (..., slice(first - heard.shape[-1], end or None))
+            prediction, params = rollout(self.loop, dry[seen], heard)
+            self._learn(stage, prediction, params, dry[seen], wet[seen])
+            heard, first = self._carried(stage, heard, prediction.detach(), wet[seen]), end
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
-        """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training."""
+        """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training.
+
+        At the end of an epoch, have it validated if there is time for it, and in any case at the end of training.
+        """
         writing = self.trainer._logger_connector.should_update_logs
-        if writing or self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches:
+        ends = self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches
+        if writing or ends:
             self.log_dict(self.said)
+        if ends:
+            self.trainer.limit_val_batches = self.validates if self._validation_due() else 0.0
+
+    def _validation_due(self) -> bool:
+        """Whether another validation fits in the share of the time that they may take, as the first process finds."""
+        affordable = max(VALIDATION_S, VALIDATION_SHARE * (time.perf_counter() - self.began))
+        due = self.trainer.should_stop or self.validating_s + self.validation_s <= affordable
+        return self.trainer.strategy.broadcast(due)
 
     def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
         """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
@@ -157,15 +185,42 @@ class TrainingModule(pl.LightningModule):
         # Nothing louder is ever fed back.
         return disturbed.clamp(-self.loop.limit, self.loop.limit)
 
+    def _misled(self, wet: Tensor, stage: Stage) -> Tensor:
+        """A wrong history in place of the true one (B, 1, H) in a share of the segments, of a kind drawn for each."""
+        if stage.wrong == 0:
+            return wet
+        generator, each = self._generator(2), (wet.shape[0], 1, 1)
+        wrong, kind = (self._drawn(torch.rand, each, generator).to(wet.device) for _ in range(2))
+        level = 2 * self._drawn(torch.rand, each, generator).to(wet.device) - 1
+        noise = self._drawn(torch.randn, tuple(wet.shape), generator).to(wet.device)
+        held = (level * self.loop.limit).expand_as(wet)
+        hiss = (noise * held).clamp(-self.loop.limit, self.loop.limit)
+        history = torch.where(kind < 1 / 3, held, torch.where(kind < 2 / 3, wet.roll(1, 0), hiss))
+        return torch.where(wrong < stage.wrong, history, wet)
+
     def _deafened(self, wet: Tensor, stage: Stage) -> Tensor:
         """Silence in place of the wet samples in a share of the segments."""
         deaf = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.deaf
         return wet.masked_fill(deaf.to(wet.device), 0.0)
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
-        """Free runs from silence over the validation songs, in one process for all."""
-        found = scores(self.loop, songs, self.settled) if self.trainer.is_global_zero else None
+        """Free runs over the validation songs, from silence and from wrong pasts, in one process for all."""
+        began = time.perf_counter()
+        found = None
+        if self.trainer.is_global_zero:
+            if self.wrong is None:
+                self.wrong = self._detours(songs)
+            found = scores(self.loop, songs, self.settled, self.wrong)
         self.log_dict(self.trainer.strategy.broadcast(found), batch_size=1, sync_dist=True)
+        self.validation_s = time.perf_counter() - began
+        self.validating_s += self.validation_s
+
+    def _detours(self, songs: list[Pair]) -> list[Detour]:
+        """Wrong pasts for the songs; none for an effect with an oscillator, whose phase the past decides."""
+        data = self.trainer.datamodule
+        if data.effect.rate_hz is not None:
+            return []
+        return detours(songs, float(self.loop.limit), data.answers if data.effect.replayable else None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.

@@ -127,7 +127,8 @@ def run(config: DictConfig, folder: Path, resume: Path | None, task: Task, look:
         # A fit without a step.
         scores = validation.scores(emulator.loop, data.validation_songs(), emulator.settled)
         curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
-    _report(config, folder, data, emulator, curve, {"train_seconds": seconds, **chosen})
+    about = {"train_seconds": seconds, "validation_share": emulator.validating_s / seconds, **chosen}
+    _report(config, folder, data, emulator, curve, about)
     if diverged is not None:
         raise diverged
     return math.inf if curve.best() is None else curve.best()
@@ -160,7 +161,8 @@ def _report(
     write_json(folder / "metrics.json", report.to_json())
     tell(f"\n{table(scores)}")
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
-    tell(f"trained for {about['train_seconds']:.0f} s; everything is in {folder}: {places}")
+    spent = f"{about['train_seconds']:.0f} s, {about['validation_share']:.0%} of it for validation"
+    tell(f"trained for {spent}; everything is in {folder}: {places}")
     tell("dashboard: tensorboard --logdir outputs")
 
 
@@ -207,7 +209,10 @@ def _trainer(config: DictConfig, folder: Path, emulator: TrainingModule, curve: 
 
 def _stopping(config: DictConfig) -> list[pl.Callback]:
     """What may end training early; Ctrl-C ends a whole sweep, at once, so that no run counts that was cut short."""
-    early = [] if config.patience is None else [pl.callbacks.EarlyStopping("val/esr", patience=config.patience)]
+    early = []
+    if config.patience is not None:
+        # Not every epoch is validated.
+        early = [pl.callbacks.EarlyStopping("val/esr", patience=config.patience, check_on_train_epoch_end=False)]
     return early if in_sweep() else [StopOnInterrupt(), *early]
 
 

@@ -31,6 +31,8 @@ class Stage:
         deaf: teacher forcing only: the share of segments that hear silence in place of the true wet samples, so that a
             predictor with a state of its own learns to use that instead (as the history of a language model is dropped
             in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
+        wrong: rollouts only: the share of segments that begin from a wrong history, so that the predictor learns to
+            come back from any state: a constant, another segment's wet, or white noise, at levels up to the limit.
     """
 
     share: float
@@ -41,6 +43,7 @@ class Stage:
     chunks: int = 1
     own: float = 1.0
     deaf: float = 0.0
+    wrong: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("length", "lead", "chunks"):
@@ -60,8 +63,10 @@ class Stage:
             raise ValueError(
                 f"training stage: got deaf {self.deaf}, free {self.free}; allowed are 0 <= deaf <= 1, without free"
             )
-        if not self.free and (self.lead or self.chunks > 1):
-            raise ValueError("training stage: lead and chunks are for rollouts; set free: true or leave them out")
+        if not self.free and (self.lead or self.chunks > 1 or self.wrong):
+            raise ValueError("training stage: lead, chunks and wrong are for rollouts (free: true)")
+        if not 0 <= self.wrong <= 1:
+            raise ValueError(f"training stage: got wrong {self.wrong}; allowed are 0 to 1")
 
     @property
     def samples(self) -> int:

@@ -7,9 +7,11 @@ from fxemu.evaluation.report import BASELINES, table
 from fxemu.evaluation.runs import QUIET, read_run
 from fxemu.evaluation.scores import (
     NAMES,
+    ContractionScores,
     DecayScores,
     Errors,
     LevelScores,
+    PastScores,
     PhaseScores,
     PrimedScores,
     Report,
@@ -29,12 +31,13 @@ SCORED = Scores(
     levels=[LevelScores(0, 0.1, 0.2), LevelScores(-48, 0.3, 0.4)],
     primed=[PrimedScores(0.0, 0.1, None), PrimedScores(0.5, 0.1, PhaseScores(0.1, 0.01, 3.8))],
     decay=DecayScores(1.5, None, None),
+    contraction=ContractionScores(PastScores(0.1, None, 3.0, {"silence": 0.1}, 0.4, 0.1, 4.0), None, "it stays apart"),
     stability=StabilityScores(0.0, 0.0, 0.0, 0.5, None),
     songs=[SongScores("a.mp3", 0.1, 0.2, None)],
 )
 COSTS = {
     "val_esr": 0.1, "parameters": 99, "multiply_adds": 88, "audio_seconds": 60.0, "train_seconds": 12.0,
-    "effect": "tanh", "repr": "raw", "model": "mlp",
+    "validation_share": 0.1, "effect": "tanh", "repr": "raw", "model": "mlp",
 }  # fmt: skip
 CONTENT = {
     "test": {
@@ -46,6 +49,19 @@ CONTENT = {
             {"primed_s": 0.5, "esr": 0.1, "esr_best_phase": 0.1, "drift_hz": 0.01, "drift_radians_a_minute": 3.8},
         ],
         "decay": {"effect_s": 1.5, "model_s": None, "error": None},
+        "contraction": {
+            "model": {
+                "median_s": 0.1,
+                "worst_s": None,
+                "left_db": 3.0,
+                "esr": {"silence": 0.1},
+                "esr_worst": 0.4,
+                "esr_best": 0.1,
+                "worst_over_best": 4.0,
+            },
+            "effect": None,
+            "warning": "it stays apart",
+        },
         "stability": {"rest": 0.0, "after_square": 0.0, "after_click": 0.0, "largest": 0.5, "forgets_ms": None},
         "songs": [{"name": "a.mp3", "esr": 0.1, "nmae": 0.2, "samples_to_divergence": None}],
     },

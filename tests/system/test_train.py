@@ -60,7 +60,7 @@ def test_the_run_folder_holds_everything(finished):
         pictures = ("waveform", "spectrograms", "transfer_curve", "error_over_time")
         assert {f"plots/{song['name']}-{picture}.png" for picture in pictures} <= names
         assert {f"audio/{song['name']}-40dB-{kind}.wav" for kind in kinds[:3]} <= names
-    assert "plots/levels.png" in names
+    assert {"plots/levels.png", "plots/contraction.png"} <= names
     assert not [name for name in names if name.endswith(".part")]
 
 

@@ -16,7 +16,7 @@ from fxemu.losses import ESR
 from fxemu.models import Linear
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
-from fxemu.training.module import TrainingDivergedError, TrainingModule
+from fxemu.training.module import HISTORY, TrainingDivergedError, TrainingModule
 from fxemu.training.schedule import Schedule, Stage
 
 
@@ -218,3 +218,49 @@ def test_an_echo_of_the_click_is_not_held_against_a_net() -> None:
     songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
     emulator = TrainingModule(decaying(0.9998), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     assert scores(emulator.loop, songs, emulator.settled)["val/esr"] == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_segments_begins_from_a_wrong_history(
+    make_loop: Callable[..., ClosedLoop], share: float
+) -> None:
+    emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    truth = torch.linspace(-1, 1, 1000)[:, None, None].expand(-1, -1, 6)
+    heard = emulator._misled(truth, Stage(share=1, length=4, free=True, wrong=share))
+    wrong = (heard != truth).any(-1).flatten()
+    assert float(wrong.float().mean()) == pytest.approx(share, abs=0.05)
+    assert heard.abs().max() <= emulator.loop.limit
+
+
+@pytest.mark.parametrize(("wrong", "learned"), [(0.0, False), (0.5, True)])
+def test_a_loop_that_keeps_what_it_begins_with_is_mended_by_wrong_histories(wrong: float, learned: bool) -> None:
+    """In silence nothing but a wrong history tells a loop that holds its output from one that is at rest."""
+    loop = decaying(1.0)
+    fit(TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "wrong": wrong}])), 100, level=0)
+    assert (loop.predictor.wet.weight.item() < 0.97) == learned
+
+
+def test_validations_take_their_share_of_the_time_and_no_more(make_loop: Callable[..., ClosedLoop]) -> None:
+    emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    emulator.began -= 1000
+    emulator.validating_s, emulator.validation_s = 70.0, 20.0
+    assert emulator._validation_due()
+    emulator.validating_s = 90.0
+    assert not emulator._validation_due()
+    emulator.trainer.should_stop = True
+    assert emulator._validation_due()
+
+
+def test_each_of_many_chunks_costs_the_same_and_none_is_left_out() -> None:
+    schedule = Schedule([{"share": 1, "length": 2, "free": True, "chunks": 12}])
+    emulator = TrainingModule(decaying(0.5), ESR(), schedule)
+    emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_steps=1)
+    targets = []
+    emulator._learn = lambda stage, prediction, params, dry, wet: targets.append(wet)
+    wet = torch.rand(3, 1, 26)
+    emulator.training_step((torch.rand(3, 1, 26), wet), 0)
+    samples = emulator.loop.warm_up + 1 + 24
+    assert torch.equal(torch.cat([x[..., -2:] for x in targets], dim=-1), wet[..., samples - 24 : samples])
+    assert {x.shape[-1] for x in targets[HISTORY:]} == {(HISTORY + 1) * 2}

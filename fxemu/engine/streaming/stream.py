@@ -112,17 +112,31 @@ def render(loop: Playable, dry: Tensor) -> Tensor:
     return Stream(loop).process(dry)
 
 
-def render_many(loop: Playable, songs: list[Tensor], fed: list[Tensor] | None = None) -> list[Tensor]:
-    """Free runs from silence over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
+def render_many(
+    loop: Playable,
+    songs: list[Tensor],
+    fed: list[Tensor] | None = None,
+    after: list[tuple[Tensor, Tensor]] | None = None,
+) -> list[Tensor]:
+    """Free runs over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
 
-    Given `fed`, a song for each, the predictor hears those as its own past, as in `Stream.process`.
+    Given `fed`, a song for each, the predictor hears those as its own past, as in `Stream.process`. They begin from
+    silence or, given `after`, (dry, wet) for each, from what such a past has left.
     """
-    threads, runs = torch.get_num_threads(), zip(songs, fed or [None] * len(songs), strict=True)
+    threads, none = torch.get_num_threads(), [None] * len(songs)
+    runs = list(zip(songs, fed or none, after or none, strict=True))
+
+    def run(dry: Tensor, fed: Tensor | None, past: tuple[Tensor, Tensor] | None) -> Tensor:
+        stream = Stream(loop)
+        if past is not None:
+            stream.process(*past)
+        return stream.process(dry, fed)
+
     if min(threads, len(songs)) < 2:
-        return [Stream(loop).process(*run) for run in runs]
+        return [run(*given) for given in runs]
     try:
         # Each with a thread of PyTorch's to itself: with all of them each, they are in each other's way.
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(lambda run: Stream(loop).process(*run), runs))
+            return list(pool.map(lambda given: run(*given), runs))
     finally:
         torch.set_num_threads(threads)

@@ -1,0 +1,114 @@
+"""Contraction of loops whose behaviour is known in closed form."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from fxemu.effects import Effect, Passthrough, Tremolo
+from fxemu.evaluation.contraction import contraction, contraction_lines
+from fxemu.evaluation.validation import PIECE, SETTLING, detours, scores
+from fxemu.library.pair import Pair
+from fxemu.models import Linear
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Raw
+
+RATE = 8000
+
+
+class OnePole(Effect):
+    """y[t] = 0.1 x[t] + pole y[t-1]."""
+
+    def __init__(self, pole: float) -> None:
+        self.pole = pole
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        wet, last = [], 0.0
+        for sample in dry.tolist():
+            wet.append(last := 0.1 * sample + self.pole * last)
+        return torch.tensor(wet)
+
+
+def one_pole(pole: float) -> ClosedLoop:
+    """The same as a predictor."""
+    loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
+    with torch.no_grad():
+        loop.predictor.wet.weight.fill_(pole)
+        loop.predictor.dry.weight.fill_(0.1)
+        loop.predictor.dry.bias.zero_()
+    return loop
+
+
+def songs(effect: Effect, samples: int = 8000, level: float = 0.3) -> list[Pair]:
+    noise = (level * torch.randn(2, samples, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
+    return [Pair(name, dry, effect(dry, RATE)) for name, dry in zip("ab", noise, strict=True)]
+
+
+@pytest.mark.parametrize("pole", [0.9, 0.99])
+def test_runs_come_together_as_the_pole_says(pole: float) -> None:
+    """What the limit held has left falls by the pole with each sample."""
+    pairs = songs(OnePole(pole))
+    found, apart = contraction(one_pole(pole), pairs, OnePole(pole), RATE)
+    assert {name: power.shape[1] for name, power in apart.items()} == {"model": 5, "effect": 5}
+    target = float(torch.stack([pair.wet for pair in pairs]).square().mean().sqrt())
+    # The loop is held at its limit, the effect where a constant leads it.
+    for name, held in (("model", 1.2), ("effect", 0.1 / (1 - pole))):
+        expected = math.log(held / (1e-3 * target)) / -math.log(pole) / RATE
+        assert getattr(found, name).worst_s == pytest.approx(expected, rel=0.25, abs=0.02)
+    assert found.model.median_s <= found.model.worst_s
+    assert found.model.worst_over_best == pytest.approx(1.0, abs=1e-2)
+    assert found.warning is None
+
+
+def test_a_model_that_keeps_its_past_is_warned_of() -> None:
+    effect = OnePole(0.0)
+    found, _ = contraction(one_pole(1.0), songs(effect), effect, RATE)
+    assert found.model.worst_s is None and found.model.left_db > 0
+    assert found.model.worst_over_best > 1.2
+    assert found.effect.worst_s == 0.0
+    assert "can sit in a wrong state" in found.warning
+    assert contraction_lines(found)[-1].startswith("WRONG STATE")
+
+
+class Holding(Effect):
+    """For ever the mean of what it began with."""
+
+    memory_s = None
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        return dry[:100].mean().expand_as(dry).clone()
+
+
+def test_a_model_may_keep_what_the_effect_keeps() -> None:
+    loop = one_pole(1.0)
+    loop.limit.fill_(0.5)
+    found, _ = contraction(loop, songs(Holding(), level=1e-3), Holding(), RATE)
+    assert found.model.worst_s is None and found.effect.worst_s is None
+    assert found.warning is None
+
+
+def test_an_oscillator_has_no_contraction_to_measure() -> None:
+    assert contraction(one_pole(0.5), songs(Passthrough()), Tremolo(), RATE) is None
+    assert contraction_lines(None) == []
+
+
+@pytest.mark.parametrize(("pole", "least", "most"), [(0.5, 0.0, 1e-6), (1.0, 0.1, math.inf)])
+def test_validation_adds_what_wrong_pasts_leave(pole: float, least: float, most: float) -> None:
+    pairs = songs(OnePole(0.5), PIECE // 8, level=1e-3)
+    wrong = detours(pairs, 1.2, lambda dries: [OnePole(0.5)(dry, RATE) for dry in dries])
+    silence = [torch.zeros(SETTLING)] * 2
+    loop = one_pole(pole)
+    with_wrong, without = (scores(loop, pairs, silence, given)["val/esr"] for given in (wrong, []))
+    assert least <= with_wrong - without <= most
+
+
+def test_all_of_the_validation_songs_is_begun_wrong() -> None:
+    pairs = songs(Passthrough(), 2 * PIECE + 1000)
+    wrong = detours(pairs, 1.2, None)
+    for number, pair in enumerate(pairs):
+        found = torch.cat([detour.dry for detour in wrong if detour.song == number])
+        assert torch.equal(found, pair.dry)
+    assert not any(torch.equal(a.past[1], b.past[1]) for a, b in pairwise(wrong))
+    assert all(detour.own == 0 for detour in wrong)
