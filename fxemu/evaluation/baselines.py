@@ -1,4 +1,4 @@
-"""What a score is worth: the error of predictors that need no training by gradient.
+"""Trivial predictors to compare a score with, fitted without gradient.
 
 Each is fitted on training songs and applied to others; songs are (dry, wet) pairs of (samples,).
 """
@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.linalg import solve_toeplitz
+from scipy.signal import oaconvolve
 from torch import Tensor
 from torch.nn import functional as F
 
 Pair = tuple[Tensor, Tensor]
 Baseline = Callable[[Tensor, Tensor], Tensor]
+# Added to the autocorrelation at lag 0, as a share of it.
+RIDGE = 1e-9
 
 
 def copy_last(dry: Tensor, wet: Tensor) -> Tensor:
-    """wet[t-1] for wet[t]: the true past, so no free run, yet it shows how little a one-step error says."""
+    """wet[t-1] for wet[t]: no free run, since it uses the true past, but the measure of a one-step error."""
     return F.pad(wet, (1, -1))
 
 
@@ -32,19 +38,12 @@ def best_fir(pairs: Sequence[Pair], taps: int) -> Baseline:
     Solves the normal equations with the autocorrelation of dry and its cross-correlation with wet (the
     autocorrelation method: songs as if silent outside), lightly regularised.
     """
-    auto, cross = torch.zeros(taps, dtype=torch.float64), torch.zeros(taps, dtype=torch.float64)
+    auto, cross = np.zeros(taps), np.zeros(taps)
     for dry, wet in pairs:
-        size = 1 << (dry.numel() + taps - 1).bit_length()
-        spectrum, wet_spectrum = torch.fft.rfft(dry.double(), size), torch.fft.rfft(wet.double(), size)
-        auto += torch.fft.irfft(spectrum.abs().square(), size)[:taps]
-        cross += torch.fft.irfft(wet_spectrum * spectrum.conj(), size)[:taps]
-    lags = torch.arange(taps)
-    matrix = auto[(lags[:, None] - lags).abs()] + 1e-9 * auto[0] * torch.eye(taps, dtype=torch.float64)
-    filter_ = torch.linalg.solve(matrix, cross)
-    return lambda dry, wet: _filtered(dry, filter_)
-
-
-def _filtered(dry: Tensor, taps: Tensor) -> Tensor:
-    size = 1 << (dry.numel() + taps.numel() - 1).bit_length()
-    product = torch.fft.rfft(dry.double(), size) * torch.fft.rfft(taps, size)
-    return torch.fft.irfft(product, size)[: dry.numel()].to(dry.dtype)
+        size = next_fast_len(dry.numel() + taps - 1, real=True)
+        dry_spectrum, wet_spectrum = (rfft(x.double().numpy(), size) for x in (dry, wet))
+        auto += irfft(np.abs(dry_spectrum) ** 2, size)[:taps]
+        cross += irfft(wet_spectrum * dry_spectrum.conj(), size)[:taps]
+    auto[0] *= 1 + RIDGE
+    filter_ = solve_toeplitz(auto, cross)
+    return lambda dry, wet: torch.from_numpy(oaconvolve(dry.double().numpy(), filter_)[: dry.numel()]).to(dry.dtype)

@@ -16,6 +16,7 @@ from itertools import combinations_with_replacement, product
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from fxemu.library.recordings.cross_spectra import (
@@ -134,7 +135,7 @@ def _coarse_line(x: Array, y: Array, starts: NDArray[np.int64]) -> tuple[float, 
     """
     low_x, low_y = (s[: s.size // COARSE * COARSE].reshape(-1, COARSE).mean(1) for s in (x, y))
     block = min(WINDOW, low_x.size)
-    size = 1 << (low_y.size + block).bit_length()
+    size = next_fast_len(low_y.size + block, real=True)
     whole = phase_only(np.fft.rfft(low_y, size))
     picks = starts[np.linspace(0, starts.size - 1, COARSE_BLOCKS).astype(int)] // COARSE
     points = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 # Of the energy of the input, per frequency: what is weaker is not worth a tap's growing for.
@@ -19,7 +20,7 @@ def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: in
     thousands of taps take a minute.
     """
     spectra = [_Song(dry, wet, taps) for dry, wet in songs]
-    size = 1 << (2 * taps - 1).bit_length()
+    size = 2 * next_fast_len(taps, real=True)
     power = sum(_power(dry, size) for dry, _ in songs)
     power = power + RIDGE * power.mean()
 
@@ -50,7 +51,7 @@ class _Song:
 
     def __init__(self, dry: Tensor, wet: Tensor, taps: int) -> None:
         self.samples, self.taps = dry.numel(), taps
-        self.size = 1 << (dry.numel() + taps - 1).bit_length()
+        self.size = next_fast_len(dry.numel() + taps - 1, real=True)
         self.spectrum = torch.fft.rfft(dry.double(), self.size)
 
     def forth(self, h: Tensor) -> Tensor:

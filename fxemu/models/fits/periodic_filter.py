@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from scipy.optimize import minimize_scalar
 from scipy.signal import oaconvolve
 from torch import Tensor
@@ -55,7 +56,7 @@ def find_movement_rate(songs: Songs, taps: int) -> float:
     """
     series = _shapes([_responses(dry, rest, taps) for dry, rest in _departures(songs, taps)])
     longest = max(len(x) for x in series)
-    size = 4 << longest.bit_length()
+    size = next_fast_len(8 * longest, real=True)
     windowed = [x * torch.hann_window(len(x), dtype=x.dtype)[:, None] for x in series]
     spectrum = sum(torch.fft.rfft(x, size, dim=0).abs().square().sum(1) for x in windowed)
     # Two cycles or more in the longest song: what is slower cannot be told from a trend.
@@ -120,12 +121,12 @@ def _filtered(dry: Tensor, taps: Tensor) -> Tensor:
 
 def _responses(dry: Tensor, rest: Tensor, taps: int) -> Tensor:
     """How `rest` answers to dry, frame by frame: (frames, N), oldest lag first, in float32; 0 where dry is silent."""
-    size = 1 << (dry.numel() - 1).bit_length()
+    size = next_fast_len(dry.numel(), real=True)
     spectra = torch.fft.rfft(torch.stack((dry, rest)), size)
     x, y = torch.fft.irfft(spectra / _smooth(spectra[0].abs()), size)[:, : dry.numel()]
     frames = y[: y.numel() // FRAME * FRAME].view(-1, FRAME)
     heard = F.pad(x, (taps - 1, 0)).unfold(0, FRAME + taps - 1, FRAME)[: len(frames)]
-    size = 1 << (FRAME + taps - 2).bit_length()
+    size = next_fast_len(FRAME + taps - 1, real=True)
     products = torch.fft.irfft(torch.fft.rfft(heard, size) * torch.fft.rfft(frames, size).conj(), size)[:, :taps]
     energy = heard[:, taps - 1 :].square().sum(1, keepdim=True)
     return (products / (energy + 0.1 * energy.mean() + 1e-12)).float()
@@ -208,7 +209,7 @@ def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, ta
     now = starts[:, None] + span
     window = torch.arange(-taps, 0)
     reach = torch.arange(1 - taps, len(span))
-    size = 1 << (len(reach) - 1).bit_length()
+    size = next_fast_len(len(reach), real=True)
     heard = torch.fft.rfft(dry[starts[:, None] + reach], size)
     last, right = (
         torch.fft.irfft((heard * torch.fft.rfft(x[now] * inside, size).conj()).sum(0), size)[:taps] for x in (dry, wet)
