@@ -20,7 +20,7 @@ TABLES = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem n
 
 
 def main() -> None:
-    lines = [f"  {name:<14}{ast.get_docstring(ast.parse(path.read_text()))}" for name, path in TABLES.items()]
+    lines = [f"  {name:<18}{ast.get_docstring(ast.parse(path.read_text()))}" for name, path in TABLES.items()]
     parser = argparse.ArgumentParser(
         description="\n".join([__doc__, "", *lines]), formatter_class=argparse.RawDescriptionHelpFormatter
     )

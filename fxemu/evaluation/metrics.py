@@ -1,4 +1,4 @@
-"""Measures of an emulation, as the field defines them. All take wet (samples,) and its prediction, float."""
+"""Error measures as the field defines them; all take a prediction and its target, float (samples,)."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ def inverted_esr(prediction: Tensor, target: Tensor) -> float:
 def gain_error_db(prediction: Tensor, target: Tensor, frame: int = 441) -> float:
     """Root mean square difference of the levels of prediction and target in dB, frame by frame (10 ms at 44.1 kHz).
 
-    Which is that of the two gain curves, dry being the same; frames more than 60 dB below full scale do not count.
+    With the same dry this is the difference of the two gain curves. Frames of the target below -60 dBFS do not count.
     """
     levels = [x[: x.numel() // frame * frame].double().view(-1, frame).square().mean(1) for x in (prediction, target)]
-    heard = levels[1] > 1e-6
-    if not heard.any():
+    audible = levels[1] > 1e-6
+    if not audible.any():
         return 0.0
-    ratio = (levels[0][heard] + EPSILON) / levels[1][heard]
+    ratio = (levels[0][audible] + EPSILON) / levels[1][audible]
     return float((10 * ratio.log10()).square().mean().sqrt())
 
 
 def diverged(prediction: Tensor, limit: float) -> bool:
-    """Whether a free run ended stuck at its limit, or anything but finite: a tenth of its last 44,100 samples there."""
+    """Whether a free run is not finite, or ends stuck at its limit: more than a tenth of its last 44,100 samples."""
     last = prediction[-44_100:]
     return not bool(torch.isfinite(prediction).all()) or float((last.abs() >= 0.999 * limit).float().mean()) > 0.1
 
 
 def samples_to_divergence(prediction: Tensor, limit: float) -> int | None:
-    """From which sample on a free run that `diverged` never comes off its limit for 100 samples; None if it did not."""
+    """The sample after which a free run that `diverged` is never off its limit for 100 samples; None if it did not."""
     if not diverged(prediction, limit):
         return None
     well = torch.isfinite(prediction) & (prediction.abs() < 0.999 * limit)
@@ -76,12 +76,12 @@ def samples_to_divergence(prediction: Tensor, limit: float) -> int | None:
 
 
 def samples_well(prediction: Tensor, limit: float) -> int:
-    """How many samples a free run goes well for: all of them, if it does not diverge."""
+    """The number of samples before a free run diverges; all of them, if it does not."""
     diverged_at = samples_to_divergence(prediction, limit)
     return prediction.numel() if diverged_at is None else diverged_at
 
 
 def over_all(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """(prediction, target) of several songs, end to end, for a ratio over all audio."""
+    """Concatenates (prediction, target) of several songs, for a ratio over all audio."""
     predictions, targets = zip(*pairs, strict=True)
     return torch.cat(predictions), torch.cat(targets)

@@ -166,7 +166,7 @@ def _levels(
 
 
 BASELINES = {
-    "copy_last": "copy-last (hears the true past)",
+    "copy_last": "copy-last (uses the true past)",
     "gain": "best constant gain",
     "fir": f"best FIR ({FIR_TAPS} taps)",
 }
@@ -182,7 +182,7 @@ def table(scores: Scores) -> str:
     lines = [
         f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}",
         line("model, free run", scores.esr, scores.nmae),
-        line("  teacher forced (no listener hears it)", scores.teacher_forced_esr),
+        line("  teacher forced (uses the true past)", scores.teacher_forced_esr),
         *(line(name, errors.esr, errors.nmae) for name, errors in found.items()),
         f"single-stream render: {scores.realtime_factor:.0f}x real time on one core",
     ]

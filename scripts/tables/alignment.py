@@ -37,9 +37,9 @@ def run(options: argparse.Namespace) -> None:
         dry, _ = decode(path, SAMPLE_RATE)
         cells = []
         for name in names:
-            samples, ppm, said = _errors(name, dry, draw)
+            samples, ppm, notes = _errors(name, dry, draw)
             errors.append((abs(samples), abs(ppm)))
-            cells.append(f"{samples:+.3f} samples{said}, {ppm:+.3f} ppm")
+            cells.append(f"{samples:+.3f} samples{notes}, {ppm:+.3f} ppm")
         print(f"| {path.stem} | {' | '.join(cells)} |", flush=True)
     samples, ppms = zip(*errors, strict=True)
     for most, found, unit in ((MOST_SAMPLES, samples, "samples"), (MOST_PPM, ppms, "ppm")):
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _errors(name: str, dry: Tensor, draw: random.Random) -> tuple[float, float, str]:
-    """Of the delay in samples and of the drift in ppm, and what else was said."""
+    """Errors of the delay in samples and of the drift in ppm, and notes on them."""
     delay, ppm = draw.uniform(-50, 3000), draw.uniform(-100, 100)
     if name in SHELF:
         wet = SHELF[name](dry, SAMPLE_RATE)
@@ -58,5 +58,5 @@ def _errors(name: str, dry: Tensor, draw: random.Random) -> tuple[float, float, 
         own = 0.0
     found = align(dry, interface(wet, delay, ppm, seed=draw.randrange(2**31)))
     lost = f", jump of {found.jump_samples:+.0f}" if found.jump_samples else ""
-    said = f" (known to {2 * found.error_samples:.3f}{lost})"
-    return found.delay_samples - own - delay, found.drift_ppm - ppm, said
+    notes = f" (known to {2 * found.error_samples:.3f}{lost})"
+    return found.delay_samples - own - delay, found.drift_ppm - ppm, notes

@@ -23,7 +23,7 @@ from tables.render import families
 
 SECONDS, BLOCK = 10, 64
 # One of each family, with feedback, for the representations that cost more.
-HEARING_THEMSELVES = {
+WITH_FEEDBACK = {
     "mlp": lambda c, p: MLP(c, p, 32, 16, width=8),
     "lstm": lambda c, p: LSTM(c, p, width=8),
     "gru": lambda c, p: GRU(c, p, width=8),
@@ -40,10 +40,10 @@ def run(options: argparse.Namespace) -> None:
     print("| family | representation | x real time | largest difference from fxemu's renderer |\n|---|---|---|---|")
     for name, model in families().items():
         _row(name, model, Raw(), dry)
-    # At this temperature an untrained predictor is heard.
+    # At this temperature an untrained predictor is loud enough to compare.
     loud = (partial(kind, temperature=0.2) for kind in (OneHot, OneHotResidual))
     for kind in (MuLaw, Binary, *loud):
-        for name, make in HEARING_THEMSELVES.items():
+        for name, make in WITH_FEEDBACK.items():
             torch.manual_seed(0)
             both = kind()
             _row(f"small {name}", make(both.channels, both.params), both, dry)

@@ -15,7 +15,7 @@ from tables.common import ROOT
 
 RUNS = ROOT / "outputs" / "feedback_map"
 COLOURS = {True: "tab:red", False: "tab:blue"}
-# Dry samples that an `mlp` hears, and the time of a run, where the study does not say otherwise.
+# The context window of an `mlp` and the time of a run, where the study does not say otherwise.
 WINDOW, TIME = 256, "00:00:01:00"
 MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
 

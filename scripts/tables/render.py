@@ -92,11 +92,11 @@ def _many_streams(dry: torch.Tensor, compiler: bool) -> None:
 
     for name in ("mlp", "lstm", "wavenet"):
         loop = ClosedLoop(made[name], Raw(), Raw())
-        ways = {"fxemu": (lambda loop=loop: ours(loop, 1), lambda loop=loop: ours(loop, cores))}
+        renderers = {"fxemu": (lambda loop=loop: ours(loop, 1), lambda loop=loop: ours(loop, cores))}
         if compiler:
             run, pool = build(made[name]), ThreadPoolExecutor(cores)
-            ways["C"] = lambda run=run: run(songs[0]), lambda run=run, pool=pool: list(pool.map(run, songs))
-        for whose, pair in ways.items():
+            renderers["C"] = lambda run=run: run(songs[0]), lambda run=run, pool=pool: list(pool.map(run, songs))
+        for whose, pair in renderers.items():
             # One after the other each time, so that what else the machine does meets both.
             rates = [cores * one / many for one, many in (fastest(*pair, times=1) for _ in range(TURNS))]
             print(f"{whose}, {name}, {cores} streams on {cores} cores: {median(rates):.2f} times the rate of one")

@@ -47,10 +47,10 @@ def _learn(model: MLP, prediction: torch.Tensor, gradients: list[torch.Tensor]) 
 def _plain_loop(model: MLP, dry: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
     """A free run as one would write it: the dry window for all samples at once, the rest step by step."""
     driven, skip = model.dry(dry), model.skip(dry)
-    heard, wet, predicted = model.wet.weight[:, 0].T, history[:, 0, -32:], []
+    fed_back, wet, predicted = model.wet.weight[:, 0].T, history[:, 0, -32:], []
     w2, w3 = model.hidden[0].weight[..., 0].T, model.out.weight[..., 0].T
     for t in range(driven.shape[-1] - (history.shape[-1] - 255)):
-        h = torch.tanh(driven[..., t] + wet @ heard)
+        h = torch.tanh(driven[..., t] + wet @ fed_back)
         h = torch.tanh(h @ w2 + model.hidden[0].bias)
         y = (h @ w3 + model.out.bias + skip[..., 255 + t]).clamp(-1.2, 1.2)
         wet = torch.cat((wet[:, 1:], y), dim=1)

@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 
+import pytest
 from helpers.commands import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
+from benchmark import TABLES
 from tables.common import written
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -41,4 +44,9 @@ def test_a_page_without_a_place_is_refused_before_anything_is_measured(tmp_path)
 def test_the_places_in_the_pages_are_those_of_tables_there_are():
     for page in PAGES:
         for name in re.findall("<!-- table: (.*) -->", page.read_text()):
-            assert (ROOT / "scripts" / "tables" / f"{name}.py").is_file(), f"{page.name}: {name}"
+            assert name in TABLES, page.name
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_a_table_imports_exists(name):
+    assert callable(import_module(f"tables.{name}").run)
