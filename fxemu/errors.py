@@ -1,5 +1,10 @@
 """Errors that a user can fix: their message alone is shown, without a traceback."""
 
+from __future__ import annotations
+
+# The sample rates that models are trained at.
+SAMPLE_RATES_HZ = (8000, 192_000)
+
 
 class UserError(ValueError):
     """Base of the errors that a user can fix; the message says what was got, what is allowed, and what to do."""
@@ -15,3 +20,10 @@ class EffectError(UserError):
 
 class TrainingDivergedError(UserError):
     """A training whose loss is NaN or infinite; the message says what to try."""
+
+
+def check_sample_rate(name: str, value: object) -> None:
+    """UserError unless `value` is a whole number of Hz from 8000 to 192000."""
+    low, high = SAMPLE_RATES_HZ
+    if type(value) is not int or not low <= value <= high:
+        raise UserError(f"{name}: got {value!r}; must be a whole number from {low} to {high} Hz")

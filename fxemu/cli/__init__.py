@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fxemu.cli.errors import one_line_errors
 
-# A subcommand, its module and what it is for. Modules are imported only when called: each start stays quick.
+# Subcommand: (module, purpose). A module is imported only when called, so that each starts quickly.
 COMMANDS = {
     "train": ("fxemu.cli.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
     "render": ("fxemu.cli.render", "play songs through a trained emulation: files, folders or pipes"),

@@ -1,4 +1,4 @@
-"""`fxemu capture`: the file to play through a box of hardware, and the way back from its recording to pairs."""
+"""`fxemu capture`: make the file to play through a hardware box, and turn its recording into pairs to train on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from fxemu.audio.device import DeviceError, play_and_record
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.errors import one_line_errors
+from fxemu.errors import check_sample_rate
 from fxemu.files import write_whole
 from fxemu.library.recordings.capture import REPEAT_S, loudest, make_signal, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
@@ -52,9 +53,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _make(given: argparse.Namespace) -> None:
-    """Build the file to play through the box from your own songs, and a JSON that says what is where in it."""
-    if given.songs < 3 or not 1 <= given.seconds <= 600 or not 8000 <= given.sample_rate <= 192_000:
-        raise LibraryError("--songs must be at least 3, --seconds from 1 to 600, --sample-rate from 8000 to 192000")
+    """Build the file to play through the box from your own songs, and a JSON file that lists what is where in it."""
+    check_sample_rate("--sample-rate", given.sample_rate)
+    if given.songs < 3 or not 1 <= given.seconds <= 600:
+        raise LibraryError("--songs must be at least 3, --seconds from 1 to 600")
     skipped = Skipped()
     paths = choose(list_audio_files(given.library), given.songs, seed=0)
     songs = read_songs(paths, given.sample_rate, int(REPEAT_S * given.sample_rate), skipped, given.library)
@@ -93,7 +95,7 @@ def _play(given: argparse.Namespace) -> None:
 
 
 def _flat(song: str, taken: Collection[str]) -> str:
-    """A file's name for a song, whose own is a path in the library: made flat, it can lead nowhere else."""
+    """A file name for a song, whose own name is a path in the library: without folders, it can lead nowhere else."""
     stem = Path(song).with_suffix("").as_posix().replace("/", "-").replace("..", "-")
     names = (f"{stem}.wav", *(f"{stem}-{number}.wav" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)

@@ -1,4 +1,4 @@
-"""`fxemu check-pair DRY WET`: what training would find in two recordings, or in two folders of them."""
+"""`fxemu check-pair DRY WET`: the findings of training on two recordings, or on two folders of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, in one line on standard error: the one place that says them."""
+"""The one place that prints errors that a user can mend: a line on standard error."""
 
 from __future__ import annotations
 

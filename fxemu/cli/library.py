@@ -9,15 +9,18 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+
+from tqdm import tqdm
 
 from fxemu.cli.errors import one_line_errors
 from fxemu.files import printable
 from fxemu.library.index import Entry, Index, Selection, default_file
+from fxemu.library.scan import measure_songs
 from fxemu.library.songs import list_audio_files, matching, song_name
 
 
-@one_line_errors("\ninterrupted; what was measured is kept, and the same command goes on from there")
+@one_line_errors("\ninterrupted; what was measured is kept, and the same command continues from there")
 def main(arguments: list[str]) -> None:
     """Run `scan`, `list` or `verify`; exit status 1 for a user's error, or if `verify` finds something."""
     options = _parser().parse_args(arguments)
@@ -71,11 +74,16 @@ def _paths(folder: str) -> list[str]:
     return [os.path.abspath(path) for path in list_audio_files(folder)]
 
 
+def _measured(index: Index, paths: list[str], jobs: int, afresh: bool = False) -> Iterable[Entry]:
+    """An entry for each path, as `measure_songs` yields them, with a line of progress on standard error."""
+    return tqdm(measure_songs(index, paths, jobs, afresh), total=len(paths), unit=" files", mininterval=1)
+
+
 def scan(options: argparse.Namespace, index: Index) -> bool:
     """Bring the index up to date and print a summary."""
     paths = _paths(options.folder)
     start = time.perf_counter()
-    entries = list(_progress(index.scan(paths, options.jobs), len(paths)))
+    entries = list(_measured(index, paths, options.jobs))
     here = set(paths)
     gone = [entry.path for entry in index.below(options.folder) if entry.path not in here]
     for path in gone:
@@ -113,15 +121,15 @@ def _row(entry: Entry) -> str:
 
 
 def verify(options: argparse.Namespace, index: Index) -> bool:
-    """Decode everything again; print what is not as it was, or cannot be used."""
+    """Decode every file again; print those that decode differently, or cannot be used."""
     paths = _paths(options.folder)
     before = {entry.path: entry for entry in index.below(options.folder)}
-    after = _progress(index.scan(paths, options.jobs, afresh=True), len(paths))
+    after = _measured(index, paths, options.jobs, afresh=True)
     problems = {entry.path: why for entry in after if (why := _problem(before.get(entry.path), entry))}
     problems |= {path: "is gone" for path in before.keys() - set(paths)}
     for path, why in sorted(problems.items()):
         print(f"{printable(path)}: {why}")
-    print(f"{len(paths)} file(s) decoded, {len(problems)} with something to say about")
+    print(f"{len(paths)} file(s) decoded, {len(problems)} with problems")
     return not problems
 
 
@@ -134,7 +142,7 @@ def _problem(before: Entry | None, after: Entry) -> str | None:
 
 
 def summary(entries: Iterable[Entry]) -> str:
-    """Hours, formats, rates and levels of the usable songs, then what cannot be used or only in part, and why."""
+    """Hours, formats, rates and levels of the usable songs, then the files used in part or not at all, and why."""
     entries = sorted(entries, key=lambda entry: entry.path)
     usable = [entry for entry in entries if not entry.error]
     lines = [f"{len(usable)} usable song(s), {sum(e.duration_s for e in usable) / 3600:.2f} hours"]
@@ -154,19 +162,3 @@ def summary(entries: Iterable[Entry]) -> str:
         if bad:
             lines += [f"{len(bad)} {title}:", *(f"  {printable(e.path)}: {e.error or e.damage}" for e in bad)]
     return "\n".join(lines)
-
-
-def _progress(entries: Iterator[Entry], total: int) -> Iterator[Entry]:
-    """Pass entries on, with a line on standard error every second (five if it is no terminal)."""
-    terminal = sys.stderr.isatty()
-    start = last = time.perf_counter()
-    seconds = 0.0
-    for number, entry in enumerate(entries, 1):
-        yield entry
-        seconds += entry.duration_s
-        now = time.perf_counter()
-        if now - last > (1 if terminal else 5):
-            last, spent = now, now - start
-            left = spent / number * (total - number)
-            text = f"{number} of {total} files, {seconds / 3600:.1f} hours, {seconds / spent:.0f}x real time, "
-            print(f"{text}{left:.0f} s left", end="\r" if terminal else "\n", file=sys.stderr, flush=True)

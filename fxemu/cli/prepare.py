@@ -1,7 +1,7 @@
 """`fxemu prepare`: run an effect that needs whole songs ahead of training, on all cores or on a Ray cluster.
 
 It takes the options of the training, which then finds every wet song in its cache (`data.cache`). Each song is kept as
-soon as it is made, so what is interrupted goes on with the same command.
+soon as it is made, so after an interruption the same command continues.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from functools import partial
 
 import torch
 from hydra import compose, initialize_config_dir
+from tqdm import tqdm
 
 from fxemu.audio.decoding import AudioError, read
 from fxemu.cli.errors import one_line_errors
@@ -33,11 +33,11 @@ from fxemu.library.index import Entry
 from fxemu.library.songs import read_audio_normalized
 from fxemu.training.overrides import arguments as overrides
 from fxemu.training.overrides import config_errors
-from fxemu.training.parts import task
+from fxemu.training.parts import build_parts
 from fxemu.training.run import build
 from fxemu.training.run_folder import CONF
 
-# How often a song is begun again when the machine that had it is lost.
+# How often a song is started again when the machine that processed it is lost.
 RETRIES = 10
 MOST_JOBS = 256
 Submit = Callable[..., Future]
@@ -71,10 +71,10 @@ def songs(data: SongData) -> list[tuple[str, float | None]]:
         ConfigError: for an effect that is not kept, gains drawn in training, or a cache too small for all.
     """
     if not kept(data.effect):
-        raise ConfigError("effect: it needs no whole songs, or they cannot be kept; training runs it on the way")
+        raise ConfigError("effect: it needs no whole songs, or they cannot be kept; training runs it as it needs it")
     if data.gain_db != (0.0, 0.0):
         raise ConfigError(f"data.gain_db: got {list(data.gain_db)}; must be [0,0]: the effect comes after that gain")
-    scan = data.look().scan
+    scan = data.scan_library().scan
     streamed = scan.hours_exceed(data.memory_hours, data.selection.takes)
     scan.wait(lambda entries: False)
     chosen = [entry for entry in scan.known().values() if not entry.error and data.selection.takes(entry)]
@@ -126,18 +126,14 @@ def cluster() -> Iterator[Submit]:
 
 
 def prepare(data: SongData, submit: Submit, todo: list[tuple[str, float | None]]) -> list[str]:
-    """Make all songs wet, with a line of progress every 5 s; returns why songs cannot be used."""
+    """Process and keep all songs, with a line of progress; returns why songs cannot be used."""
     work = partial(submit, render, data.effect, data.cache, data.sample_rate)
-    last, problems = time.monotonic(), []
-    for number, future in enumerate(as_completed([work(*song) for song in todo]), 1):
-        problems += filter(None, [future.result()])
-        if number == len(todo) or time.monotonic() - last > 5:
-            last = time.monotonic()
-            print(f"{number} of {len(todo)} songs", flush=True)
-    return problems
+    futures = [work(*song) for song in todo]
+    done = tqdm(as_completed(futures), total=len(todo), unit=" songs", mininterval=1)
+    return [problem for future in done if (problem := future.result())]
 
 
-@one_line_errors("\ninterrupted; what was made is kept, and the same command goes on from there")
+@one_line_errors("\ninterrupted; what was made is kept, and the same command continues from there")
 def main(arguments: list[str]) -> None:
     """`fxemu prepare [--jobs N | --ray] OPTION=VALUE...`."""
     parser = argparse.ArgumentParser("fxemu prepare", description=__doc__)
@@ -151,7 +147,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"--jobs: got {given.jobs}; must be from 1 to {MOST_JOBS}")
     with config_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides(given.options))
-    data, _ = build(config, task(config))
+    data, _ = build(config, build_parts(config))
     todo = songs(data)
     with cluster() if given.ray else processes(given.jobs) as submit:
         problems = prepare(data, submit, todo)

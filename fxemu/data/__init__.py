@@ -1,4 +1,4 @@
-"""Songs become batches: the LightningDataModule, segments, streams, gains and the cache of wet songs."""
+"""From songs to batches: the LightningDataModule, sources of pairs, segments, streams, gains and the wet cache."""
 
 from fxemu.data.module import SongData
 

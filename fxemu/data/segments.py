@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from fxemu.data.shard import Shard
+from fxemu.data.shard import WHOLE, Shard
 from fxemu.library.pair import Pair
 from fxemu.slices import gather, segment_starts
 
@@ -20,15 +20,24 @@ class RandomSegments(Dataset):
     rows of the same batches.
     """
 
-    def __init__(self, pairs: list[Pair], samples: int, batch_size: int, batches: int, seed: int) -> None:
+    def __init__(
+        self,
+        pairs: list[Pair],
+        samples: int,
+        batch_size: int,
+        batches: int,
+        seed: int,
+        epoch: int = 0,
+        shard: Shard = WHOLE,
+    ) -> None:
         self.samples, self.batch_size, self.batches, self.seed = samples, batch_size, batches, seed
+        self.epoch, self.shard = epoch, shard
         self.dry, self.wet = (torch.cat([getattr(pair, side) for pair in pairs]) for side in ("dry", "wet"))
         counts = torch.tensor([segment_starts(pair.dry.numel(), 1, samples) for pair in pairs])
         lengths = torch.tensor([pair.dry.numel() for pair in pairs])
         self.ends = counts.cumsum(0)
         # How far a start, counted over all songs, lies behind its place in the joined audio.
         self.shifts = (lengths - counts).cumsum(0) - (lengths - counts)
-        self.epoch, self.shard = 0, Shard()
 
     def __len__(self) -> int:
         return self.batches
@@ -43,7 +52,7 @@ class RandomSegments(Dataset):
 
 
 class RemainingBatches(Sampler[int]):
-    """The numbers from `first` to before `count`, with the length of all, as Lightning counts them."""
+    """Batch numbers from `first` to before `count`; the length is `count`, since Lightning counts all of them."""
 
     def __init__(self, first: int, count: int) -> None:
         self.first, self.count = first, count
@@ -55,20 +64,8 @@ class RemainingBatches(Sampler[int]):
         return self.count
 
 
-class HeldOut(dict[str, list[Pair]]):
-    """The songs of each part; of a streamed library, a part is read when it is first asked for."""
-
-    def __init__(self, read: Callable[[str], list[Pair]]) -> None:
-        super().__init__()
-        self.read = read
-
-    def __missing__(self, part: str) -> list[Pair]:
-        self[part] = self.read(part)
-        return self[part]
-
-
 class ValidationSongs(Dataset):
-    """One item: songs to be rendered side by side, made when they are first needed."""
+    """A dataset of one item: the songs to validate on, rendered side by side; they are read when first needed."""
 
     def __init__(self, songs: Callable[[], list[Pair]]) -> None:
         self.songs = songs

@@ -1,4 +1,4 @@
-"""Which part of the work is this process's, when several train one model together."""
+"""This process's part of the work when several train one model together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Shard:
     """One of `count` equal parts of every batch, and of the stretches that a stream decodes: part `rank`, from 0.
 
-    The parts share nothing and make up the whole; a process that trains alone has part 0 of 1.
+    The parts share nothing and make up the whole; a process that trains alone has WHOLE, part 0 of 1.
     """
 
     rank: int = 0
@@ -31,3 +31,6 @@ class Shard:
     def number(self, own: int, together: int = 1) -> int:
         """Which item of all its `own`-th one is; runs of `together` items go to the same process."""
         return (own // together * self.count + self.rank) * together + own % together
+
+
+WHOLE = Shard()

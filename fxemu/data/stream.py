@@ -2,8 +2,8 @@
 
 Stretch i is some seconds of some song, which the seed and i decide. A batch draws its segments at random from a pool
 of POOL successive stretches; from one batch to the next the pool moves on a little. So memory is bounded, many
-segments come from each decoded stretch, neighbours in a batch come from many songs, and any batch can be made anew
-from its number alone. Of several processes that train together each decodes its own stretches, its share of all.
+segments come from each decoded stretch, neighbours in a batch come from many songs, and any batch can be
+repeated from its number alone. Of several processes that train together each decodes its own share of stretches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from fxemu.audio.decoding import AudioError
 from fxemu.audio.tensors import amplify
 from fxemu.audio.worker import Worker
-from fxemu.data.shard import Shard
+from fxemu.data.shard import WHOLE
 from fxemu.effects import Effect
 from fxemu.files import printable
 from fxemu.library.index import Entry, Selection, stamp
@@ -50,8 +50,17 @@ Stretch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the songs of one part come from: what has been measured of `paths` (name to path) and is selected."""
+class MeasuredSongs:
+    """The songs of one part of a library, as far as a scan has measured them.
+
+    Args:
+        paths: of all songs of the part, by name.
+        scan: measures them.
+        selection: which of them to use.
+        sample_rate: to read them at, in Hz.
+        shortest: samples that a song must have.
+        skipped: takes the name and reason of each song that cannot be used.
+    """
 
     paths: dict[str, str]
     scan: BackgroundScan
@@ -60,7 +69,7 @@ class Source:
     shortest: int
     skipped: Skipped
 
-    def songs(self) -> dict[str, Entry]:
+    def usable(self) -> dict[str, Entry]:
         """The usable songs known so far by name, sorted; those that cannot be used are noted as skipped."""
         known = self.scan.known()
         measured = {name: known[path] for name, path in sorted(self.paths.items()) if path in known}
@@ -92,29 +101,29 @@ class Source:
         return torch.from_numpy(decoded.samples / entry.peak)
 
 
-def excerpts(source: Source, worker: Worker, count: int, seed: int) -> list[Song]:
+def excerpts(songs: MeasuredSongs, worker: Worker, count: int, seed: int) -> list[Song]:
     """The middle of the first `count` usable songs by hash; waits until these are measured.
 
     Raises:
         LibraryError: if there is none.
     """
-    songs = []
-    for name in hash_order(source.paths, seed):
-        path = source.paths[name]
-        if len(songs) == count:
+    found: list[Song] = []
+    for name in hash_order(songs.paths, seed):
+        path = songs.paths[name]
+        if len(found) == count:
             break
-        source.scan.wait(lambda entries, path=path: path in entries)
-        entry = source.songs().get(name)
+        songs.scan.wait(lambda entries, path=path: path in entries)
+        entry = songs.usable().get(name)
         if entry is None:
             continue
         start_s = max(0, int(entry.duration_s) - EXCERPT_S) // 2
         try:
-            songs.append(Song(name, source.read(worker, entry, start_s, EXCERPT_S)))
+            found.append(Song(name, songs.read(worker, entry, start_s, EXCERPT_S)))
         except AudioError as error:
-            source.skipped.add(name, str(error))
-    if not songs:
-        raise LibraryError(f"a part of the split has no usable song among {len(source.paths)}\n{source.skipped}")
-    return songs
+            songs.skipped.add(name, str(error))
+    if not found:
+        raise LibraryError(f"a part of the split has no usable song among {len(songs.paths)}\n{songs.skipped}")
+    return found
 
 
 class SongStream(Dataset):
@@ -123,10 +132,10 @@ class SongStream(Dataset):
     A shard gets its part of the batch's size, from a pool of its own that moves on by as much less.
 
     Args:
-        source: the songs, of which more may become known on the way.
+        songs: of which more may be measured on the way.
         gain_db: lowest and highest gain on dry before the effect; each stretch draws its own, evenly in dB
             (each song, for effects that need all of it).
-        effect: makes wet of dry; run in a thread, on a stretch with the audio before it that the effect asks for.
+        effect: from dry to wet; run in a thread, on a stretch and the audio before it that the effect needs.
         samples: in a segment.
         batch_size: segments in a batch.
         batches: in an epoch.
@@ -135,7 +144,7 @@ class SongStream(Dataset):
 
     def __init__(
         self,
-        source: Source,
+        songs: MeasuredSongs,
         effect: Effect,
         gain_db: Sequence[float],
         samples: int,
@@ -143,14 +152,14 @@ class SongStream(Dataset):
         batches: int,
         seed: int,
     ) -> None:
-        self.source, self.effect, self.gain_db, self.samples = source, effect, gain_db, samples
+        self.songs, self.effect, self.gain_db, self.samples = songs, effect, gain_db, samples
         self.batch_size, self.batches, self.seed = batch_size, batches, seed
-        self.epoch, self.shard = 0, Shard()
+        self.epoch, self.shard = 0, WHOLE
         self.worker = Worker()
         # One thread: an effect may not like to be called from two.
         self.thread = ThreadPoolExecutor(1, "stretches", torch.set_flush_denormal, (True,))
         self.stretches: dict[int, Future[Stretch]] = {}
-        self.songs: list[tuple[str, Entry]] = []
+        self.usable: list[tuple[str, Entry]] = []
         self.ends: list[int] = []
         self.seen = -1
         self.whole: tuple[str, Stretch] | None = None
@@ -174,10 +183,10 @@ class SongStream(Dataset):
         return dry[:, None], wet[:, None]
 
     def close(self) -> None:
-        """End the thread and the process that decodes, and the scan."""
-        # What is being decoded ends now, and that is no fault of its song.
+        """End the thread, the process that decodes, and the scan."""
+        # What is being decoded fails now, through no fault of its song.
         self.closed = True
-        self.source.scan.stop()
+        self.songs.scan.stop()
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.worker.interrupt()
 
@@ -199,14 +208,14 @@ class SongStream(Dataset):
             except AudioError as error:
                 if self.closed:
                     raise
-                self.source.skipped.add(name, str(error))
+                self.songs.skipped.add(name, str(error))
                 self.seen = -1
 
     def _draw(self, number: int) -> tuple[str, Entry, int]:
         """A song, with a chance in proportion to its length, and the second to begin at."""
         self._refresh()
         at = random.Random(f"{self.seed}/song/{number // self._shared}").random() * self.ends[-1]
-        name, entry = self.songs[bisect_right(self.ends, at)]
+        name, entry = self.usable[bisect_right(self.ends, at)]
         start = random.Random(f"{self.seed}/start/{number}").random() * self._starts(entry)
         return name, entry, int(start)
 
@@ -217,14 +226,14 @@ class SongStream(Dataset):
 
     def _refresh(self) -> None:
         """Take up songs measured since: when they are a tenth more, or all."""
-        known = len(self.source.scan.entries)
-        if known == self.seen or (known < 1.1 * self.seen and not self.source.scan.finished):
+        known = len(self.songs.scan.entries)
+        if known == self.seen or (known < 1.1 * self.seen and not self.songs.scan.finished):
             return
         self.seen = known
-        self.songs = list(self.source.songs().items())
-        self.ends = list(accumulate(self._starts(entry) for _, entry in self.songs))
-        if not self.songs:
-            raise LibraryError(f"no training song can be used any more\n{self.source.skipped}")
+        self.usable = list(self.songs.usable().items())
+        self.ends = list(accumulate(self._starts(entry) for _, entry in self.usable))
+        if not self.usable:
+            raise LibraryError(f"no training song can be used any more\n{self.songs.skipped}")
 
     @property
     def _needs_whole(self) -> bool:
@@ -239,15 +248,15 @@ class SongStream(Dataset):
         if self._needs_whole:
             if self.whole is None or self.whole[0] != entry.path:
                 self.whole = entry.path, self._processed(entry, 0, WHOLE_S, 0)
-            rate = self.source.sample_rate
+            rate = self.songs.sample_rate
             span = slice(start_s * rate, (start_s + STRETCH_S) * rate)
             return self.whole[1][0][span].clone(), self.whole[1][1][span].clone()
         return self._processed(entry, start_s, STRETCH_S, min(start_s, math.ceil(self.effect.memory_s)))
 
     def _processed(self, entry: Entry, start_s: int, seconds: int, before_s: int) -> Stretch:
-        """Dry and wet from `start_s`, the effect having heard the `before_s` seconds before that."""
-        rate = self.source.sample_rate
-        dry = self.source.read(self.worker, entry, start_s - before_s, before_s + seconds)
+        """Dry and wet from `start_s` on, the effect having processed the `before_s` seconds before that too."""
+        rate = self.songs.sample_rate
+        dry = self.songs.read(self.worker, entry, start_s - before_s, before_s + seconds)
         place = zlib.crc32(os.fsencode(os.path.basename(entry.path))), start_s
         dry = amplify(dry, float(np.random.default_rng((self.seed, *place)).uniform(*self.gain_db)))
         wet = self.effect(dry, rate, (start_s - before_s) * rate)

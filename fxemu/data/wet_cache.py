@@ -1,4 +1,4 @@
-"""Wet songs on disk: what an effect that only works on whole songs made of them, so that it runs once a song."""
+"""A cache of wet songs on disk, so that an effect that needs whole songs runs once a song."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WetCache:
         self.writable = True
 
     def wet(self, effect: Effect, dry: Tensor, sample_rate: int, start: int = 0) -> Tensor:
-        """`effect(dry, sample_rate, start)`, from disk if it is there; what is not `kept` is always run."""
+        """Return `effect(dry, sample_rate, start)`, from disk if it is there; others than `kept` effects always run."""
         if start or not kept(effect):
             return effect(dry, sample_rate, start)
         identity = effect.identity()
@@ -57,7 +57,7 @@ class WetCache:
         return wet
 
     def through(self, effect: Effect) -> Effect:
-        """The effect, by way of this cache."""
+        """An effect that looks into this cache before it runs the given one."""
         return _Cached(effect, self)
 
     def _store(self, path: Path, wet: Tensor) -> None:
@@ -73,7 +73,7 @@ class WetCache:
         self._shrink()
 
     def _shrink(self) -> None:
-        """Remove what was not used for longest until the limit holds, and what killed runs left an hour ago."""
+        """Remove the least recently used files until the limit holds, and half-written ones that are an hour old."""
         found = []
         for path in self.folder.iterdir():
             try:
@@ -93,7 +93,7 @@ class WetCache:
 
 
 def kept(effect: Effect) -> bool:
-    """Whether an effect's wet songs are kept: it needs the whole song, and says what they depend on."""
+    """Whether an effect's wet songs are kept: it needs whole songs, and has an identity to keep them under."""
     return effect.memory_s is None and effect.identity() is not None
 
 

@@ -12,6 +12,7 @@ from scipy import signal
 from torch import Tensor
 
 from fxemu.effects.base import Effect, EffectError, check_range
+from fxemu.errors import SAMPLE_RATES_HZ
 
 # A filter's frequency may be this share of the sample rate: nearer to its half, bilinear filters ring ever longer.
 HIGHEST = 0.48
@@ -56,7 +57,8 @@ def checked_frequency_hz(frequency_hz: float, sample_rate: int) -> float:
 
 def extreme_rates(frequency_hz: float) -> tuple[float, float]:
     """The lowest and the highest sample rate, in Hz, at which a filter at `frequency_hz` may run."""
-    return max(8000, frequency_hz / HIGHEST), 192_000
+    low, high = SAMPLE_RATES_HZ
+    return max(low, frequency_hz / HIGHEST), high
 
 
 def warped_sweep(position: NDArray, low_hz: float, high_hz: float, sample_rate: int) -> NDArray:

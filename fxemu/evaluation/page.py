@@ -16,13 +16,13 @@ from torch import Tensor
 
 from fxemu.audio.decoding import AudioError, read
 from fxemu.audio.tensors import encode_flac
+from fxemu.errors import SAMPLE_RATES_HZ
 from fxemu.evaluation.plots import PLOTS, level_curves
 from fxemu.evaluation.runs import Run, plain
 from fxemu.library.songs import file_stem
 
 TEMPLATE = Path(__file__).with_name("page.html")
 LARGEST_IMAGE_PIXELS = 8_000_000
-LOWEST_HZ, HIGHEST_HZ = 8000, 192_000
 # A file of some megabytes may hold hours of silence.
 LONGEST_S = 1200
 
@@ -133,7 +133,8 @@ def _sound(run: Run, song: str, kind: str) -> tuple[Tensor, int] | None:
         sound = read(run.folder / "audio" / f"{file_stem(song)}-{kind}.wav", seconds=LONGEST_S)
     except AudioError:
         return None
-    return (torch.from_numpy(sound.samples), sound.rate) if LOWEST_HZ <= sound.rate <= HIGHEST_HZ else None
+    low, high = SAMPLE_RATES_HZ
+    return (torch.from_numpy(sound.samples), sound.rate) if low <= sound.rate <= high else None
 
 
 def _plots(run: Run, songs: int) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from fxemu.audio.tensors import write_wav
-from fxemu.effects import Effect, Recorded
+from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import baselines, metrics
 from fxemu.evaluation.contraction import contraction, contraction_lines
@@ -52,8 +52,7 @@ def evaluate(
     with SummaryWriter(str(folder)) as writer:
         for song, prediction in zip(test, predictions, strict=True):
             _publish(song, prediction, float(loop.limit), sample_rate, folder, writer)
-        # Recordings cannot be played again at another level.
-        levels = [] if isinstance(effect, Recorded) else _levels(loop, test, effect, sample_rate, folder, writer)
+        levels = _levels(loop, test, effect, sample_rate, folder, writer) if effect.replayable else []
         contracting, apart = contraction(loop, test, effect, sample_rate) or (None, {})
         if apart:
             _show(contraction_curves(apart), folder, "contraction", writer)
@@ -82,8 +81,7 @@ def evaluate(
         baselines=_baseline_scores(train, test),
         levels=levels,
         primed=primed(loop, test[0], effect, sample_rate),
-        # Recordings cannot be played again with a burst of noise.
-        decay=None if isinstance(effect, Recorded) else decay(loop, effect, sample_rate),
+        decay=decay(loop, effect, sample_rate) if effect.replayable else None,
         contraction=contracting,
         stability=stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         songs=songs,

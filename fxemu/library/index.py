@@ -1,7 +1,7 @@
-"""The index of a song library: what was measured of each file, in SQLite, kept until the file changes.
+"""The index of a song library: the measurements of each file, in SQLite, valid until the file changes.
 
 Safe to kill at any moment and to share between runs: every song is one short transaction in write-ahead logging.
-Where the index cannot be written, a run goes on with one in memory.
+Where the index cannot be written, a run uses one in memory.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Lock
 
 import platformdirs
 
 from fxemu.audio.decoding import TAGS
 from fxemu.audio.loudness import Measurement
-from fxemu.audio.worker import Worker
 from fxemu.library.songs import LibraryError
 
 # Marks our databases, "fxmu", and the form of their table.
@@ -32,7 +30,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Measurement):
-    """A measured file: its path, size in bytes and time of change, and what was measured."""
+    """The measurement of a file, with its path, size in bytes and time of change."""
 
     path: str
     size: int = 0
@@ -40,7 +38,7 @@ class Entry(Measurement):
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """What tells one state of a file from another."""
+        """Size and time of change, which differ between two states of a file."""
         return self.size, self.mtime_ns
 
 
@@ -85,7 +83,7 @@ def _within(value: float, bounds: Range | None) -> bool:
 
 
 def default_file() -> Path:
-    """Where the index is unless a run says otherwise: the user's cache folder."""
+    """The index that is used unless a run names another, in the user's cache folder."""
     return platformdirs.user_cache_path("fxemu", appauthor=False) / "library.sqlite"
 
 
@@ -143,7 +141,7 @@ class Index:
         )
 
     def _execute(self, statement: str, values: Iterable[object]) -> list[tuple[object, ...]]:
-        """Run a statement; if the disk is full or cannot be written or read, go on in memory."""
+        """Run a statement; if the disk is full or cannot be written or read, continue in memory."""
         with self._lock:
             try:
                 return self._db.execute(statement, values).fetchall()
@@ -171,7 +169,7 @@ class Index:
         return memory
 
     def known(self, path: str) -> Entry | None:
-        """What was measured of a file, if it has not changed since; OSError if it is gone."""
+        """The entry of a file that has not changed since it was measured; OSError if it is gone."""
         rows = self._execute("SELECT * FROM songs WHERE path = ?", [os.fsencode(path)])
         entry = _entry(rows[0]) if rows else None
         return entry if entry and entry.stamp == stamp(path) else None
@@ -191,74 +189,8 @@ class Index:
         self._execute(f"INSERT OR REPLACE INTO songs VALUES ({', '.join('?' * len(COLUMNS))})", values)
 
     def forget(self, path: str) -> None:
-        """Drop what is known of a file."""
+        """Delete the entry of a file."""
         self._execute("DELETE FROM songs WHERE path = ?", [os.fsencode(path)])
-
-    def scan(
-        self,
-        paths: Iterable[str],
-        processes: int | None = None,
-        afresh: bool = False,
-        background: bool = False,
-    ) -> Iterator[Entry]:
-        """An entry for each path, as soon as it is known: at once, or when one of the processes has measured it.
-
-        A file that changes while it is measured is kept as what it was before, and so measured again next time.
-
-        Args:
-            paths: absolute paths.
-            processes: decoding at once; None for as many as there are cores.
-            afresh: measure also what is known, and leave the index as it is.
-            background: let other processes go first.
-        """
-        todo: SimpleQueue[str] = SimpleQueue()
-        for path in paths:
-            todo.put(path)
-        done: SimpleQueue[Entry | Exception | None] = SimpleQueue()
-        workers = [Worker() for _ in range(processes or os.cpu_count() or 1)]
-        stop = Event()
-        common = todo, done, stop, afresh, background
-        threads = [Thread(target=self._measure, args=(worker, *common), daemon=True) for worker in workers]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in threads:
-                for entry in iter(done.get, None):
-                    if isinstance(entry, Exception):
-                        raise entry
-                    yield entry
-        finally:
-            stop.set()
-            for worker in workers:
-                worker.interrupt()
-
-    def _measure(
-        self, worker: Worker, todo: SimpleQueue, done: SimpleQueue, stop: Event, afresh: bool, background: bool
-    ) -> None:
-        """What one thread does: take paths until there are none, and put entries, then None."""
-        try:
-            while not stop.is_set():
-                done.put(self._measured(worker, todo.get_nowait(), stop, afresh, background))
-        except Empty:
-            pass
-        except Exception as error:
-            done.put(error)
-        finally:
-            worker.close()
-            done.put(None)
-
-    def _measured(self, worker: Worker, path: str, stop: Event, afresh: bool, background: bool) -> Entry:
-        try:
-            if not afresh and (entry := self.known(path)):
-                return entry
-            size, mtime_ns = stamp(path)
-        except OSError as error:
-            return Entry(path=path, error=error.strerror)
-        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, background)))
-        # A worker that was interrupted has found an error that is none; one that waited may do better another time.
-        if not (afresh or stop.is_set() or worker.timed_out):
-            self.put(entry)
-        return entry
 
 
 def _ours(db: sqlite3.Connection) -> bool:

@@ -1,4 +1,4 @@
-"""A song, or a recording, and what the effect made of it."""
+"""A dry signal and its wet one: a song through an effect, or two recordings."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Pair:
-    """A song and what the effect makes of it: float32 (samples,) each."""
+    """A named pair of dry and wet, float32 (samples,) each."""
 
     name: str
     dry: Tensor
     wet: Tensor
 
     def middle(self, samples: int) -> Pair:
-        """The middle of it, at most so many samples."""
+        """The middle of the pair, at most `samples` long."""
         part = slice(start := max(0, (self.dry.numel() - samples) // 2), start + samples)
         return Pair(self.name, self.dry[part], self.wet[part])
 
     def start(self, samples: int) -> Pair:
-        """The start of it, at most so many samples."""
+        """The start of the pair, at most `samples` long."""
         return Pair(self.name, self.dry[:samples], self.wet[:samples])

@@ -1,54 +1,103 @@
-"""A run's first look at its library: which songs there are, while those that it needs to begin are measured."""
+"""Scans of a song library: several processes measure its files, in the background if a run need not wait."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Condition, Thread
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Condition, Event, Thread
 
 from fxemu.audio.decoding import SUFFIXES
-from fxemu.library.index import Entry, Index
+from fxemu.audio.worker import Worker
+from fxemu.library.index import Entry, Index, stamp
 from fxemu.library.songs import LibraryError, choose, list_audio_files, matching, scan_order, song_name
 
 
-@dataclass(frozen=True)
-class LibraryScan:
-    """The files that are asked for, sorted, their absolute paths by name, and the scan of them that has begun."""
+def measure_songs(
+    index: Index,
+    paths: Iterable[str],
+    processes: int | None = None,
+    afresh: bool = False,
+    background: bool = False,
+) -> Iterator[Entry]:
+    """Yield an entry for each path, as soon as it is known: from the index, or once a process has measured the file.
 
-    files: list[str]
-    songs: dict[str, str]
-    scan: BackgroundScan
+    A file that changes while it is measured is kept as what it was before, and so measured again next time.
 
-
-def first_look(
-    library: str,
-    glob: str = "*",
-    file_count: int | None = None,
-    index: str | None = None,
-    excerpts: int = 6,
-    shares: tuple[float, float] = (0.15, 0.2),
-    split_seed: int = 0,
-    seed: int = 0,
-) -> LibraryScan:
-    """List the songs and begin to measure them; arguments as for `fxemu.data.SongData`, `shares` of val and test.
-
-    Nothing here needs PyTorch, so it can be done while that is imported.
-
-    Raises:
-        LibraryError: if there is no such folder, or no song in it that is asked for.
+    Args:
+        index: keeps the measurements.
+        paths: absolute paths.
+        processes: decoding at once; None for as many as there are cores.
+        afresh: measure the files in the index too, and leave the index as it is.
+        background: let other processes of the machine go first.
     """
-    files = list_audio_files(library)
-    if not files:
-        raise LibraryError(f"{library}: no songs in it or below it ({', '.join(SUFFIXES)})")
-    files = choose(matching(files, library, glob), file_count, seed)
-    songs = {song_name(path, library): os.path.abspath(path) for path in files}
-    order = scan_order(songs, excerpts, shares, split_seed)
-    return LibraryScan(files, songs, BackgroundScan(Index(index), [songs[name] for name in order]))
+    scan = _Scan(index, afresh, background)
+    for path in paths:
+        scan.todo.put(path)
+    workers = [Worker() for _ in range(processes or os.cpu_count() or 1)]
+    # Daemons: a program that ends does not wait for them.
+    threads = [Thread(target=scan.measure_all, args=(worker,), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in threads:
+            for entry in iter(scan.done.get, None):
+                if isinstance(entry, Exception):
+                    raise entry
+                yield entry
+    finally:
+        scan.stop.set()
+        for worker in workers:
+            worker.interrupt()
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What the threads of one scan share: paths to measure, entries measured, and whether to stop."""
+
+    index: Index
+    afresh: bool
+    background: bool
+    todo: SimpleQueue[str] = field(default_factory=SimpleQueue)
+    done: SimpleQueue[Entry | Exception | None] = field(default_factory=SimpleQueue)
+    stop: Event = field(default_factory=Event)
+
+    def measure_all(self, worker: Worker) -> None:
+        """Take paths until there are none, and put their entries, then None."""
+        try:
+            while not self.stop.is_set():
+                self.done.put(self._entry(worker, self.todo.get_nowait()))
+        except Empty:
+            pass
+        except Exception as error:
+            self.done.put(error)
+        finally:
+            worker.close()
+            self.done.put(None)
+
+    def _entry(self, worker: Worker, path: str) -> Entry:
+        try:
+            if not self.afresh and (entry := self.index.known(path)):
+                return entry
+            size, mtime_ns = stamp(path)
+        except OSError as error:
+            return Entry(path=path, error=error.strerror)
+        entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, self.background)))
+        # A worker that was interrupted has found an error that is none; one that waited may do better another time.
+        if not (self.afresh or self.stop.is_set() or worker.timed_out):
+            self.index.put(entry)
+        return entry
 
 
 class BackgroundScan(Thread):
-    """Scans while its `entries`, by path, are used, and lets other processes go first."""
+    """Measures songs in a thread while its `entries`, by path, are used; other processes of the machine go first.
+
+    Args:
+        index: keeps the measurements.
+        paths: absolute paths, in the order to measure them in.
+        processes: decoding at once; None for as many as there are cores.
+    """
 
     def __init__(self, index: Index, paths: list[str], processes: int | None = None) -> None:
         super().__init__(daemon=True, name="scan")
@@ -61,7 +110,7 @@ class BackgroundScan(Thread):
 
     def run(self) -> None:
         try:
-            for entry in self.index.scan(self.paths, self.processes, background=True):
+            for entry in measure_songs(self.index, self.paths, self.processes, background=True):
                 with self.changed:
                     self.entries[entry.path] = entry
                     self.changed.notify_all()
@@ -75,11 +124,11 @@ class BackgroundScan(Thread):
                 self.changed.notify_all()
 
     def stop(self) -> None:
-        """Measure no more; what was measured is kept."""
+        """Measure no further files."""
         self.stopped = True
 
     def wait(self, until: Callable[[dict[str, Entry]], bool]) -> None:
-        """Return when `until(entries)` is true, or everything has been measured; raises what ended the scan."""
+        """Wait until `until(entries)` is true or all is measured; raises the error that ended the scan, if any."""
         with self.changed:
             self.changed.wait_for(lambda: self.finished or until(self.entries))
         if self.failure:
@@ -95,6 +144,41 @@ class BackgroundScan(Thread):
         return exceed(self.known())
 
     def known(self) -> dict[str, Entry]:
-        """What has been measured so far, by path."""
+        """The entries so far, by path."""
         with self.changed:
             return dict(self.entries)
+
+
+@dataclass(frozen=True)
+class LibraryScan:
+    """The files of a library, sorted, their absolute paths by name, and the scan of them that has begun."""
+
+    files: list[str]
+    songs: dict[str, str]
+    scan: BackgroundScan
+
+
+def scan_library(
+    library: str,
+    glob: str = "*",
+    file_count: int | None = None,
+    index: str | None = None,
+    excerpts: int = 6,
+    shares: tuple[float, float] = (0.15, 0.2),
+    split_seed: int = 0,
+    seed: int = 0,
+) -> LibraryScan:
+    """List the songs of a library, and begin to measure them, those first without which no run begins.
+
+    Args: as for `fxemu.data.SongData`; `shares` are those of validation and test.
+
+    Raises:
+        LibraryError: if there is no such folder, or no song in it that is asked for.
+    """
+    files = list_audio_files(library)
+    if not files:
+        raise LibraryError(f"{library}: no songs in it or below it ({', '.join(SUFFIXES)})")
+    files = choose(matching(files, library, glob), file_count, seed)
+    songs = {song_name(path, library): os.path.abspath(path) for path in files}
+    order = scan_order(songs, excerpts, shares, split_seed)
+    return LibraryScan(files, songs, BackgroundScan(Index(index), [songs[name] for name in order]))

@@ -1,4 +1,4 @@
-"""The user's songs: finding them, reading them, and splitting them song by song."""
+"""A library of songs: finding, reading and splitting them into training, validation and test songs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LibraryError(UserError):
 def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[str]:
     """Paths of all songs below a folder, sorted: aac, flac, m4a, mp3, mp4, ogg and wav, suffix in any case.
 
-    Links are followed, each folder is entered once, and what may not be looked into is passed over.
+    Links are followed, each folder is entered once, and unreadable ones are passed over.
 
     Raises:
         LibraryError: if there is no such folder.
@@ -53,7 +53,7 @@ def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[
 
 
 def matching(paths: list[str], root: str | os.PathLike[str], pattern: str) -> list[str]:
-    """Those whose path below the library fits a pattern: `*` stands for anything, `?` for a letter, `[ab]` for a or b.
+    """Paths that fit a pattern below the library: `*` stands for anything, `?` for a letter, `[ab]` for a or b.
 
     Raises:
         LibraryError: if none does.
@@ -78,7 +78,7 @@ def read_audio_normalized(file_path: str | os.PathLike[str], sample_rate: int | 
 
 
 def _read(path: str | os.PathLike[str], sample_rate: int | None) -> Tensor:
-    # Imported here, so that a scan can begin before PyTorch is there.
+    # Imported here, so that `fxemu library` starts without PyTorch.
     from fxemu.audio.tensors import decode, peak_normalize
 
     samples, _ = decode(path, sample_rate)
@@ -89,12 +89,12 @@ def _read(path: str | os.PathLike[str], sample_rate: int | None) -> Tensor:
 
 
 def song_name(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
-    """What a song is called: its path below the library, fit to print."""
+    """The name of a song: its path below the library, fit to print."""
     return printable(os.path.relpath(path, root))
 
 
 def file_stem(name: str) -> str:
-    """A song's name as the beginning of a file's name, at most 200 bytes long."""
+    """A song's name as the first part of a file name, at most 200 bytes long."""
     stem = name.replace(os.sep, "-")
     if len(os.fsencode(stem)) <= 200:
         return stem
@@ -111,7 +111,7 @@ class Song:
 
 @dataclass
 class Skipped:
-    """Songs left out and why, each named once, for one report at the end."""
+    """Songs left out, each with the first reason given, for one report at the end."""
 
     reasons: dict[str, str] = field(default_factory=dict)
 

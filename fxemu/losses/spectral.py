@@ -10,6 +10,7 @@ from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram
 
+from fxemu.errors import check_sample_rate
 from fxemu.losses.waveform import FlooredLoss
 
 # FFT size, hop and window in samples: auraloss's defaults, smallest first.
@@ -93,7 +94,7 @@ class AWeightedESR(FlooredLoss):
 
     def __init__(self, sample_rate: int, floor: float = 1e-4) -> None:
         super().__init__(floor)
-        _check_rate(sample_rate)
+        check_sample_rate("sample_rate", sample_rate)
         self.sample_rate = sample_rate
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class LogMel(FlooredLoss):
 
     def __init__(self, sample_rate: int, fft: int = 2048, mels: int = 64, floor: float = 1e-3) -> None:
         super().__init__(floor)
-        _check_rate(sample_rate)
+        check_sample_rate("sample_rate", sample_rate)
         if fft < 64 or not 1 <= mels <= fft // 2:
             raise ValueError(f"fft and mels: got {fft} and {mels}; fft must be at least 64, mels from 1 to fft / 2")
         with warnings.catch_warnings():
@@ -132,8 +133,3 @@ class LogMel(FlooredLoss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         log_prediction, log_target = ((self.mel(x) + self.floor).log() for x in (prediction, target))
         return (log_prediction - log_target).abs().mean()
-
-
-def _check_rate(sample_rate: int) -> None:
-    if not 8000 <= sample_rate <= 192_000:
-        raise ValueError(f"sample_rate: got {sample_rate}; must be from 8000 to 192000 Hz")

@@ -14,7 +14,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from fxemu import models, representations
-from fxemu.errors import UserError
+from fxemu.errors import UserError, check_sample_rate
 from fxemu.files import printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 
@@ -22,7 +22,6 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 # No model of ours comes near these; a file that claims more is refused before anything is allocated.
 MOST_BYTES = {WEIGHTS: 200_000_000, DESCRIPTION: 16_000}
 VERSION = 1
-RATES_HZ = (8000, 192_000)
 LONGEST_MEMORY = 2**22
 # What a hostile file can provoke on its way through the parsers and our own constructors.
 BROKEN = (
@@ -101,8 +100,7 @@ def _description(content: bytes) -> dict[str, Any]:
     if not isinstance(description, dict) or description.get("version") != VERSION:
         raise ValueError(f"{DESCRIPTION} is no description of version {VERSION}")
     rate = description.get("sample_rate")
-    if type(rate) is not int or not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-        raise ValueError(f"sample_rate: got {rate!r}; must be from {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
+    check_sample_rate("sample_rate", rate)
     return description
 
 

@@ -36,7 +36,7 @@ class MLP(Predictor):
         channels: int,
         params: int,
         context_window: int = 256,
-        feedback_window: int | None = None,
+        feedback_window: int | None = 32,
         layers: int = 2,
         width: int = 40,
         activation: str = "tanh",

@@ -1,4 +1,4 @@
-"""What happens around training: Ctrl-C, and kills, without losing anything, and a line of progress."""
+"""Lightning callbacks: Ctrl-C and kills lose no work, the curve of validations, and a line of progress for each."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fxemu.training.terminal import duration, tell
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place and renames it.
 
-    Lightning's own way leads through the system's folder for temporary files, often another disk, whence it is copied.
-    A run whose folder was moved finds in its checkpoint the paths as they are now, by which it knows its best one.
+    Lightning writes to the system's folder for temporary files, often on another disk, and copies the file from there.
+    Loaded from a folder that was moved, a checkpoint has the paths as they are now, by which a run finds its best one.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -59,39 +59,37 @@ class ValidateLast(pl.Callback):
 
 
 class StopOnInterrupt(pl.Callback):
-    """The first Ctrl-C ends training after the step at hand, so that the report is still written; a second kills.
+    """The first Ctrl-C or SIGTERM ends training after the current step, so that the report is written; a second kills.
 
-    Of several processes that train together, all stop after the same step, whichever was told to.
+    Of several processes that train together, all stop after the same step, whichever of them got it.
     """
 
     def __init__(self) -> None:
-        self.interrupted = False
-        self._previous: Any = None
+        self.received: int | None = None
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # After Lightning has set its own handlers; it restores those before them when training ends.
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, lambda *_: self._stop())
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._stop)
 
-    def _stop(self) -> None:
-        signal.signal(signal.SIGINT, self._previous)
-        self.interrupted = True
+    def _stop(self, number: int, frame: Any) -> None:
+        self.received = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        interrupted = trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
         if interrupted and not trainer.should_stop:
             trainer.should_stop = True
             if trainer.is_global_zero:
                 tell("\ninterrupted: writing the report on the best model so far (Ctrl-C again to quit at once)")
 
-    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-
 
 class KeepCurve(pl.Callback):
-    """Keeps (step, free-run ESR, teacher-forced ESR) of every validation, and how long all of training took.
+    """Keeps (step, free-run ESR, teacher-forced ESR) of every validation, and the seconds that training took.
 
-    Both through interruptions: what came after the last checkpoint does not count.
+    Both are part of the checkpoint: what came after the last one does not count.
     """
 
     def __init__(self) -> None:

@@ -61,7 +61,7 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
-        self.settled = data.answers((SILENCE, CLICK))
+        self.settled = data.responses((SILENCE, CLICK))
         if self.loop.plain_samples:
             self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
 
@@ -220,7 +220,7 @@ class TrainingModule(pl.LightningModule):
         data = self.trainer.datamodule
         if data.effect.rate_hz is not None:
             return []
-        return detours(songs, float(self.loop.limit), data.answers if data.effect.replayable else None)
+        return detours(songs, float(self.loop.limit), data.responses if data.effect.replayable else None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.

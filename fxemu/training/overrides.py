@@ -1,7 +1,8 @@
-"""What a user may write on the command line beyond Hydra's own syntax, as Hydra's overrides."""
+"""The syntax of our command line beyond Hydra's, translated to Hydra's overrides."""
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fxemu.errors import ConfigError
@@ -20,11 +22,11 @@ PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet",
 
 
 def arguments(given: list[str]) -> list[str]:
-    """Hydra's overrides for ours: `repr.input=raw` chooses one side, `resume=RUN` goes on in that folder,
+    """Translate our overrides to Hydra's: `repr.input=raw` chooses one side, `resume=RUN` resumes in that folder,
     and `dry=`, `wet=` and `force=` belong to `effect=recorded`.
 
     Raises:
-        ConfigError: for a group without a choice, or a run that cannot go on.
+        ConfigError: for a group without a choice, or a run that cannot be resumed.
     """
     for word in given:
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data|trainer)=(null)?", word):
@@ -54,15 +56,15 @@ def _default_repr() -> str:
 
 
 def _resumed(word: str, given: list[str]) -> Path:
-    """The folder of the run that is to go on, with its own options."""
+    """The folder of the run to resume; no other options may be given."""
     folder = word.removeprefix("resume=")
     if quoted := re.fullmatch(r"(['\"])(.*)\1", folder):
         folder = quoted[2].replace("\\'", "'")
     if not folder or not Path(folder).is_dir():
-        raise ConfigError(f"{word}: no such folder; give that of the run that is to go on")
+        raise ConfigError(f"{word}: no such folder; give that of the run to resume")
     others = [other for other in given if other != word and not other.startswith(("hydra.", "-"))]
     if others:
-        raise ConfigError(f"{word}: it goes on with the options that it began with; leave out {' '.join(others)}")
+        raise ConfigError(f"{word}: a run is resumed with the options that it began with; leave out {' '.join(others)}")
     return Path(folder)
 
 
@@ -76,6 +78,15 @@ def _quoted(found: re.Match[str]) -> str:
 
 def _quote(text: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
+
+
+def absolute_paths(config: DictConfig) -> DictConfig:
+    """A copy of a config whose folders and files are absolute, relative ones being below the folder of the command."""
+    config = copy.deepcopy(config)
+    for name in PATHS:
+        if (path := OmegaConf.select(config, name)) is not None:
+            OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(path)))
+    return config
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""What a run is to learn, made of its config and checked part against part before any audio is read.
-
-Nothing here needs Lightning, whose import takes as long as all of this.
-"""
+"""The parts of a run, made of its config and checked against each other before any audio is read."""
 
 from __future__ import annotations
 
@@ -16,20 +13,20 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fxemu.effects import Effect
-from fxemu.errors import ConfigError
+from fxemu.errors import ConfigError, check_sample_rate
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.training.schedule import Schedule
 
 MOST_THREADS = 1024
 # Not Apple's mps: it has no float64, which oscillators and long averages need, and a rollout is thousands of short
-# operations, for which the compiled loops of the CPU are made.
+# operations, for which the compiled loops of the CPU are parts.
 ACCELERATORS = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class Task:
-    """An effect, the loop that is to become it, and what it is trained by."""
+class Parts:
+    """An effect, the loop that learns it, and the loss and schedule to train it by."""
 
     effect: Effect
     loop: ClosedLoop
@@ -37,19 +34,31 @@ class Task:
     schedule: Schedule
 
 
-def task(config: DictConfig) -> Task:
-    """The parts of a config, their first weights drawn by its seed.
+def build_parts(config: DictConfig) -> Parts:
+    """Check a config and make its parts, with first weights drawn by its seed.
 
     Raises:
         ConfigError: for an argument out of range, a class that is not fxemu's, or parts that do not fit.
     """
     _only_ours(config)
+    _check_values(config)
+    torch.manual_seed(config.seed)
+    parts = _instantiated(config)
+    _check_schedule(parts, config.data.segment)
+    _check_loss(parts)
+    return parts
+
+
+def _check_values(config: DictConfig) -> None:
+    """ConfigError if a value that is no argument of a part is out of range."""
+    if config.data.library is None:
+        raise ConfigError("data.library: got null; must be a folder of songs")
     _check_whole("seed", config.seed, 0, 2**32 - 1)
     for name in ("segment", "batch_size", "batches_per_epoch", "excerpts"):
         _check_whole(f"data.{name}", config.data[name], 1, 2**31 - 1)
     if config.data.file_count is not None:
         _check_whole("data.file_count", config.data.file_count, 3, 2**31 - 1)
-    _check_whole("data.sample_rate", config.data.sample_rate, 8000, 192_000)
+    check_sample_rate("data.sample_rate", config.data.sample_rate)
     if config.patience is not None:
         _check_whole("patience", config.patience, 1, 2**31 - 1)
     if config.threads is not None:
@@ -62,27 +71,31 @@ def task(config: DictConfig) -> Task:
         raise ConfigError(
             f"trainer.accelerator: got {config.trainer.accelerator!r}; must be one of {', '.join(ACCELERATORS)}"
         )
-    torch.manual_seed(config.seed)
+
+
+def _instantiated(config: DictConfig) -> Parts:
     try:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
         predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
         loop = ClosedLoop(predictor, encoder, decoder)
-        made = Task(instantiate(config.effect), loop, instantiate(config.loss), instantiate(config.training))
+        return Parts(instantiate(config.effect), loop, instantiate(config.loss), instantiate(config.training))
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error)) from error
-    if made.schedule.longest() > config.data.segment:
+
+
+def _check_schedule(parts: Parts, segment: int) -> None:
+    """ConfigError if a stage needs longer segments, or a schedule without steps a fit in closed form."""
+    if parts.schedule.longest() > segment:
         raise ConfigError(
-            f"training asks for segments of {made.schedule.longest()} predictions, data.segment is "
-            f"{config.data.segment}: raise data.segment or shorten the stages"
+            f"training asks for segments of {parts.schedule.longest()} predictions, data.segment is "
+            f"{segment}: raise data.segment or shorten the stages"
         )
-    if not made.schedule.steps and not (loop.plain_samples and predictor.closed_form):
+    if not parts.schedule.steps and not (parts.loop.plain_samples and parts.loop.predictor.closed_form):
         raise ConfigError(
             "training.steps: got 0, which leaves training to a fit in closed form; this model with this repr has none. "
             "Use training=free_running, or repr=raw with model=linear model.feedback=false, model=dynamics, "
             "model=oscillator or model=periodic_filter"
         )
-    _check_loss(made)
-    return made
 
 
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:
@@ -90,15 +103,15 @@ def _check_whole(name: str, value: Any, least: int, most: int) -> None:
         raise ConfigError(f"{name}: got {value!r}; must be a whole number from {least} to {most}")
 
 
-def _check_loss(made: Task) -> None:
+def _check_loss(parts: Parts) -> None:
     """ConfigError if the loss cannot take a segment of some stage's length, or gives some parameter no gradient."""
-    decoder, generator = made.loop.output_repr, torch.Generator().manual_seed(0)
-    for stage in made.schedule.stages:
+    decoder, generator = parts.loop.output_repr, torch.Generator().manual_seed(0)
+    for stage in parts.schedule.stages:
         params = torch.randn(1, decoder.params, stage.length, generator=generator).requires_grad_()
         target = torch.rand(1, 1, stage.length, generator=generator) - 0.5
         try:
             likelihood = decoder.native_loss(params, target)
-            loss = evaluate_loss(made.loss, decoder.decode(params), target, likelihood)
+            loss = evaluate_loss(parts.loss, decoder.decode(params), target, likelihood)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         (gradient,) = torch.autograd.grad(loss, params, allow_unused=True) if loss.requires_grad else (None,)
@@ -128,5 +141,5 @@ def _is_ours(target: str) -> bool:
     try:
         found = get_object(target)
     except (ImportError, ValueError):
-        return True  # there is no such thing, as instantiating it will say
+        return True  # there is no such class: instantiating it fails with a better message
     return isinstance(found, type) and found.__module__.startswith("fxemu.")

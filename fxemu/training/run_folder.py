@@ -1,4 +1,4 @@
-"""How a run begins: whose folder it is, what an earlier start left there, and what is wrong in a line."""
+"""The folder of a run: locked while it trains, and what an earlier start has left in it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from fxemu.errors import ConfigError, UserError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
-# Names in the configs of earlier versions, and what they are called now.
+# Names of classes in the configs of earlier versions, and their names now.
 RENAMED = {"fxemu.schedule.Schedule": "fxemu.training.Schedule"}
-# Why a run failed: the last line says it shortly.
+# Holds why a run of a sweep failed; its last line is the reason in short.
 ERROR = "error.txt"
-# What the system says of a write that failed: full, over quota, read-only, forbidden, or a broken disk.
+# Errors of a failed write: the disk is full, over quota, read-only, forbidden or broken.
 FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
-# How many processes torchrun and SLURM say that they started.
+# Set by torchrun and SLURM to the number of processes that they started.
 COUNTS = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-# Which of them this is: the first of these that is set.
+# The number of this process: the first of these that is set.
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
@@ -44,11 +44,11 @@ def in_sweep() -> bool:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; one that is killed lets go of it. Of several processes the first does it.
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder against other runs, until this one ends or is killed; of several processes the first locks it.
 
     Raises:
-        ConfigError: if another run is writing there, or processes started by others have not been told the same folder.
+        ConfigError: if another run is writing there, or processes that others started were not given one folder.
     """
     count = max(int(os.environ.get(name, 1)) for name in COUNTS)
     if count > 1 and not _named():
@@ -71,8 +71,8 @@ def _named() -> bool:
     return in_sweep() or any(word.startswith("hydra.run.dir=") for word in HydraConfig.get().overrides.hydra)
 
 
-def checkpoint(folder: Path) -> Path | None:
-    """Where a run that an earlier start has begun goes on from; None if it begins anew.
+def checkpoint_to_resume(folder: Path) -> Path | None:
+    """The last checkpoint of an earlier start, to resume from; None if there is none.
 
     Raises:
         ConfigError: if the file is damaged.
@@ -81,36 +81,34 @@ def checkpoint(folder: Path) -> Path | None:
     if not path.is_file():
         return None
     if not is_zipfile(path):
-        raise ConfigError(f"{path} is damaged; delete it, and the run begins anew")
+        raise ConfigError(f"{path} is damaged; delete it, and the run starts again")
     return path
 
 
 def saved_config(folder: Path) -> DictConfig:
-    """The config of a run that is to go on.
+    """The config in the folder of a run that is to be resumed.
 
     Raises:
-        ConfigError: if there is none, or nothing to go on from.
+        ConfigError: if there is none, or no checkpoint.
     """
     try:
         config = _read_config(folder)
     except FileNotFoundError as error:
         raise ConfigError(f"resume: {folder} is not a run folder: it has no config.yaml") from error
     except YAMLError as error:
-        raise ConfigError(f"{folder / 'config.yaml'} is damaged; delete the folder to begin anew") from error
+        raise ConfigError(f"{folder / 'config.yaml'} is damaged; delete the folder to start again") from error
     if not last_checkpoint(folder).is_file():
-        raise ConfigError(f"resume: {last_checkpoint(folder)} does not exist, so there is nothing to go on from")
-    if OmegaConf.select(config, "repr.embedding") is not None:
-        del config.repr.embedding
+        raise ConfigError(f"resume: {last_checkpoint(folder)} does not exist, so there is nothing to resume from")
     return config
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """Where a run goes on from."""
+    """The checkpoint that a run resumes from."""
     return folder / "checkpoints" / "last.ckpt"
 
 
 def finished_score(config: DictConfig, folder: Path) -> float | None:
-    """The score of a run with this config that is finished already; None if it has still to be made, or to go on.
+    """The score of a run with this config if it has finished; None if it has not begun, or not ended.
 
     Raises:
         AnotherRunError: if the folder holds a run with another config.
@@ -128,13 +126,13 @@ def finished_score(config: DictConfig, folder: Path) -> float | None:
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:
-    """All that decides what a run comes to."""
+    """All options that the result of a run depends on."""
     return {**OmegaConf.to_container(config, resolve=True), "resume": None}
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """A failed write in the run folder as a UserError that says how the run goes on; all other errors as they are."""
+def explain_failed_writes(folder: Path) -> Iterator[None]:
+    """Turn a failed write in the run folder into a UserError that says how to resume; other errors stay as they are."""
     try:
         yield
     except OSError as error:
@@ -144,7 +142,7 @@ def resumable(folder: Path) -> Iterator[None]:
         place = f"{error.filename}: " if error.filename else ""
         raise UserError(
             f"{place}{error.strerror}. Nothing is half written; when this is put right, the same command with the "
-            "same folder (hydra.run.dir=FOLDER or resume=FOLDER) goes on from the last checkpoint"
+            "same folder (hydra.run.dir=FOLDER or resume=FOLDER) resumes from the last checkpoint"
         ) from error
 
 

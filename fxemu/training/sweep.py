@@ -1,4 +1,4 @@
-"""A sweep: a run that fails takes no other with it, and what an earlier start has left is used."""
+"""A sweep of several runs: one that fails does not end the others, and all failures are listed at the end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fxemu.errors import UserError
 from fxemu.training.run_folder import ERROR
 
 
-def one_of_many(run: Callable[[], float], folder: Path) -> float:
-    """`run()`, or infinity, the worst score, if it fails: the reason is printed and left in the folder.
+def run_in_sweep(run: Callable[[], float], folder: Path) -> float:
+    """Return `run()`, or infinity, the worst score, if it fails; the reason is printed and written to the folder.
 
     Args:
         run: trains in `folder` and returns a score.

@@ -19,6 +19,7 @@ from pytorch_optimizer import SOAP
 
 from fxemu.audio.loudness import measure
 from fxemu.data.module import SongData
+from fxemu.data.sources import Streamed
 from fxemu.effects import Distortion
 from fxemu.library.index import Index
 from fxemu.library.songs import list_audio_files
@@ -107,8 +108,8 @@ def library_row(folder: str) -> dict[str, float]:
     batches[0]
     begun = time.perf_counter()
     count = next(n for n in itertools.count(1) if batches[n] and time.perf_counter() - begun > 15)
-    if data.stream:
-        data.stream.source.scan.wait(lambda entries: False)
+    if isinstance(data.source, Streamed):
+        data.source.stream.songs.scan.wait(lambda entries: False)
     done.set()
     data.teardown("fit")
     hours = sum(entry.duration_s for entry in Index(f"{folder}/index.sqlite").below(folder)) / 3600

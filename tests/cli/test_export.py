@@ -16,7 +16,7 @@ from fxemu.emulation.locate import read_model
 from fxemu.engine.streaming.stream import render
 from fxemu.models.files import save
 from fxemu.runtimes import FORMATS
-from fxemu.training.parts import task
+from fxemu.training.parts import build_parts
 from fxemu.training.run_folder import CONF
 
 
@@ -26,7 +26,7 @@ def run(tmp_path):
     options = ["model=lstm", "model.width=4", "model.memory_samples=30", "model.feedback=false", "repr=raw"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", options)
-    loop = task(config).loop
+    loop = build_parts(config).loop
     loop.limit.fill_(0.9)
     folder = tmp_path / "12-00-00-tanh-raw-lstm"
     folder.mkdir()

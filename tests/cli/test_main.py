@@ -1,4 +1,4 @@
-"""The `fxemu` command: Ctrl-C ends it with a line, whatever it was doing."""
+"""The `fxemu` command: it starts quickly, and Ctrl-C ends it with a line, whatever it was doing."""
 
 import subprocess
 import sys
@@ -35,3 +35,11 @@ def test_a_reader_that_has_enough_is_no_mistake():
     assert process.stdout.readline().startswith(b"xxx")
     process.stdout.close()
     assert process.stderr.read() == b"" and process.wait() == 1
+
+
+@pytest.mark.parametrize("module", ["fxemu.cli.train", "fxemu.cli.library"])
+def test_a_mistyped_option_need_not_wait_for_slow_imports(module):
+    slow = {"torch", "pytorch_lightning", "scipy", "matplotlib"}
+    program = f"import sys, {module}; print({slow} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 
 from fxemu.cli.prepare import render, songs
 from fxemu.data import SongData
+from fxemu.data.shard import WHOLE
 from fxemu.data.wet_cache import WetCache
-from fxemu.training.parts import task
+from fxemu.training.parts import build_parts
 from fxemu.training.run import build
 from fxemu.training.run_folder import CONF, ConfigError
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def data_for(given: list[str]) -> SongData:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", given)
-    return build(config, task(config))[0]
+    return build(config, build_parts(config))[0]
 
 
 @pytest.mark.parametrize("memory_hours", [0.25, 0])
@@ -33,10 +34,10 @@ def test_training_finds_every_song(library, memory_hours):
     assert begun(library) == 5
     again = data_for(given)
     again.setup()
-    dry, wet = again._segments(0)[0]
+    dry, wet = again.source.batches(0, WHOLE)[0]
     again.teardown("fit")
     assert torch.equal(wet, dry / 2) and bool(dry.any())
-    assert (again.stream is None) == (memory_hours > 0)
+    assert (again.source.audio_seconds is None) == (memory_hours == 0)
     assert begun(library) == 5
 
 
@@ -62,5 +63,5 @@ def test_what_cannot_be_prepared_is_refused(library, more, message):
 
 def test_the_command_says_what_it_made(library):
     output, errors = prepare(library, "--jobs", "1", *options(library)).communicate()
-    assert "5 of 5 songs" in output and f"5 wet song(s) in {library.parent / 'cache'}" in output, errors
+    assert "5/5" in errors and f"5 wet song(s) in {library.parent / 'cache'}" in output, errors
     assert len(list((library.parent / "cache").glob("*.npy"))) == begun(library) == 5

@@ -7,13 +7,14 @@ import fxemu.data.gains
 from fxemu.audio.tensors import amplify
 from fxemu.data.gains import DrawnGains
 from fxemu.effects import Tanh
+from fxemu.library.pair import Pair
 
 EFFECT = Tanh(gain=20)
 
 
 def drawn(count: int = 3, gain_db: tuple[float, float] = (-40.0, 0.0), seed: int = 0) -> DrawnGains:
     noise = torch.rand(count, 800, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return DrawnGains([(dry, EFFECT(dry)) for dry in noise], EFFECT, 8000, gain_db, seed)
+    return DrawnGains([Pair("song", dry, EFFECT(dry)) for dry in noise], EFFECT, 8000, gain_db, seed)
 
 
 def test_minus_twenty_decibels_is_a_tenth():
@@ -22,10 +23,10 @@ def test_minus_twenty_decibels_is_a_tenth():
 
 def test_the_effect_comes_after_the_gain():
     gains = drawn()
-    for song, (dry, wet) in enumerate(gains.at(3)):
-        assert torch.equal(dry, amplify(gains.full[song][0], gains.drawn_db(song, 3)))
-        assert torch.equal(wet, torch.tanh(20 * dry))
-        assert not torch.allclose(wet, amplify(gains.full[song][1], gains.drawn_db(song, 3)), atol=1e-3)
+    for song, (full, pair) in enumerate(zip(gains.full, gains.at(3), strict=True)):
+        assert torch.equal(pair.dry, amplify(full.dry, gains.drawn_db(song, 3)))
+        assert torch.equal(pair.wet, torch.tanh(20 * pair.dry))
+        assert not torch.allclose(pair.wet, amplify(full.wet, gains.drawn_db(song, 3)), atol=1e-3)
 
 
 def test_gains_fill_their_range_evenly_in_decibels():
@@ -40,8 +41,8 @@ def test_gains_repeat_by_seed_wherever_a_run_goes_on():
     whole, resumed, other = drawn(), drawn(), drawn(seed=1)
     for epoch in range(4):
         expected = whole.at(epoch)
-    for (dry, wet), (again, wet_again) in zip(expected, resumed.at(3), strict=True):
-        assert torch.equal(dry, again) and torch.equal(wet, wet_again)
+    for first, second in zip(expected, resumed.at(3), strict=True):
+        assert torch.equal(first.dry, second.dry) and torch.equal(first.wet, second.wet)
     assert whole.drawn_db(0, 3) != other.drawn_db(0, 3)
 
 

@@ -1,5 +1,7 @@
 """The data module: segments lie within songs, batches repeat by seed, parts share no song."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers.media import encode, tune
@@ -53,8 +55,7 @@ def test_batches_repeat_by_seed_and_differ_by_number(seed):
 
 
 def test_an_epoch_goes_on_where_the_last_one_ended():
-    first, second = (RandomSegments(ramps(), 10, 16, 4, 0) for _ in range(2))
-    second.epoch = 1
+    first, second = (RandomSegments(ramps(), 10, 16, 4, 0, epoch) for epoch in (0, 1))
     longer = RandomSegments(ramps(), 10, 16, 8, 0)
     assert torch.equal(first[1][0], longer[1][0]) and torch.equal(second[1][0], longer[5][0])
 
@@ -88,7 +89,7 @@ def test_training_songs_are_drawn_at_gains_and_the_others_stay_at_full_scale(tmp
 def test_what_the_effect_makes_of_silence_and_of_a_click(tmp_path):
     data = SongData(Hysteresis(), 7, library(tmp_path), 8000, segment=16)
     data.setup()
-    rest, clicked = data.answers((torch.zeros(100), torch.eye(1, 100)[0]))
+    rest, clicked = data.responses((torch.zeros(100), torch.eye(1, 100)[0]))
     assert rest.shape == clicked.shape == (100,)
     assert rest.abs().max() == 0
     # It keeps hold of the click.
@@ -104,7 +105,7 @@ def test_an_effect_that_cannot_be_asked_is_taken_to_come_to_rest(tmp_path):
 
     data = SongData(OnlyMusic(), 7, library(tmp_path), 8000, segment=16)
     data.setup()
-    assert all(torch.equal(wet, torch.zeros(100)) for wet in data.answers([torch.ones(100)]))
+    assert all(torch.equal(wet, torch.zeros(100)) for wet in data.responses([torch.ones(100)]))
 
 
 def test_a_corrupt_and_a_short_song_are_skipped_and_named(tmp_path):
@@ -171,7 +172,7 @@ def test_songs_are_selected_by_tags(tmp_path):
 @pytest.mark.parametrize(("dry", "expected"), [(1.0, 0.6), (0.5, 1.2), (0.01, 6.0)])
 def test_the_wet_peak_is_that_at_full_scale(library, dry: float, expected: float) -> None:
     data = SongData(Tanh(), context=30, library=str(library), sample_rate=8000, segment=16)
-    data.parts = {"train": [Pair("a", torch.tensor([0.0, -dry]), torch.tensor([0.6, 0.0]))]}
+    data.source = SimpleNamespace(parts={"train": [Pair("a", torch.tensor([0.0, -dry]), torch.tensor([0.6, 0.0]))]})
     assert data.wet_peak() == pytest.approx(expected)
 
 

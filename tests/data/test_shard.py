@@ -38,9 +38,7 @@ def test_a_batch_that_cannot_be_divided_is_refused():
 @pytest.mark.parametrize("count", [2, 4])
 def test_shards_of_random_segments_are_the_batch_that_one_process_has(count):
     songs = [Pair("a", torch.rand(500), torch.rand(500)), Pair("b", torch.rand(300), torch.rand(300))]
-    whole, parts = RandomSegments(songs, 20, 16, 4, seed=0), []
-    for shard in shards(count):
-        parts.append(RandomSegments(songs, 20, 16, 4, seed=0))
-        parts[-1].shard = shard
+    whole = RandomSegments(songs, 20, 16, 4, seed=0)
+    parts = [RandomSegments(songs, 20, 16, 4, seed=0, shard=shard) for shard in shards(count)]
     for side in (0, 1):
         assert torch.equal(torch.cat([part[3][side] for part in parts]), whole[3][side])

@@ -12,7 +12,7 @@ from fxemu.audio.tensors import write_wav
 from fxemu.audio.worker import Worker
 from fxemu.data import SongData
 from fxemu.data.shard import Shard
-from fxemu.data.stream import AHEAD, DRAWS, POOL, SHARED, SongStream, Source, excerpts
+from fxemu.data.stream import AHEAD, DRAWS, POOL, SHARED, MeasuredSongs, SongStream, excerpts
 from fxemu.effects import Effect, Lowpass, RingModulator, Tanh
 from fxemu.library.index import Entry, Index, Selection
 from fxemu.library.scan import BackgroundScan
@@ -45,10 +45,12 @@ def songs(tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def source(songs, tmp_path) -> Source:
+def source(songs, tmp_path) -> MeasuredSongs:
     scan = BackgroundScan(Index(tmp_path / "index.sqlite"), songs)
     scan.wait(lambda entries: False)
-    return Source({song_name(p, tmp_path / "songs"): p for p in songs}, scan, Selection(), RATE, SAMPLES, Skipped())
+    return MeasuredSongs(
+        {song_name(p, tmp_path / "songs"): p for p in songs}, scan, Selection(), RATE, SAMPLES, Skipped()
+    )
 
 
 @pytest.fixture
@@ -193,7 +195,7 @@ def test_some_of_each_part_are_measured_first():
 def test_too_short_and_unselected_songs_are_not_in_a_source(source):
     entry = next(iter(source.scan.entries.values()))
     source.scan.entries[entry.path] = Entry(path=entry.path, duration_s=0.001, peak=1.0)
-    assert len(source.songs()) == 4
+    assert len(source.usable()) == 4
     assert "too short: 0.00 s, 0.01 s are needed" in str(source.skipped)
 
 
@@ -203,17 +205,17 @@ def test_a_library_over_the_bound_is_streamed_and_its_parts_share_no_song(songs,
     data.setup()
     try:
         held_out = {pair.name for part in ("val", "test") for pair in data.parts[part]}
-        trained = set(data.stream.source.paths)
+        trained = set(data.source.songs["train"].paths)
         assert held_out and trained and not held_out & trained
         assert {pair.name for pair in data.parts["train"]} <= trained
         batch = next(iter(data.train_dataloader()))
         assert batch[0].shape == (64, 1, 7 + 16)
-        assert data.summary().startswith(f"streaming {len(trained)} training songs (5 of 5 measured so far)")
+        assert data.source.summary().startswith(f"streaming {len(trained)} training songs (5 of 5 measured so far)")
     finally:
         data.teardown("fit")
     inside = SongData(Tanh(), 7, **arguments, segment=16, memory_hours=1)
     inside.setup()
-    assert inside.stream is None and len(inside.parts["train"]) == 3
+    assert inside.source.audio_seconds and len(inside.parts["train"]) == 3
 
 
 def test_a_song_that_is_being_decoded_when_it_closes_is_not_to_blame(stream, source, monkeypatch):
@@ -223,7 +225,7 @@ def test_a_song_that_is_being_decoded_when_it_closes_is_not_to_blame(stream, sou
         playing.close()
         raise AudioError("made the decoder crash")
 
-    monkeypatch.setattr(Source, "read", killed)
+    monkeypatch.setattr(MeasuredSongs, "read", killed)
     with pytest.raises(AudioError):
         playing._load(0)
     assert not source.skipped

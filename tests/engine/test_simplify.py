@@ -17,7 +17,7 @@ from fxemu.representations import Binary
 @pytest.mark.parametrize("embedding", [0, 4])
 def test_bits_become_tables(code: str, mu: float | None, embedding: int) -> None:
     torch.manual_seed(0)
-    model = MLP(9, 9, context_window=8, width=5, embedding=embedding, feedback=False)
+    model = MLP(9, 9, context_window=8, feedback_window=7, width=5, embedding=embedding, feedback=False)
     plan = on_cpu(ClosedLoop(model, Binary(9, code, mu), Binary(9, code, mu)).plan())
     short = shortened(plan)
     # Not half-way between two levels, where rounding decides.

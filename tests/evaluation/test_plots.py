@@ -23,7 +23,10 @@ def test_first_layer_shows_the_taps_last_sample_first() -> None:
 
 
 def test_an_embedding_does_not_hide_the_window_behind_it() -> None:
-    assert len(first_layer(planned(MLP(1, 1, context_window=16, embedding=2, width=3)), 8000).axes) == 4
+    assert (
+        len(first_layer(planned(MLP(1, 1, context_window=16, feedback_window=15, embedding=2, width=3)), 8000).axes)
+        == 4
+    )
 
 
 def test_nothing_to_show_without_a_window() -> None:

@@ -15,10 +15,13 @@ from helpers.media import encode, tune
 
 from fxemu.audio.tensors import write_wav
 from fxemu.library.index import Entry, Index, Selection
-from fxemu.library.scan import BackgroundScan
+from fxemu.library.scan import BackgroundScan, measure_songs
 from fxemu.library.songs import LibraryError, list_audio_files
 
-SCAN = "import sys; from fxemu.library.index import Index; print(len(list(Index(sys.argv[1]).scan(sys.argv[2:], 1))))"
+SCAN = (
+    "import sys; from fxemu.library.index import Index; from fxemu.library.scan import measure_songs; "
+    "print(len(list(measure_songs(Index(sys.argv[1]), sys.argv[2:], 1))))"
+)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def measured(index: Index, paths: list[str], monkeypatch) -> list[str]:
     """The files that a scan decodes; all get an entry."""
     decoded, put = [], index.put
     monkeypatch.setattr(index, "put", lambda entry: (decoded.append(os.path.basename(entry.path)), put(entry)))
-    entries = list(index.scan(paths, 2))
+    entries = list(measure_songs(index, paths, 2))
     assert sorted(entry.path for entry in entries) == sorted(paths)
     return sorted(decoded)
 
@@ -56,7 +59,7 @@ def test_what_is_kept_is_what_was_measured(library, index):
     encode(library / "tagged.flac", tune(1), tags={"genre": "Blues"})
     strange = Path(os.fsdecode(os.fsencode(library) + b"/caf\xe9\n.wav"))
     (library / "lead.wav").rename(strange)
-    entries = {entry.path: entry for entry in index.scan(paths(library))}
+    entries = {entry.path: entry for entry in measure_songs(index, paths(library))}
     assert entries[str(strange)].error is None and entries[str(library / "odd.mp3")].error
     assert {entry.path: entry for entry in index.below(library)} == entries
     assert entries[str(library / "tagged.flac")].tags == {"genre": "Blues"}
@@ -65,7 +68,7 @@ def test_what_is_kept_is_what_was_measured(library, index):
 
 
 def test_a_file_that_is_gone_gets_an_entry_that_is_not_kept(library, index):
-    (entry,) = index.scan([str(library / "gone.wav")])
+    (entry,) = measure_songs(index, [str(library / "gone.wav")])
     assert entry.error == "No such file or directory"
     assert index.below(library) == []
 
@@ -92,7 +95,7 @@ def test_a_scan_that_is_killed_goes_on_where_it_was(library, index, monkeypatch)
 
 
 def test_a_scan_that_is_left_keeps_no_wrong_error(library, index):
-    scan = index.scan(many(library, 50), 2)
+    scan = measure_songs(index, many(library, 50), 2)
     next(scan)
     scan.close()
     time.sleep(0.2)
@@ -111,11 +114,11 @@ def test_two_runs_may_share_an_index_from_its_making_on(library, index):
 
 
 def test_a_full_disk_costs_only_the_keeping(library, index, caplog):
-    list(index.scan(paths(library)[:1]))
+    list(measure_songs(index, paths(library)[:1]))
     pages = index._db.execute("PRAGMA page_count").fetchone()[0]
     index._db.execute(f"PRAGMA max_page_count = {pages}")
     songs = many(library, 60)
-    assert len(list(index.scan(songs, 1))) == len(songs)
+    assert len(list(measure_songs(index, songs, 1))) == len(songs)
     assert "cannot be written (database or disk is full)" in caplog.text
     assert caplog.text.count("cannot be written") == 1
     assert len(index.below(library)) == len(songs)
@@ -133,7 +136,7 @@ def test_an_index_that_cannot_be_written_is_kept_in_memory(library, tmp_path, pl
         file = file / "index.sqlite"
     index = Index(file)
     assert f"the index {file} cannot be written" in caplog.text
-    assert len(list(index.scan(paths(library)))) == len(index.below(library)) == 5
+    assert len(list(measure_songs(index, paths(library)))) == len(index.below(library)) == 5
 
 
 @pytest.mark.parametrize("content", ["text", "another", "cut"])
@@ -151,7 +154,7 @@ def test_a_file_that_is_no_index_is_refused_and_left_alone(tmp_path, index, cont
 
 
 def test_an_index_of_an_older_form_is_made_anew(library, index):
-    list(index.scan(paths(library)))
+    list(measure_songs(index, paths(library)))
     with sqlite3.connect(index.file) as db:
         db.execute("PRAGMA user_version = 0")
     assert Index(index.file).below(library) == []

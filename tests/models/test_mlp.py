@@ -28,7 +28,7 @@ each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 def make(config: dict[str, object], channels: int = 1, params: int = 1) -> MLP:
     torch.manual_seed(0)
-    return MLP(channels, params, width=6, **{"layers": 2, **config})
+    return MLP(channels, params, width=6, **{"layers": 2, "feedback_window": None, **config})
 
 
 def windows(model: MLP, config: dict[str, object]) -> tuple[int, int]:
@@ -116,7 +116,7 @@ def test_multiply_adds() -> None:
 )
 def test_arguments_out_of_range(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        MLP(1, 1, **arguments)
+        MLP(1, 1, **{"feedback_window": None, **arguments})
 
 
 def test_linear_path_alone_is_a_filter() -> None:

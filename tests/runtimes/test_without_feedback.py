@@ -14,7 +14,7 @@ from fxemu.runtimes import FORMATS, ExportError, Model, export, rtneural_reader
 from fxemu.runtimes.without_feedback import cell_with_dry
 
 RECURRENT = {"width": 6, "memory_samples": 60, "feedback": False}
-WINDOW = {"context_window": 12, "width": 5, "feedback": False}
+WINDOW = {"context_window": 12, "feedback_window": 11, "width": 5, "feedback": False}
 
 
 def model(predictor, representation=Raw, rate=44_100) -> Model:

@@ -1,23 +1,23 @@
 """Every option composes, instantiates and runs on 1024 samples; every class has its option and the reverse."""
 
+import inspect
 from itertools import product
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 import fxemu.effects
 import fxemu.losses
 import fxemu.models
 import fxemu.representations
-from fxemu.cli import train
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.training.overrides import arguments
-from fxemu.training.parts import task
-from fxemu.training.run import build
+from fxemu.training.parts import build_parts
+from fxemu.training.run import build, train
 from fxemu.training.run_folder import CONF, ConfigError
 
 GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
@@ -47,11 +47,11 @@ def test_every_option_file_says_what_it_is(group, option):
 
 
 def assert_builds_and_runs(*overrides):
-    made = task(composed(*overrides, "debug=fast"))
-    loop = made.loop
+    parts = build_parts(composed(*overrides, "debug=fast"))
+    loop = parts.loop
     history = max(512, loop.warm_up)
     dry = torch.randn(history + 512, generator=torch.Generator().manual_seed(0)) * 0.3
-    wet = made.effect(dry, 44_100)
+    wet = parts.effect(dry, 44_100)
     predicted, _ = rollout(loop, dry[None, None], wet[None, None, :history])
     assert predicted.shape == (1, 1, 512) and torch.isfinite(predicted).all()
 
@@ -60,7 +60,7 @@ def assert_builds_and_runs(*overrides):
 def test_every_representation_builds_and_runs_with_every_model(repr_, model):
     if model in PLAIN and repr_ != "raw":
         with pytest.raises(ConfigError, match=f"model={model} takes and makes plain samples: use it with repr=raw"):
-            task(composed(f"repr={repr_}", f"model={model}"))
+            build_parts(composed(f"repr={repr_}", f"model={model}"))
         return
     assert_builds_and_runs(f"repr={repr_}", f"model={model}")
 
@@ -84,7 +84,7 @@ def test_every_other_option_builds(group, option):
     if option == "search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     config = composed(f"{group}={option}", *(FILTER if option == "closed_form" else []))
-    _, emulator = build(config, task(config))
+    _, emulator = build(config, build_parts(config))
     assert (emulator.schedule.steps > 0) == (option not in ("closed_form", "dynamics"))
 
 
@@ -103,6 +103,25 @@ def test_every_class_has_an_option_and_the_reverse(group, package):
     base = {"effect": "Effect", "repr": "Representation", "model": "Predictor", "loss": None}[group]
     public = {name for name in package.__all__ if isinstance(getattr(package, name), type)} - {base, "EffectError"}
     assert named == public
+
+
+# Options that exist in order to differ from the defaults of their class.
+PRESETS = ("feedback_compressor", "slapback", "closed_form", "pushforward", "teacher_forcing")
+OPTIONS = [(g, o) for g, options in GROUPS.items() for o in options if o not in PRESETS]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_an_option_states_the_defaults_of_its_class(group, option):
+    stated = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
+    if not str(stated.get("_target_")).startswith("fxemu."):
+        return
+    parameters = inspect.signature(get_class(stated["_target_"])).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    # Those are set by what the other parts of a run are.
+    assert defaults.keys() - stated.keys() <= {"channels", "params", "seed"}
+    same = {name for name in defaults.keys() & stated.keys() if "${" not in str(stated[name])}
+    as_yaml = {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
+    assert {name: stated[name] for name in same} == {name: as_yaml[name] for name in same}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +177,7 @@ def test_a_sweep_over_representations_keeps_the_sides_together():
 def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
     with pytest.raises(ConfigError, match=message):
         config = composed(override)
-        build(config, task(config))
+        build(config, build_parts(config))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +194,7 @@ def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
 )
 def test_a_loss_that_does_not_fit_is_refused_before_any_audio_is_read(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        task(composed(*overrides))
+        build_parts(composed(*overrides))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +203,7 @@ def test_a_loss_that_does_not_fit_is_refused_before_any_audio_is_read(overrides,
 )
 def test_a_fit_in_closed_form_is_refused_where_there_is_none(overrides):
     with pytest.raises(ConfigError, match=r"training.steps: got 0.* Use training=free_running, or repr=raw with"):
-        task(composed("training=closed_form", *overrides))
+        build_parts(composed("training=closed_form", *overrides))
 
 
 @pytest.mark.parametrize(
@@ -202,14 +221,14 @@ def test_a_fit_in_closed_form_is_refused_where_there_is_none(overrides):
 def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
     index = tmp_path / "index.sqlite"
     with pytest.raises(ConfigError):
-        train._run(composed(*overrides, f"data.index={index}"), tmp_path / "run", None)
+        train(composed(*overrides, f"data.index={index}"), tmp_path / "run", None)
     assert not index.exists()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["resume="], "no such folder; give that of the run that is to go on"),
+        (["resume="], "no such folder; give that of the run to resume"),
         (["resume=nowhere"], "no such folder"),
         (["resume=.", "hydra.verbose=true", "training.steps=9"], "began with; leave out training.steps=9"),
     ],

@@ -33,7 +33,7 @@ def test_it_resumes_to_a_finished_report(run):
     given = [sys.executable, str(ROOT / "train.py"), f"resume={run}"]
     done = subprocess.run(given, cwd=run.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "going on in" in done.stdout and "step      10" not in done.stdout and "step      20" in done.stdout
+    assert "resuming in" in done.stdout and "step      10" not in done.stdout and "step      20" in done.stdout
     scores = json.loads((run / "metrics.json").read_text())
     assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "raw", "mlp")
     # That of the validation before it was killed, which the checkpoint keeps, or a better one.

@@ -61,7 +61,7 @@ def test_two_processes_learn_what_one_does_leave_none_behind_when_killed_and_sto
         time.sleep(0.1)
 
     again = start(library, folder, 2)
-    assert "going on in" in again.stdout.readline()
+    assert "resuming in" in again.stdout.readline()
     # The kill came after the line for step 40, and before or after its checkpoint.
     assert again.stdout.readline().split()[1] in ("40", "50")
     # To the first of them alone.

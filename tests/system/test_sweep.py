@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from fxemu.errors import ConfigError
 from fxemu.training.run_folder import AnotherRunError, finished_score
-from fxemu.training.sweep import ReportFailures, one_of_many
+from fxemu.training.sweep import ReportFailures, run_in_sweep
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,19 +23,19 @@ def test_a_failing_run_scores_worst_and_leaves_its_reason(tmp_path, capsys):
     def fail(error: Exception) -> float:
         raise error
 
-    assert one_of_many(partial(fail, ConfigError("width: got 0")), tmp_path) == math.inf
+    assert run_in_sweep(partial(fail, ConfigError("width: got 0")), tmp_path) == math.inf
     assert (tmp_path / "error.txt").read_text() == "width: got 0\n"
     assert capsys.readouterr().err == f"error: {tmp_path}: width: got 0\n"
-    assert one_of_many(partial(fail, ValueError("width: got 0")), tmp_path) == math.inf
+    assert run_in_sweep(partial(fail, ValueError("width: got 0")), tmp_path) == math.inf
     assert "Traceback" in (tmp_path / "error.txt").read_text()
-    assert one_of_many(lambda: 0.5, tmp_path) == 0.5
+    assert run_in_sweep(lambda: 0.5, tmp_path) == 0.5
     assert not (tmp_path / "error.txt").exists()
 
 
 def test_a_folder_that_cannot_be_written_ends_one_run_only(tmp_path, capsys):
     folder = tmp_path / "full"
     folder.write_text("in the way")
-    assert one_of_many(lambda: 0.5, folder) == math.inf
+    assert run_in_sweep(lambda: 0.5, folder) == math.inf
     assert capsys.readouterr().err.startswith(f"error: {folder}: ")
 
 

@@ -21,7 +21,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 import fxemu
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.evaluation.scores import Report, Scores
-from fxemu.training.parts import task
+from fxemu.training.parts import build_parts
 from fxemu.training.run import build
 from fxemu.training.run_folder import CONF
 
@@ -158,7 +158,7 @@ def fitted(library: Path, folder: Path, stop_at: int) -> dict[str, torch.Tensor]
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", [f"data.library={library}", *FAST, "effect=tanh"])
-    data, emulator = build(config, task(config))
+    data, emulator = build(config, build_parts(config))
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     last = ModelCheckpoint(folder, "last", enable_version_counter=False)
     trainer = pl.Trainer(
@@ -202,15 +202,16 @@ def test_a_library_too_large_for_memory_is_streamed(library, tmp_path):
     assert (tmp_path / "run" / "metrics.json").is_file()
 
 
-def test_ctrl_c_keeps_the_best_and_writes_the_report(library, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_keep_the_best_and_write_the_report(library, tmp_path, number, status):
     folder = tmp_path / "stopped"
     given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "training.steps=100000")
     process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert any("step      20" in line for line in process.stdout)
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
+    assert process.returncode == status
     assert "interrupted" in output and "model, free run" in output
     assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
 

@@ -80,7 +80,7 @@ class Noise(pl.LightningDataModule):
     def wet_peak(self) -> float:
         return 1.0
 
-    def answers(self, probes: tuple[Tensor, ...]) -> list[Tensor]:
+    def responses(self, probes: tuple[Tensor, ...]) -> list[Tensor]:
         return [torch.zeros_like(probe) for probe in probes]
 
     def train_dataloader(self) -> DataLoader:

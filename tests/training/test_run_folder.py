@@ -10,7 +10,7 @@ from helpers.commands import command, train
 
 from fxemu.errors import ConfigError, UserError
 from fxemu.training.callbacks import WholeCheckpoints
-from fxemu.training.run_folder import checkpoint, claimed, resumable, saved_config
+from fxemu.training.run_folder import checkpoint_to_resume, explain_failed_writes, locked, saved_config
 
 # Room for the first two checkpoints, and not for a third beside them before it takes the place of one.
 CHECKPOINTS_KB = 1800
@@ -24,23 +24,23 @@ def one_line(error: str) -> str:
 
 
 def test_a_folder_is_one_runs_until_it_ends(tmp_path):
-    with claimed(tmp_path), pytest.raises(ConfigError, match="another run is writing there"), claimed(tmp_path):
+    with locked(tmp_path), pytest.raises(ConfigError, match="another run is writing there"), locked(tmp_path):
         pass
-    with claimed(tmp_path):
+    with locked(tmp_path):
         assert os.listdir(tmp_path) == [".lock"]
 
 
 def test_processes_that_others_started_must_be_told_their_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("fxemu.training.run_folder._named", lambda: False)
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(ConfigError, match=r"4 processes were started.*hydra\.run\.dir=outputs/NAME"), claimed(tmp_path):
+    with pytest.raises(ConfigError, match=r"4 processes were started.*hydra\.run\.dir=outputs/NAME"), locked(tmp_path):
         pass
 
 
 def test_a_checkpoint_is_written_beside_its_place(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "last.ckpt"
     WholeCheckpoints().save_checkpoint({"step": torch.tensor(1)}, path)
-    assert checkpoint(tmp_path) == path and os.listdir(path.parent) == ["last.ckpt"]
+    assert checkpoint_to_resume(tmp_path) == path and os.listdir(path.parent) == ["last.ckpt"]
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -52,16 +52,16 @@ def test_a_checkpoint_is_written_beside_its_place(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_gone_on_with_is_named(tmp_path):
-    assert checkpoint(tmp_path) is None
+    assert checkpoint_to_resume(tmp_path) is None
     with pytest.raises(ConfigError, match="is not a run folder"):
         saved_config(tmp_path)
     (tmp_path / "config.yaml").write_text("seed: 0")
-    with pytest.raises(ConfigError, match="nothing to go on from"):
+    with pytest.raises(ConfigError, match="nothing to resume from"):
         saved_config(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"PK half of it")
     with pytest.raises(ConfigError, match=r"last\.ckpt is damaged; delete it"):
-        checkpoint(tmp_path)
+        checkpoint_to_resume(tmp_path)
     (tmp_path / "config.yaml").write_text("seed: [")
     with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
         saved_config(tmp_path)
@@ -70,7 +70,7 @@ def test_what_cannot_be_gone_on_with_is_named(tmp_path):
 def test_a_failed_write_in_the_run_folder_says_how_to_go_on(tmp_path):
     with (
         pytest.raises(UserError, match=r"No space left on device\. Nothing is half written.*resume=FOLDER"),
-        resumable(tmp_path),
+        explain_failed_writes(tmp_path),
     ):
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
 
@@ -79,7 +79,7 @@ def test_a_failed_write_in_the_run_folder_says_how_to_go_on(tmp_path):
     "error", [OSError("Could not load this library"), OSError(errno.EACCES, "denied", "/elsewhere")]
 )
 def test_other_errors_of_the_system_promise_nothing(tmp_path, error):
-    with pytest.raises(OSError, match=r"Could|denied"), resumable(tmp_path):
+    with pytest.raises(OSError, match=r"Could|denied"), explain_failed_writes(tmp_path):
         raise error
 
 
@@ -96,8 +96,8 @@ def test_a_full_disk_ends_a_run_that_the_same_command_goes_on_with(library, smal
     assert done.returncode == 1 and "step      10" in done.stdout
     assert "No space left on device" in one_line(done.stderr)
     assert not (folder / "metrics.json").exists()
-    assert checkpoint(folder) is not None
+    assert checkpoint_to_resume(folder) is not None
     small_disk(50_000)
     done = train(library, folder, "effect=tanh")
     assert done.returncode == 0, done.stderr
-    assert "going on in" in done.stdout and (folder / "metrics.json").is_file()
+    assert "resuming in" in done.stdout and (folder / "metrics.json").is_file()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fxemu.audio.tensors import decode
+from fxemu.errors import SAMPLE_RATES_HZ
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, Report, check_pair, db, dropouts
@@ -140,8 +141,9 @@ def _description_fault(description: Any) -> str:
         return f"got {keys[:80] or 'nothing'}; must hold {', '.join(expected)}"
     if description["version"] != VERSION:
         return f"got version {description['version']}; must be {VERSION}"
-    if not 8000 <= description["sample_rate"] <= 192_000:
-        return f"got a sample_rate of {description['sample_rate']}; must be from 8000 to 192000"
+    low, high = SAMPLE_RATES_HZ
+    if not low <= description["sample_rate"] <= high:
+        return f"got a sample_rate of {description['sample_rate']}; must be from {low} to {high}"
     total = description["samples"]
     for place in description["sections"]:
         if not _has_keys(place, section) or not 0 <= place["start"] < place["start"] + place["samples"] <= total:

@@ -1,0 +1,65 @@
+"""What a run depends on besides its config, for environment.json: code, packages, device, and the chosen options."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+PACKAGES = (
+    "torch",
+    "torchaudio",
+    "numpy",
+    "scipy",
+    "numba",
+    "safetensors",
+    "av",
+    "pytorch-lightning",
+    "pytorch-optimizer",
+    "hydra-core",
+)
+
+
+def environment(config: DictConfig, device: torch.device) -> dict[str, Any]:
+    """Git commit, versions, the device that is trained on, and seeds."""
+    # Installed, it may lie within a repository of something else.
+    ours = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    return {
+        "git_commit": _git("rev-parse", "HEAD") if ours else None,
+        "git_dirty": bool(ours and _git("status", "--porcelain")),
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "split_seed": config.data.split_seed,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of a git command in the code's own folder; None where that is in no checkout."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def chosen_options(folder: Path, resumed: bool) -> dict[str, str]:
+    """Names of the effect, representation and model; of a run that is resumed, as its environment.json has them."""
+    earlier = folder / "environment.json"
+    known = json.loads(earlier.read_text()) if resumed and earlier.is_file() else {}
+    if "chosen" in known:
+        return known["chosen"]
+    choices = HydraConfig.get().runtime.choices
+    representation = "-".join(dict.fromkeys((choices["repr"], choices["repr@repr.output"])))
+    return {"effect": choices["effect"], "repr": representation, "model": choices["model"]}
