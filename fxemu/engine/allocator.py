@@ -1,4 +1,4 @@
-"""Memory that was freed, kept for what comes next: getting it anew from the system costs as much as the arithmetic."""
+"""Keeping freed memory for reuse: to get it from the system again costs as much as the arithmetic."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def lstm(plan: Plan, inputs: Sequence[Term], own: Tensor, bias: Tensor) -> int:
 
     Args:
         plan: to append to.
-        inputs: what it hears, with weights (4 H, W, 1), gates in the order i, f, g, o.
+        inputs: its input terms, with weights (4 H, W, 1), gates in the order i, f, g, o.
         own: weights of its hidden state (4 H, H).
         bias: (4 H,).
     """
@@ -32,7 +32,7 @@ def lstm(plan: Plan, inputs: Sequence[Term], own: Tensor, bias: Tensor) -> int:
         terms = *_rows(inputs, rows), Term(hidden, own[rows, :, None])
         return plan.add(*terms, bias=bias[rows], activation=activation)
 
-    # Each by itself, and what is needed last made last: a processor goes on with it while it waits for the others.
+    # Each gate by itself, and the one needed last made last: a processor computes it while it waits for the others.
     i_f, g, o = gate(0, 2, SIGMOID), gate(2, 1, TANH), gate(3, 1, SIGMOID)
     next_cell = plan.mix(Product((plan.part(i_f, h, h), cell)), Product((plan.part(i_f, 0, h), g)))
     next_hidden = plan.mix(Product((o, plan.mix(Product((next_cell,)), activation=TANH))))
@@ -46,9 +46,9 @@ def gru(plan: Plan, inputs: Sequence[Term], own: Tensor, biases: tuple[Tensor, T
 
     Args:
         plan: to append to.
-        inputs: what it hears, with weights (3 H, W, 1), gates in the order r, z, n.
+        inputs: its input terms, with weights (3 H, W, 1), gates in the order r, z, n.
         own: weights of its hidden state (3 H, H).
-        biases: of what it hears and of its hidden state, (3 H,) each.
+        biases: of its inputs and of its hidden state, (3 H,) each.
     """
     h = own.shape[1]
     hidden, first, last = plan.state(h), slice(0, 2 * h), slice(2 * h, None)
@@ -57,8 +57,8 @@ def gru(plan: Plan, inputs: Sequence[Term], own: Tensor, biases: tuple[Tensor, T
     r_z = plan.add(*terms, bias=seen_bias[first] + own_bias[first], activation=SIGMOID)
     r, z = (plan.part(r_z, i * h, h) for i in (0, 1))
     seen = plan.add(*_rows(inputs, last), bias=seen_bias[last])
-    heard = plan.add(Term(hidden, own[last, :, None]), bias=own_bias[last])
-    n = plan.mix(Product((seen,)), Product((r, heard)), activation=TANH)
+    own_n = plan.add(Term(hidden, own[last, :, None]), bias=own_bias[last])
+    n = plan.mix(Product((seen,)), Product((r, own_n)), activation=TANH)
     # (1 - z) n + z h
     next_hidden = plan.mix(Product((n,)), Product((z, n), -1.0), Product((z, hidden)))
     plan.close(hidden, next_hidden)

@@ -1,4 +1,4 @@
-"""Evaluating steps of a plan for all times at once, wherever they need not wait for the feedback.
+"""Evaluating the steps of a plan that do not depend on the feedback, for all times at once.
 
 Signals are (B, W, T) tensors that all end at the same sample; a layer that looks back is shorter at its start.
 Shapes: B batch, W width of a source, U units, N taps, T samples.
@@ -18,32 +18,35 @@ from fxemu.engine.lookup import look_up
 from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
 from fxemu.engine.schedule import Schedule
 
-# A window this long over this many samples is cheaper through the FFT than tap by tap (measured).
+# A window this long over this many samples is cheaper through the FFT than tap by tap.
 FFT_TAPS = 128
 FFT_SAMPLES = 2048
-# With fewer weights than this one stream's own loop is faster still (measured).
+# With fewer weights than this the loop of one stream is faster still.
 FFT_WEIGHTS = 512
 
 
 def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
-    """`signals`, which must determine the wanted values, with those and whatever they need added.
+    """`signals` with the wanted values added, and all that those depend on; `signals` must determine them.
 
-    Given `samples`, no more is evaluated than the feedback loop, or the listener, needs for the last so many samples.
+    Given `samples`, no more is evaluated than the last so many samples of the loop, and of the output, depend on.
     """
     signals = dict(signals)
     missing = sorted((wanted | _ancestors(plan, wanted, set(signals))) - set(signals))
     needed = _needed(plan, samples) if missing and samples is not None else {}
     for value in missing:
-        step = plan.step(value)
-        if isinstance(step, Part):
-            signals[value] = signals[step.source][:, step.first : step.first + step.units]
-        else:
-            signals[value] = activate(_before_activation(step, signals, needed.get(value)), step.activation)
+        signals[value] = compute(plan.step(value), signals, needed.get(value))
     return signals
 
 
+def compute(step: Layer | Mix | Lookup | Part, signals: dict[int, Tensor], samples: int | None = None) -> Tensor:
+    """The value of a step, given those it reads: (B, U, T), or the last `samples` of it."""
+    if isinstance(step, Part):
+        return signals[step.source][:, step.first : step.first + step.units]
+    return activate(_before_activation(step, signals, samples), step.activation)
+
+
 def _needed(plan: Plan, samples: int) -> dict[int, int]:
-    """How many samples of each value those that read it need, for `samples` of the loop or the last value."""
+    """How many samples of each value its readers need, for `samples` of the loop or of the last value."""
     early, needed = plan.feedforward(), dict.fromkeys(range(FIRST + len(plan.steps)), samples)
     for value, step in reversed(list(plan.values())):
         own = needed[value] if value in early else samples
@@ -66,7 +69,7 @@ def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor]
     present = [term for term in terms if term.weight.shape[-1] == 1]
     parts = [_windowed(term, x) for term, x in seen.items() if term not in present]
     if present:
-        # As one product: much faster than one after another, where there are many.
+        # As one product: faster than one after another, where there are many.
         x = torch.cat(_ending_together([seen[term] for term in present]), dim=1)
         parts.append(torch.cat([term.weight[..., 0] for term in present], dim=1).to(x.device) @ x)
     total = reduce(torch.add, _ending_together(parts))
@@ -74,16 +77,16 @@ def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor]
 
 
 def has_long_window(plan: Plan) -> bool:
-    """Whether some of what could be had for all times at once gains by that: through the FFT, that is."""
+    """Whether some window over feed-forward values is so long that the FFT pays."""
     early = plan.feedforward()
     terms = [term for step in plan.steps if isinstance(step, Layer) for term in step.terms if term.source in early]
     return any(_is_long(term) and term.weight.numel() >= FFT_WEIGHTS for term in terms)
 
 
 def drive(schedule: Schedule, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
-    """What a looping layer gets from outside the loop, bias included: the last `samples` of it, (B, U, samples).
+    """The part of a looping layer that is computed before the loop, bias included: its last samples, (B, U, samples).
 
-    A layer that gets nothing but its bias has (1, U, 1).
+    For a layer without such terms it is its bias, (1, U, 1).
     """
     layer, driving = schedule.plan.step(value), tuple(schedule.driving_terms(value))
     if driving:
@@ -94,36 +97,41 @@ def drive(schedule: Schedule, value: int, signals: dict[int, Tensor], samples: i
 
 
 def pasts(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
+    """The past of every looping value whose past is read, given dry and wet (B, 1, H) up to a moment: (B, W, rows).
 
-    For plans whose only state is WET: all else then follows from dry and wet at once.
+    For plans whose only state is WET, where everything else follows from dry and wet.
     """
     plan, rows = schedule.plan, schedule.tapped
-    heard = plan.sources[WET]
-    known = {heard: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {heard})}
+    last = plan.sources[WET]
+    known = {last: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {last})}
     return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}
 
 
 def _latest(x: Tensor, samples: int | None, before: int = 0) -> Tensor:
-    """The last `samples` of x (B, W, T) and so many before them, or all that there is."""
+    """The last `samples` of x (B, W, T) and `before` more, or everything."""
     return x if samples is None else x[..., max(0, x.shape[-1] - samples - before) :]
 
 
 def _product(product: Product, signals: dict[int, Tensor], samples: int | None) -> Tensor:
     factors = _ending_together([_latest(signals[factor], samples) for factor in product.factors])
-    scale = product.scale[:, None] if isinstance(product.scale, Tensor) else product.scale
-    return scale * reduce(torch.mul, factors)
+    total = reduce(torch.mul, factors)
+    if not isinstance(product.scale, Tensor):
+        return total if product.scale == 1 else product.scale * total
+    return product.scale[:, None] * total
 
 
 def _ending_together(signals: list[Tensor]) -> list[Tensor]:
     """The signals without the start of the longer ones."""
     shortest = min(signal.shape[-1] for signal in signals)
-    # What is whole stays as it is: with its gradient, adding to a part in place takes longer.
+    # A whole tensor stays as it is: with its gradient, adding to a part in place takes longer.
     return [s if s.shape[-1] == shortest else s[..., s.shape[-1] - shortest :] for s in signals]
 
 
 def _windowed(term: Term, x: Tensor) -> Tensor:
     weight = term.weight.to(x.device)
+    if x.shape[-1] == term.span + 1:
+        # One sample: a product costs less than a convolution.
+        return (x[..., :: term.dilation].flatten(1) @ weight.flatten(1).T)[..., None]
     if _is_long(term) and x.shape[-1] >= FFT_SAMPLES:
         return _fft_convolution(weight, x)
     return F.conv1d(x, weight, dilation=term.dilation)

@@ -42,7 +42,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Tables:
-    """What the compiled loops read: all weights, which step reads and writes what, and the activations' parameters."""
+    """Input of the compiled loops: all weights, which step reads and writes what, and the activations' parameters."""
 
     weights: NDArray[np.float32]
     ops: NDArray[np.uint64]
@@ -57,11 +57,14 @@ class Layout:
         schedule: of a plan whose last value is the wet sample, which WET remembers.
         samples: in the block.
         lanes: streams side by side.
-        keep: True if every value of the block is wanted afterwards, as for a backward pass; what a layer gets from
-            outside the loop then lies in its own rows beforehand. False gives it a place of its own.
+        keep: True if every value of the block is wanted afterwards, as for a backward pass; the part of a layer that
+            is computed before the loop then lies in its own rows. False gives it a place of its own.
+        early: True if the values from before the loop, and their pasts, are kept here too, for code that computes them.
     """
 
-    def __init__(self, schedule: Schedule, samples: int, lanes: int = 1, keep: bool = False) -> None:
+    def __init__(
+        self, schedule: Schedule, samples: int, lanes: int = 1, keep: bool = False, early: bool = False
+    ) -> None:
         self.schedule, self.samples, self.lanes, self.keep = schedule, samples, lanes, keep
         self.plan, self.looping, self.tapped = schedule.plan, schedule.looping, schedule.tapped
         plan = self.plan
@@ -69,9 +72,10 @@ class Layout:
         past = plan.histories()
         stay = {v for v in self.looping if keep or past[v] or v == plan.last}
         self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
-        # What is read sample after sample from outside the loop; its past too, if all goes in turn.
-        self.outside = sorted({source for v in self.looping for source in self._read(v)} & schedule.early)
-        behind = past if schedule.in_turn else dict.fromkeys(self.outside, 0)
+        # Values from before the loop that it reads at every sample; with their past, if everything is in the loop.
+        read = {source for v in self.looping for source in self._read(v)}
+        self.outside = sorted(schedule.early if early else read & schedule.early)
+        behind = past if schedule.in_turn or early else dict.fromkeys(self.outside, 0)
         self.signals |= {value: self._reserve(plan.width(value), behind[value], True) for value in self.outside}
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
 
@@ -82,7 +86,7 @@ class Layout:
         return signal
 
     def _drive(self, value: int) -> Signal:
-        """One row for all samples if the layer gets nothing but its bias, else one a sample."""
+        """Rows for what a layer gets from before the loop: one for all samples if that is its bias, else one each."""
         if not self.driven(value):
             signal = Signal(self.size, self.plan.width(value) * self.lanes, 0, 0, 1)
             self.size += signal.width
@@ -90,19 +94,19 @@ class Layout:
         return self.signals[value] if self.keep else self._reserve(self.plan.width(value), 0, True)
 
     def _read(self, value: int) -> set[int]:
-        """What a step reads sample after sample."""
+        """The values that a step reads inside the loop."""
         step = self.plan.step(value)
         if isinstance(step, Layer):
             return {term.source for term in self.schedule.looping_terms(value)}
         return set(step.spans())
 
     def driven(self, value: int) -> bool:
-        """Whether a layer gets something that was evaluated for all samples beforehand."""
+        """Whether a layer has terms that are computed before the loop."""
         return bool(self.schedule.driving_terms(value))
 
     @cached_property
     def tables(self) -> Tables:
-        """Made when they are first read: on a GPU nothing does, and to fetch the weights from there takes time."""
+        """Tables of the compiled loops, made on first use: a GPU has none, and to fetch its weights takes time."""
         weights, offsets = _flat(self.schedule)
         ops, items, parameters = [], [], []
         for value in self.looping:
@@ -119,10 +123,12 @@ class Layout:
     def _items(self, value: int, offsets: dict[int, int]) -> list[tuple[int, ...]]:
         step = self.plan.step(value)
         if isinstance(step, Layer):
-            return [item for term in self.schedule.looping_terms(value) for item in self._stretches(term, offsets)]
+            return [
+                item for term in self.schedule.looping_terms(value) for item in self.stretches(term, offsets[id(term)])
+            ]
         if isinstance(step, Mix):
             return [self._product(product, offsets) for product in step.products]
-        row, stride = self._address(step.source)
+        row, stride = self.address(step.source)
         return [(row, stride, step.table.shape[0], int(step.nearest), 0, offsets[id(step)])]
 
     def present(self, value: int) -> tuple[Signal, int, int]:
@@ -148,13 +154,13 @@ class Layout:
         return self.rows(memory, signal)[:, signal.past :]
 
     def seen(self, memory: Tensor, value: int, back: int = 0) -> Tensor:
-        """What the steps of the block see of a value that is kept, `back` samples ago: (G, K, W, lanes)."""
+        """A kept value as the steps of the block read it, `back` samples ago: (G, K, W, lanes)."""
         signal, now, unit = self.present(value)
         first = signal.past + now - back
         return self.rows(memory, signal)[:, first : first + self.samples, unit : unit + self.plan.width(value)]
 
     def windows(self, memory: Tensor, term: Term) -> list[Tensor]:
-        """What the steps of the block see through a term: (G, K, N W, lanes), or a tap (G, K, W, lanes) if dilated."""
+        """Windows of a term for the steps of the block: (G, K, N W, lanes), or taps (G, K, W, lanes) if dilated."""
         _, width, taps = term.weight.shape
         if term.dilation > 1:
             return [self.seen(memory, term.source, term.span - tap * term.dilation) for tap in range(taps)]
@@ -163,22 +169,24 @@ class Layout:
         size = (*oldest.shape[:2], taps * width, self.lanes)
         return [oldest.as_strided(size, oldest.stride(), oldest.storage_offset())]
 
-    def _address(self, value: int, back: int = 0) -> tuple[int, int]:
-        """Where a value of the block's first sample, `back` samples ago, begins, and the stride of its rows."""
+    def address(self, value: int, back: int = 0) -> tuple[int, int]:
+        """The place of a value at the block's first sample, `back` samples ago, and the stride of its rows."""
         signal, now, first = self.present(value)
         return signal.row(now - back) + first * self.lanes, signal.stride
 
-    def _stretches(self, term: Term, offsets: dict[int, int]) -> list[tuple[int, ...]]:
-        """A term as contiguous stretches of its source: one, or one a tap where it is dilated."""
+    def stretches(self, term: Term, weight: int = 0) -> list[tuple[int, ...]]:
+        """Items of a term, contiguous stretches of its source: one, or one a tap where it is dilated.
+
+        `weight` is where its weights begin.
+        """
         units, width, taps = term.weight.shape
-        weight = offsets[id(term)]
         if term.dilation == 1:
-            return [(*self._address(term.source, term.span), taps * width, 0, 0, weight)]
-        places = [self._address(term.source, term.span - tap * term.dilation) for tap in range(taps)]
+            return [(*self.address(term.source, term.span), taps * width, 0, 0, weight)]
+        places = [self.address(term.source, term.span - tap * term.dilation) for tap in range(taps)]
         return [(*place, width, 0, 0, weight + tap * width * units) for tap, place in enumerate(places)]
 
     def _product(self, product: Product, offsets: dict[int, int]) -> tuple[int, ...]:
-        a, b = (self._address(product.factors[i]) for i in (0, -1))
+        a, b = (self.address(product.factors[i]) for i in (0, -1))
         return *a, len(product.factors), *b, offsets[id(product)]
 
 
@@ -194,7 +202,7 @@ def _flat(schedule: Schedule) -> tuple[NDArray[np.float32], dict[int, int]]:
 
 
 def weights_of(schedule: Schedule, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
-    """What in the given values has weights that the loop reads, and those: (U, W, N), (U,) or (C, U)."""
+    """Terms, products and lookups in the loop of the given values, each with its weights: (U, W, N), (U,) or (C, U)."""
     found: list[tuple[Term | Product | Lookup, Tensor]] = []
     for value in values:
         step = schedule.plan.step(value)

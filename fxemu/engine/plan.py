@@ -16,7 +16,7 @@ Shapes: U units, W width of the source, N taps (oldest first), C rows of a table
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -121,7 +121,7 @@ class Lookup:
 
 @dataclass(frozen=True)
 class State:
-    """What another value (see `Plan.close`) was one sample ago; zero before the first."""
+    """The value that another one (see `Plan.close`) had one sample ago; zero before the first."""
 
     units: int
 
@@ -159,6 +159,8 @@ class Plan:
     """For each state, WET included, the value that it remembers."""
     params: int = -1
     """The value that holds the parameters from which the sample is decoded."""
+    channels: int = 1
+    """Width of DRY and of WET: more than 1 for a plan over features or parameters instead of samples."""
 
     def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = IDENTITY) -> int:
         """Append a layer and return the number of the value that it makes."""
@@ -181,7 +183,7 @@ class Plan:
         return self._append(Part(source, first, units))
 
     def close(self, state: int, source: int) -> None:
-        """From now on `state` is what `source` was one sample ago."""
+        """Make `state` the value that `source` had one sample ago."""
         self.sources[state] = source
 
     def _append(self, step: Step) -> int:
@@ -201,15 +203,16 @@ class Plan:
         return enumerate(self.steps, start=FIRST)
 
     def width(self, value: int) -> int:
-        return 1 if value < FIRST else self.step(value).units
+        """How many numbers a value is, at one sample."""
+        return self.channels if value < FIRST else self.step(value).units
 
     def hidden_states(self) -> list[int]:
         """The states beside WET."""
         return [value for value, step in self.values() if isinstance(step, State)]
 
-    def feedforward(self) -> set[int]:
-        """The values that depend on dry samples alone."""
-        known = {DRY}
+    def feedforward(self, inputs: Iterable[int] = (DRY,)) -> set[int]:
+        """The values that depend on the inputs alone, these included."""
+        known = set(inputs)
         for value, step in self.values():
             if not isinstance(step, State) and known.issuperset(step.spans()):
                 known.add(value)
@@ -217,7 +220,7 @@ class Plan:
 
     @property
     def feedback(self) -> bool:
-        """Whether some step hears the wet sample before."""
+        """Whether some step reads the wet sample before."""
         return any(WET in step.spans() for step in self.steps)
 
     def reach(self) -> int:

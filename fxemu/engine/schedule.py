@@ -42,7 +42,7 @@ class Schedule:
 
     @cached_property
     def boundary(self) -> set[int]:
-        """The values computed before the loop that the loop, or the listener, reads."""
+        """The values computed before the loop that the loop reads, or that are the output."""
         read = {source for value in self.looping for source in self.plan.step(value).spans()}
         return (read | {self.plan.last, self.plan.params}) & self.early
 

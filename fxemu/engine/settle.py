@@ -1,4 +1,4 @@
-"""What the values of a plan are after silence: where every exported file starts from."""
+"""The state of a plan after silence, from which every exported file starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fxemu.engine.schedule import Schedule
 
 @torch.no_grad()
 def settled(loop: Playable, plan: Plan) -> dict[int, Tensor]:
-    """For every value whose past is read, what it was in the silence before the first sample: (width,)."""
+    """Every value whose past is read, in the silence before the first sample: (width,)."""
     spans = plan.histories()
 
     silence = torch.zeros(1, 1, loop.warm_up)

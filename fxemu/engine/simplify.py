@@ -1,4 +1,4 @@
-"""A plan made shorter for playing: bits, and layers over them, become tables, and lone activations merge."""
+"""Simplifying a plan for playing: bits, and layers over them, become tables, and lone activations merge."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.plan import FIRST, IDENTITY, Activation, Layer, Lookup, Mix, Plan, Product, State, Step, Term
 
-# Of the way to where the next level begins: as far from a level as its row is checked to hold.
+# In half steps between two levels: how far from its level a row of a table is checked to hold.
 NEARLY_HALF = 0.49
 HELD = Activation("clamp", 1.0)
 
 
-def shortened(plan: Plan) -> Plan:
+def simplified(plan: Plan) -> Plan:
     """A plan of fewer steps with the same numbers, but for rounding half-way between two levels of a code.
 
     The n bits of a sample, and each layer over them alone, become tables of the 2^n - 1 levels: a fraction of the work.
     An activation that is a step of its own becomes that of the step before. The tables are copies of what the weights
-    make at this moment, and what a sample is decoded from is forgotten: for playing, not for training.
+    hold at this moment, and the parameters that a sample is decoded from are dropped: for playing, not for training.
     """
     steps = [_table(plan, value) or step for value, step in plan.values()]
     return _without_unread(_merged(replace(plan, steps=steps)))
@@ -42,7 +42,7 @@ def _merged(plan: Plan) -> Plan:
 
 
 def _activated(step: Step) -> int | None:
-    """The value of which a step is nothing but an activation."""
+    """The source of a step that is nothing but an activation."""
     if isinstance(step, Mix) and len(step.products) == 1:
         (product,) = step.products
         if len(product.factors) == 1 and not isinstance(product.scale, Tensor) and product.scale == 1:
@@ -51,7 +51,7 @@ def _activated(step: Step) -> int | None:
 
 
 def _table(plan: Plan, value: int) -> Lookup | None:
-    """What stands for bits, or for a layer over nothing but bits; None for any other value."""
+    """The table that replaces bits, or a layer over bits alone; None for any other value."""
     bits = _bits_of(plan, value)
     if bits is None:
         return None
@@ -69,7 +69,7 @@ def _table(plan: Plan, value: int) -> Lookup | None:
 
 
 def _bits_of(plan: Plan, value: int) -> int | None:
-    """The bits that a value is, or is a layer over; None if it is neither."""
+    """The value of the bits that a value consists of, or is a layer over; None if neither."""
     step = plan.step(value)
     if not isinstance(step, Layer) or _is_code(step):
         return value if _is_code(step) else None
@@ -82,7 +82,7 @@ def _is_code(step: Step) -> bool:
 
 
 def _determines(plan: Plan, sample: int, value: int) -> bool:
-    """Whether a value follows from one other alone."""
+    """Whether a value depends on one other alone."""
     if value == sample:
         return True
     sources = plan.step(value).spans() if value > sample and value >= FIRST else {}
@@ -90,7 +90,7 @@ def _determines(plan: Plan, sample: int, value: int) -> bool:
 
 
 def _rows(plan: Plan, sample: int, levels: Tensor, value: int) -> Tensor:
-    """What a value is at each level of a sample: (levels, U)."""
+    """A value at each level of a sample: (levels, U)."""
     return evaluate(plan, {sample: levels[None, None]}, {value})[value][0].T.contiguous()
 
 

@@ -1,68 +1,83 @@
-"""One sample of a plan as a PyTorch function of explicit state: what ONNX and TorchScript files are made of.
+"""A plan sample by sample in PyTorch, with explicit state and gradient: the reference for the compiled loops.
 
-Shapes: W width of a value, P samples of its past, U units of a step, N taps.
+Shapes: B batch, W width of a value, P samples of its past, T samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
-
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.activations import activate
-from fxemu.engine.lookup import look_up
-from fxemu.engine.plan import DRY, Layer, Lookup, Mix, Part
+from fxemu.engine.feedforward import compute, evaluate
+from fxemu.engine.plan import DRY, WET, Plan, State
 from fxemu.engine.playable import Playable
 from fxemu.engine.settle import settled
 from fxemu.engine.simplify import on_cpu
 
-# (value, span, dilation) to every `dilation`-th of the value's last span + 1 samples, oldest first: (1, W, N).
-Window = Callable[[int, int, int], Tensor]
+
+class Stepper:
+    """One sample of a plan: (inputs, state) to (values, next state).
+
+    Inputs are DRY, and WET unless it is a state. A state is the past (B, W, P) of each of the `remembered` values,
+    oldest sample first.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.past = plan, plan.histories()
+        self.remembered = [value for value, rows in self.past.items() if rows and value not in plan.sources]
+
+    def silent(self, like: Tensor) -> list[Tensor]:
+        """The state after inputs of zero (shape (B, W), device of `like`); what depends on a state is zero."""
+        quiet = like.new_zeros(*like.shape, 1 + sum(self.past.values()))
+        inputs = {value: quiet for value in (DRY, WET) if value not in self.plan.sources}
+        known = self.plan.feedforward(inputs) & set(self.remembered)
+        values = evaluate(self.plan, inputs, known)
+        return [
+            values[v][..., -self.past[v] :]
+            if v in known
+            else like.new_zeros(len(like), self.plan.width(v), self.past[v])
+            for v in self.remembered
+        ]
+
+    def __call__(self, inputs: dict[int, Tensor], state: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
+        """Inputs (B, W) and state to all values (B, W) and the next state."""
+        pasts = dict(zip(self.remembered, state, strict=True))
+        # A state's past ends one sample ago.
+        signals = {value: pasts[source] for value, source in self.plan.sources.items() if source in pasts}
+
+        def with_past(value: int, now: Tensor) -> Tensor:
+            return torch.cat((pasts[value], now), dim=2) if value in pasts else now
+
+        signals |= {value: with_past(value, x[..., None]) for value, x in inputs.items()}
+        for value, step in self.plan.values():
+            if not isinstance(step, State):
+                signals[value] = with_past(value, compute(step, signals, samples=1))
+        following = [signals[value][..., 1:] for value in self.remembered]
+        return {value: x[..., -1] for value, x in signals.items()}, following
+
+
+def step_by_step(plan: Plan, inputs: dict[int, Tensor], value: int) -> Tensor:
+    """A value (B, W, T) of a plan, from silence: inputs (B, W, T) as for `Stepper`."""
+    stepper, found = Stepper(plan), []
+    state = stepper.silent(inputs[DRY][..., 0])
+    for t in range(inputs[DRY].shape[-1]):
+        values, state = stepper({key: x[..., t] for key, x in inputs.items()}, state)
+        found.append(values[value])
+    return torch.stack(found, dim=-1)
 
 
 class PlanStep(nn.Module):
-    """(dry (1,), state...) to (wet (1,), next state...): a state is the past (W, P) of a value, oldest first.
+    """One sample of one stream: (dry (1,), state...) to (wet (1,), next state...), each state (W, P).
 
-    `start` holds the states in which silence has left them, and `values` what each is the past of.
+    `start` holds the states in which silence has left them.
     """
 
     def __init__(self, loop: Playable) -> None:
         super().__init__()
-        self.plan = on_cpu(loop.plan())
-        past, quiet = self.plan.histories(), settled(loop, self.plan)
-        self.values = [value for value in quiet if past[value]]
-        self.start = [quiet[value][:, None].repeat(1, past[value]) for value in self.values]
+        plan = on_cpu(loop.plan())
+        self.stepper, quiet = Stepper(plan), settled(loop, plan)
+        self.start = [quiet[v][:, None].repeat(1, self.stepper.past[v]) for v in self.stepper.remembered]
 
     def forward(self, dry: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        pasts = {value: row[None] for value, row in zip(self.values, state, strict=True)}
-        now = {DRY: dry[None, None]}
-
-        def window(value: int, span: int, dilation: int) -> Tensor:
-            # A state's ends one sample ago.
-            if value in self.plan.sources:
-                row = pasts[self.plan.sources[value]]
-            else:
-                row = torch.cat((pasts[value], now[value]), dim=2) if span else now[value]
-            return row[..., row.shape[2] - 1 - span :: dilation]
-
-        for value, step in self.plan.values():
-            if isinstance(step, Part):
-                now[value] = now[step.source][:, step.first : step.first + step.units]
-            elif value not in self.plan.sources:
-                now[value] = _made(step, window)[..., None]
-        following = [torch.cat((pasts[v], now[v]), dim=2)[0, :, 1:] for v in self.values]
-        return now[self.plan.last][0, 0], *following
-
-
-def _made(step: Layer | Mix | Lookup, window: Window) -> Tensor:
-    """What a step makes of the windows that it reads: (1, U)."""
-    if isinstance(step, Layer):
-        bias = 0.0 if step.bias is None else step.bias
-        z = sum((window(t.source, t.span, t.dilation).flatten(1) @ t.weight.flatten(1).T for t in step.terms), bias)
-    elif isinstance(step, Mix):
-        z = sum(p.scale * reduce(torch.mul, (window(f, 0, 1)[..., 0] for f in p.factors)) for p in step.products)
-    else:
-        z = look_up(step.table, window(step.source, 0, 1), step.nearest)[..., 0]
-    return activate(z[..., None], step.activation)[..., 0]
+        values, following = self.stepper({DRY: dry[None]}, [row[None] for row in state])
+        return values[self.stepper.plan.last][0], *(row[0] for row in following)

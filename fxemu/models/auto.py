@@ -22,14 +22,13 @@ TANH, DECAY = Activation("tanh"), Activation("decay")
 LOUDEST = 16.0
 # Units of the two hidden layers that make the gain.
 GAIN_WIDTH = 16
-State = tuple[Tensor, Tensor]
 
 
 class Auto(Predictor):
-    """wet = direct + sum over e, k of taps_ek heard[t - lag_e - k], where direct = net(dry) gain(levels of dry):
+    """wet = direct + sum over e, k of taps_ek source[t - lag_e - k], where direct = net(dry) gain(levels of dry):
 
     net is an `MLP` over a window of dry; gain, up to 24 dB, comes of the levels of dry over octave-spaced windows
-    (`octaves.py`), a context of a second; and echoes are heard at lags that are found in the training songs (`fit`), or
+    (`octaves.py`), a context of a second; and echoes lie at lags that are found in the training songs (`fit`), or
     left out where there are none (`echoes.py`). With feedback they are echoes of wet: a delay that feeds itself back
     then needs few taps, and its target is known whenever dry and wet are. Without, they are echoes of direct, to the
     same number of lags.
@@ -41,14 +40,15 @@ class Auto(Predictor):
         channels, params: 1 each.
         context_window: dry samples that the net sees, the present one included; at least 1.
         layers, width: hidden layers of the net, and units in each; at least 1.
-        octaves: the longest window whose level is heard is of 2^octaves samples; 3 to 20.
+        octaves: the longest window whose level is seen is of 2^octaves samples; 3 to 20.
         echoes: most lags, at least 1.
         echo_taps: taps at each, at least 4.
         memory_samples: the longest lag, above echo_taps.
-        feedback: False for the control that does not hear its own output.
+        feedback: False for the control without feedback.
     """
 
     plain_samples = True
+    vectorised = True
     lags: Tensor
 
     def __init__(
@@ -82,7 +82,7 @@ class Auto(Predictor):
         self.taps = nn.Parameter(torch.zeros(echoes, echo_taps))
         # The shortest lag of each echo, a whole number; 0 for none.
         self.register_buffer("lags", torch.zeros(echoes))
-        # Dry samples that what is said directly looks back to, the present one included.
+        # Dry samples that the direct part looks back to, the present one included.
         self.reach = max(context_window, 1 << octaves)
         self.receptive_field = max(memory_samples + 1, self.reach) if feedback else memory_samples + self.reach
 
@@ -102,45 +102,27 @@ class Auto(Predictor):
         return [(lag, taps) for lag, taps in zip(lags, self.taps.flip(1)[:, None, None], strict=True) if lag]
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
-        """Without feedback, what is echoed is taken as given: gradient flows through the echo's taps alone."""
+        """Without feedback, the source of echoes is taken as given: gradient flows through their taps alone."""
         samples, width = dry.shape[-1] - self.receptive_field + 1, self.taps.shape[1]
-        said = self._direct(dry, samples)
+        params = self._direct(dry, samples)
         for lag, taps in self._echoes():
             end = dry.shape[-1] - lag
             if self.feedback:
-                heard = wet[..., end - samples - width + 1 : end]
+                source = wet[..., end - samples - width + 1 : end]
             else:
                 with torch.no_grad():
-                    heard = self._direct(dry[..., :end], samples + width - 1)
-            said = said + F.conv1d(heard, taps)
-        return said
+                    source = self._direct(dry[..., :end], samples + width - 1)
+            params = params + F.conv1d(source, taps)
+        return params
 
     def _direct(self, dry: Tensor, samples: int) -> Tensor:
-        """The last `samples` of what is said without echoes, of dry (B, 1, T)."""
+        """The last `samples` of the output without echoes, of dry (B, 1, T)."""
         gain = octave_levels(dry, self.octaves, samples)
         for layer in self.gain[:-1]:
             gain = activate(layer(gain), TANH)
         gain = activate(self.gain[-1](gain) - math.log(LOUDEST), DECAY)
         window = dry[..., dry.shape[-1] - samples - self.net.receptive_field + 1 :]
         return LOUDEST * gain * self.net(window, window)
-
-    def initial_state(self, batch: int) -> State:
-        """The dry samples before (B, 1, reach - 1), and what is echoed (B, 1, memory_samples), wet or direct."""
-        return tuple(self.taps.new_zeros(batch, 1, samples) for samples in (self.reach - 1, self.memory_samples))
-
-    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
-        past, heard = state
-        window = torch.cat((past, dry[..., None]), dim=-1)
-        direct = self._direct(window, 1)
-        if self.feedback:
-            heard = torch.cat((heard[..., 1:], wet[..., None]), dim=-1)
-        said, width = direct, self.taps.shape[1]
-        for lag, taps in self._echoes():
-            end = heard.shape[-1] - lag + 1
-            said = said + F.conv1d(heard[..., end - width : end], taps)
-        if not self.feedback:
-            heard = torch.cat((heard[..., 1:], direct), dim=-1)
-        return said[..., 0], (window[..., 1:], heard)
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         levels = plan_octave_levels(plan, dry, self.octaves, self.taps)
@@ -150,9 +132,9 @@ class Auto(Predictor):
         gain = plan.add(Term(gain, second.weight), bias=second.bias, activation=TANH)
         gain = plan.add(Term(gain, last.weight), bias=last.bias - math.log(LOUDEST), activation=DECAY)
         direct = plan.mix(Product((self.net.plan(plan, dry, wet), gain), LOUDEST))
-        said = [Product((direct,))]
+        parts = [Product((direct,))]
         for lag, taps in self._echoes():
-            heard, back = (wet, lag - 1) if self.feedback else (direct, lag)
-            delayed = plan.add(Term(heard, taps.new_tensor([[[1.0, 0.0]]]), dilation=back)) if back else heard
-            said.append(Product((plan.add(Term(delayed, taps)),)))
-        return plan.mix(*said)
+            source, back = (wet, lag - 1) if self.feedback else (direct, lag)
+            delayed = plan.add(Term(source, taps.new_tensor([[[1.0, 0.0]]]), dilation=back)) if back else source
+            parts.append(Product((plan.add(Term(delayed, taps)),)))
+        return plan.mix(*parts)

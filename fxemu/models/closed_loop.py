@@ -1,6 +1,6 @@
-"""Evaluating any predictor, teacher forced or free running: the readable reference for the fast engines.
+"""A predictor between its representations, with its feedback: its plan, and teacher forcing.
 
-Shapes: B batch, T samples, H samples of history (the warm-up), K samples of free run.
+Shapes: B batch, T samples, H samples of history (the warm-up).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ClosedLoop(nn.Module):
         input_repr: makes features of dry and of fed-back wet samples.
         output_repr: makes the next wet sample of the predicted parameters.
 
-    `limit` (a buffer, set from the training data) bounds what is fed back and heard: +-1.2 times the wet peak.
+    `limit` (a buffer, set from the training data) bounds the wet signal, and so the feedback: +-1.2 times the wet peak.
     """
 
     limit: Tensor
@@ -62,9 +62,10 @@ class ClosedLoop(nn.Module):
         """dry, wet (B, 1, H + T) to predictions (B, 1, T), H being `warm_up`, each from the true past.
 
         Not limited, so that the gradient never stops. The second tensor is the parameters (B, P, T) behind them.
-        Where the predictor's own `forward` is slow, the compiled loops compute the same.
+        Where the predictor has no fast `forward`, the compiled loops compute the same.
         """
-        if self.predictor.slow_forward and compiled(dry.device):
+        slow = self.predictor.slow_forward or not self.predictor.vectorised
+        if slow and compiled(dry.device):
             params = forced(self.plan(), dry, wet)[..., self.warm_up :]
         else:
             params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet))
@@ -72,7 +73,7 @@ class ClosedLoop(nn.Module):
 
 
 def feedback_gain(loop: ClosedLoop, dry: Tensor, wet: Tensor, noise: Tensor) -> Tensor:
-    """How strongly a prediction answers to its history: the norm of d y[t] / d y[..t-1], in the mean, a scalar.
+    """Sensitivity of a prediction to its history: the norm of d y[t] / d y[..t-1], in the mean, a scalar.
 
     Estimated by white noise (unit variance) on the wet samples, both (B, 1, H + T), put 60 dB below their root mean
     square; differentiable.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fxemu.engine.activations import activate, hidden_activation
 from fxemu.engine.plan import Plan, Term
@@ -24,8 +23,10 @@ class ConvNet(Predictor):
         kernel: taps of each convolution, at least 2.
         dilations: of the layers, at least 1 each.
         activation: tanh, relu, sigmoid or softsign.
-        feedback: False for the control that hears no wet samples.
+        feedback: False for the control that sees no wet samples.
     """
+
+    vectorised = True
 
     def __init__(
         self,
@@ -60,23 +61,6 @@ class ConvNet(Predictor):
         for conv in self.layers:
             x = activate(conv(x), self.activation)
         return self.out(x)
-
-    def initial_state(self, batch: int) -> list[Tensor]:
-        """What each layer remembers of its input (B, W, (kernel - 1) * dilation), settled on silence."""
-        x, state = self.out.weight.new_zeros(batch, self.layers[0].in_channels, 1), []
-        for conv in self.layers:
-            memory = (conv.kernel_size[0] - 1) * conv.dilation[0]
-            state.append(x.expand(-1, -1, memory))
-            x = activate(conv(F.pad(x, (memory, 0), mode="replicate")), self.activation)
-        return state
-
-    def step(self, dry: Tensor, wet: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        x, following = (torch.cat((dry, wet), dim=1) if self.feedback else dry)[..., None], []
-        for conv, past in zip(self.layers, state, strict=True):
-            window = torch.cat((past, x), dim=-1)
-            following.append(window[..., 1:])
-            x = activate(conv(window), self.activation)
-        return self.out(x)[..., 0], following
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         values = [dry, wet] if self.feedback else [dry]

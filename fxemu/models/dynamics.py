@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
@@ -18,9 +17,8 @@ from fxemu.models.fits.dynamics import LEVEL, UNIT_DB
 BOUND = Activation("clamp", 2.0)
 DECAY, RELU = Activation("decay"), Activation("relu")
 NEPERS = UNIT_DB / 20 * math.log(10)
-# Of the error of the last gain that is corrected in a sample, while true samples are heard.
+# Share of the error of the last gain that is corrected in a sample.
 CORRECTION = 0.1
-State = tuple[Tensor, ...]
 
 
 class Dynamics(Predictor):
@@ -34,8 +32,8 @@ class Dynamics(Predictor):
         gain         = makeup - reduction'
 
     which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design": detectors that
-    branch or are decoupled, feed-forward or (loop = -1) feedback. With feedback it is an observer: while it hears true
-    samples it corrects its reduction by how far its last gain was off; when it hears itself there is nothing to
+    branch or are decoupled, feed-forward or (loop = -1) feedback. With feedback it is an observer: while true
+    samples are fed back it corrects its reduction by the error of its last gain; in a free run there is nothing to
     correct. All of it is fitted to the training songs (`fit`), so use it with `training=closed_form`; rollouts can
     start from there. Takes and makes plain samples: `repr=raw` only.
 
@@ -43,8 +41,8 @@ class Dynamics(Predictor):
         channels, params: 1 each.
         knees: of the static curve, J, 1 to 64.
         max_gain_db: the highest gain, 0 to 60 dB.
-        memory_samples: true samples heard before a prediction counts in training, at least 1.
-        feedback: False for the control that does not hear its own output.
+        memory_samples: true samples seen before a prediction counts in training, at least 1.
+        feedback: False for the control without feedback.
     """
 
     plain_samples = True
@@ -67,7 +65,7 @@ class Dynamics(Predictor):
             )
         self.feedback, self.receptive_field = feedback, memory_samples + 1
         self.max_gain = 10 ** (max_gain_db / 20)
-        # In the order of `ballistics`.
+        # In the order of `fits/dynamics.py`.
         self.rates = nn.Parameter(torch.empty(3, 2))
         self.loop = nn.Parameter(torch.empty(1))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
@@ -82,34 +80,12 @@ class Dynamics(Predictor):
         """Fit all parameters to the gain of the songs, (dry, wet) of (samples,) each, in a minute or two."""
         self._set(dynamics.fit(songs, self.knee.numel()))
 
-    def initial_state(self, batch: int) -> State:
-        """Detector, hold, reduction and the prediction before, (B, 1) each: all 0."""
-        return (self.makeup.new_zeros(batch, 1),) * 4
-
-    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
-        level, held, reduction, said = state
-        if self.feedback:
-            louder = activate(wet.square(), LEVEL) - activate(said.square(), LEVEL)
-            held, reduction = (activate(x - CORRECTION * louder, BOUND) for x in (held, reduction))
-        level = self._follow(0, level, activate(dry.square(), LEVEL))
-        over = activate(level + self.loop * reduction - self.knee, RELU)
-        wanted = activate((over * self.bend).sum(1, keepdim=True), BOUND)
-        held = self._follow(1, held, wanted)
-        reduction = self._follow(2, reduction, held)
-        gain = activate(NEPERS * (self.makeup - reduction) - math.log(self.max_gain), DECAY)
-        said = dry * self.max_gain * gain
-        return said, (level, held, reduction, said)
-
-    def _follow(self, i: int, h: Tensor, x: Tensor) -> Tensor:
-        up, down = self.rates[i].sigmoid()
-        return h + down * (x - h) + (up - down) * activate(x - h, RELU)
-
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
-        level, held, reduction, said = (plan.state(1) for _ in range(4))
+        level, held, reduction, previous = (plan.state(1) for _ in range(4))
         before = held, reduction
         if self.feedback:
-            heard, own = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, said))
-            off = Product((own,), CORRECTION), Product((heard,), -CORRECTION)
+            fed_level, own_level = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, previous))
+            off = Product((own_level,), CORRECTION), Product((fed_level,), -CORRECTION)
             before = tuple(plan.mix(Product((x,)), *off, activation=BOUND) for x in before)
         detected = self._plan_follow(plan, 0, level, plan.mix(Product((dry, dry)), activation=LEVEL))
         terms = Term(detected, torch.ones_like(self.knee)[:, None, None]), Term(before[1], self._looped())
@@ -120,16 +96,16 @@ class Dynamics(Predictor):
         bias = NEPERS * self.makeup - math.log(self.max_gain)
         gain = plan.add(Term(reducing, self.makeup.new_full((1, 1, 1), -NEPERS)), bias=bias, activation=DECAY)
         prediction = plan.mix(Product((dry, gain), self.max_gain))
-        for state, value in ((level, detected), (held, holding), (reduction, reducing), (said, prediction)):
+        for state, value in ((level, detected), (held, holding), (reduction, reducing), (previous, prediction)):
             plan.close(state, value)
         return prediction
 
     def _looped(self) -> Tensor:
-        """What each knee hears of the reduction: (J, 1, 1)."""
+        """The weight of the reduction at each knee: (J, 1, 1)."""
         return self.loop.expand(self.knee.numel())[:, None, None]
 
     def _plan_follow(self, plan: Plan, i: int, h: int, x: int) -> int:
         up, down = self.rates[i].sigmoid()
-        way = plan.mix(Product((x,)), Product((h,), -1.0))
-        rise = plan.mix(Product((way,)), activation=RELU)
-        return plan.mix(Product((h,)), Product((way,), down[None]), Product((rise,), (up - down)[None]))
+        change = plan.mix(Product((x,)), Product((h,), -1.0))
+        rise = plan.mix(Product((change,)), activation=RELU)
+        return plan.mix(Product((h,)), Product((change,), down[None]), Product((rise,), (up - down)[None]))

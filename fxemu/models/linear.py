@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.plan import Plan, Term
-from fxemu.models.base import Predictor, before
+from fxemu.models.base import Predictor
 from fxemu.models.fits.fir import fit_filter
 
 
@@ -27,6 +27,8 @@ class Linear(Predictor):
         feedback_window: n, wet samples seen; at least 1.
         feedback: False for the FIR that sees no wet samples.
     """
+
+    vectorised = True
 
     def __init__(
         self,
@@ -60,24 +62,8 @@ class Linear(Predictor):
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         samples = dry.shape[-1] - self.receptive_field + 1
-        said = self.dry(dry)[..., -samples:]
-        return said if self.wet is None else said + self.wet(wet[..., :-1])[..., -samples:]
-
-    def initial_state(self, batch: int) -> tuple[Tensor, Tensor | None]:
-        """The dry samples before this one (B, C, m - 1) and the wet ones before the last (B, C, n - 1)."""
-        heard = None if self.wet is None else before(self.wet, batch, self.channels)
-        return before(self.dry, batch, self.channels), heard
-
-    def step(
-        self, dry: Tensor, wet: Tensor, state: tuple[Tensor, Tensor | None]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
-        dry_past, wet_past = state
-        window = torch.cat((dry_past, dry[..., None]), dim=-1)
-        said, dry_past = self.dry(window), window[..., 1:]
-        if self.wet is not None and wet_past is not None:
-            window = torch.cat((wet_past, wet[..., None]), dim=-1)
-            said, wet_past = said + self.wet(window), window[..., 1:]
-        return said[..., 0], (dry_past, wet_past)
+        params = self.dry(dry)[..., -samples:]
+        return params if self.wet is None else params + self.wet(wet[..., :-1])[..., -samples:]
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         terms = [Term(dry, self.dry.weight)]

@@ -17,14 +17,13 @@ from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
-from fxemu.models.base import Predictor, before
+from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 from fxemu.models.parts.scan import scan
 
 SIGMOID, TANH = Activation("sigmoid"), Activation("tanh")
 # Time constants in a sample: beyond that nothing is left of the sample before, and a pole of 0 has no logarithm.
 FASTEST = 20.0
-State = tuple[Tensor, list[Tensor]]
 
 
 class LRU(Predictor):
@@ -32,8 +31,8 @@ class LRU(Predictor):
 
         wet[t] = out(tanh(hidden(x))) + 2 sigmoid(gain(x)) filter(dry),    x the output of the last layer
 
-    Linear recurrences can be had for all times at once, so that teacher forcing over long segments is cheap; a run goes
-    step by step. The states together hear the past at all resolutions from `shortest` to `longest`.
+    Linear recurrences can be computed for all times at once, so that teacher forcing over long segments is cheap; free
+    runs go sample by sample. The states remember the past at all resolutions from `shortest` to `longest`.
 
     Args:
         channels: feature channels a sample (C), set by the input representation.
@@ -43,9 +42,11 @@ class LRU(Predictor):
         layers: at least 1.
         window: dry and wet samples that are seen directly, and taps of the filter on dry; at least 1.
         shortest, longest: time constants of the states at the start of training, in samples, at least 1.
-        memory_samples: true samples heard before a prediction counts in training, at least `window`.
-        feedback: False for the control that hears no wet samples.
+        memory_samples: true samples seen before a prediction counts in training, at least `window`.
+        feedback: False for the control that sees no wet samples.
     """
+
+    vectorised = True
 
     def __init__(
         self,
@@ -78,8 +79,7 @@ class LRU(Predictor):
         self.first.weight.data[:, channels:].mul_(0.3)
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
-        """The states are zero at the first sample given; what they have heard before a prediction is thus at least
-        `memory_samples`."""
+        """The states are zero at the first sample given, at least `memory_samples` before the first prediction."""
         seen = F.pad(self._seen(dry, F.pad(wet, (1, -1))), (self.first.kernel_size[0] - 1, 0))
         x = activate(self.first(seen), TANH)
         for layer in self.layers:
@@ -93,18 +93,6 @@ class LRU(Predictor):
         gained = 2 * activate(self.gain(x), SIGMOID) * self.skip(seen[:, : self.channels])
         return self.out(activate(self.hidden(x), TANH)) + gained
 
-    def initial_state(self, batch: int) -> State:
-        """What the window sees before its last sample, and zero states (N, B, 1)."""
-        return before(self.first, batch, self.first.in_channels), [layer.at_rest(batch) for layer in self.layers]
-
-    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
-        seen = torch.cat((state[0], self._seen(dry, wet)[..., None]), dim=-1)
-        x, states = activate(self.first(seen), TANH), []
-        for layer, z in zip(self.layers, state[1], strict=True):
-            states.append(layer.pole()[:, None, None] * z + layer.driven(x))
-            x = layer.read(x, states[-1])
-        return self._output(x, seen)[..., 0], (seen[..., 1:], states)
-
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         terms = [Term(dry, self.first.weight[:, : self.channels])]
         if self.feedback:
@@ -113,9 +101,9 @@ class LRU(Predictor):
         for layer in self.layers:
             x = layer.plan(plan, x)
         hidden = plan.add(Term(x, self.hidden.weight), bias=self.hidden.bias, activation=TANH)
-        said = plan.add(Term(hidden, self.out.weight), bias=self.out.bias)
+        output = plan.add(Term(hidden, self.out.weight), bias=self.out.bias)
         gain = plan.add(Term(x, self.gain.weight), bias=self.gain.bias, activation=SIGMOID)
-        return plan.mix(Product((said,)), Product((gain, plan.add(Term(dry, self.skip.weight))), 2.0))
+        return plan.mix(Product((output,)), Product((gain, plan.add(Term(dry, self.skip.weight))), 2.0))
 
 
 class _Layer(nn.Module):
@@ -140,12 +128,9 @@ class _Layer(nn.Module):
         """Weights from x to the states' real and imaginary parts (2 N, W, 1), as a constant is to come out of them.
 
         Orvieto et al. keep the level of white noise; a constant would then be hundreds of times as loud in slow states,
-        and go on rising for longer than any segment that is trained on.
+        and keep rising for longer than any segment that is trained on.
         """
         return self.into.weight * (1 - self.pole().abs()).repeat(2)[:, None, None]
-
-    def at_rest(self, batch: int) -> Tensor:
-        return torch.zeros_like(self.pole())[:, None, None].expand(-1, batch, 1)
 
     def driven(self, x: Tensor) -> Tensor:
         """x (B, W, T) to what is added to the states, (N, B, T), complex."""

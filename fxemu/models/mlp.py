@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fxemu.engine.activations import activate, hidden_activation
 from fxemu.engine.plan import Plan, Term
-from fxemu.models.base import Predictor, before
+from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 
 
@@ -30,6 +30,8 @@ class MLP(Predictor):
             that a companded or coded sample can be undone before it is filtered (0: none).
         feedback: False for the control that sees no wet samples.
     """
+
+    vectorised = True
 
     def __init__(
         self,
@@ -79,28 +81,6 @@ class MLP(Predictor):
 
     def _embedded(self, features: Tensor) -> Tensor:
         return features if self.embed is None else activate(self.embed(features), self.activation)
-
-    def initial_state(self, batch: int) -> tuple[Tensor, Tensor | None]:
-        """The dry samples before this one (B, C, m - 1) and the wet ones before the last (B, C, n - 1)."""
-        heard = None if self.wet is None else before(self.wet, batch, self.channels)
-        return before(self.dry, batch, self.channels), heard
-
-    def step(
-        self, dry: Tensor, wet: Tensor, state: tuple[Tensor, Tensor | None]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
-        dry_past, wet_past = state
-        dry_window = torch.cat((dry_past, dry[..., None]), dim=-1)
-        x = self.dry(self._embedded(dry_window))
-        if self.wet is not None and wet_past is not None:
-            wet_window = torch.cat((wet_past, wet[..., None]), dim=-1)
-            x, wet_past = x + self.wet(self._embedded(wet_window)), wet_window[..., 1:]
-        x = activate(x, self.activation)
-        for layer in self.hidden:
-            x = activate(layer(x), self.activation)
-        x = self.out(x)
-        if self.skip is not None:
-            x = x + self.skip(dry_window[..., -self.skip.kernel_size[0] :])
-        return x[..., 0], (dry_window[..., 1:], wet_past)
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         terms = [Term(self._plan_embedded(plan, dry), self.dry.weight)]

@@ -8,16 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits.oscillator import find_rate, fit_waveform
-from fxemu.models.parts.phasors import held, plan_held, plan_start, plan_turned, turned, turns
+from fxemu.models.parts.phasors import plan_held, plan_start, plan_turned, turns
 
 INVERSE = Activation("inverse", 1e-8)
 # Harmonics below this share of the strongest are corrected more slowly: they have little to show of themselves.
 FAINT = 0.01
-State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class Oscillator(Predictor):
@@ -28,8 +26,8 @@ class Oscillator(Predictor):
         error      = (wet[t-1] - predicted[t-1]) / dry[t-1]          regularised where dry is silent
         z_k[t]     = e^(i k w) (z_k[t-1] + correction_k error), and then a little closer to |z_k| = 1
 
-    While it hears the truth (priming), the error is linear in the phasors, so they find the phase from any start; when
-    it hears itself the error is zero, and they coast. The rate, the waveform and the phase at the start of a song are
+    While it is primed, the error is linear in the phasors, so they find the phase from any start; in a free run the
+    error is zero, and they coast. The rate, the waveform and the phase at the start of a song are
     fitted in closed form to the longest training song (`fit`); there is nothing for gradient descent to improve on,
     so use it with `training=closed_form`. Takes and makes plain samples: `repr=raw` only.
 
@@ -37,7 +35,7 @@ class Oscillator(Predictor):
         channels, params: 1 each.
         harmonics: K, at least 1.
         correction: share of the error that is corrected in a sample, above 0, at most 1.
-        memory_samples: true samples heard before a prediction counts in training, at least 1.
+        memory_samples: true samples seen before a prediction counts in training, at least 1.
         feedback: False for the control, whose phase counts from the start of the song.
     """
 
@@ -80,34 +78,20 @@ class Oscillator(Predictor):
         self.amplitude.copy_(phasors.abs())
         self.phase.copy_(torch.remainder(phase, 2 * math.pi))
 
-    def initial_state(self, batch: int) -> State:
-        """re, im (B, K), prediction and dry sample before (B, 1), and whether it runs yet (B, 1): all 0."""
-        phasor, sample = (self.rate.new_zeros(batch, n) for n in (self.amplitude.numel(), 1))
-        return phasor, phasor, sample, sample, sample
-
     def _push(self) -> Tensor:
         """What the phasors gain of an error of 1: (K,). Each is moved alike, down to `FAINT` of the strongest."""
         square = self.amplitude.square()
         whitened = square + (FAINT * self.amplitude).square().max() + 1e-12
         return self.correction * self.amplitude / whitened / (square / whitened).sum()
 
-    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
-        re, im, said, before, runs = state
-        re, im = re + (1 - runs) * self.phase.cos(), im + (1 - runs) * self.phase.sin()
-        if self.feedback:
-            re = re + (wet - said) * activate(before, INVERSE) * self._push()
-        re, im = held(*turned(re, im, *turns(self.rate, self.amplitude.numel())))
-        said = dry * (self.mean + (re * self.amplitude).sum(1, keepdim=True))
-        return said, (re, im, said, dry, torch.ones_like(runs))
-
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         units = self.amplitude.numel()
-        re, im, said, runs = plan.state(units), plan.state(units), plan.state(1), plan.state(1)
+        re, im, previous, runs = plan.state(units), plan.state(units), plan.state(1), plan.state(1)
         one, first = plan_start(plan, runs, self.rate)
         pushes = [Term(first, self.phase.cos()[:, None, None])]
         if self.feedback:
             inverse = plan.add(Term(dry, self.rate.new_tensor([[[1.0, 0.0]]])), activation=INVERSE)
-            error = plan.mix(Product((wet, inverse)), Product((said, inverse), -1.0))
+            error = plan.mix(Product((wet, inverse)), Product((previous, inverse), -1.0))
             pushes.append(Term(error, self._push()[:, None, None]))
         re_before = plan.mix(Product((re,)), Product((plan.add(*pushes),)))
         im_before = plan.mix(Product((im,)), Product((plan.add(Term(first, self.phase.sin()[:, None, None])),)))
@@ -115,6 +99,6 @@ class Oscillator(Predictor):
         re_held, im_held = plan_held(plan, *plan_turned(plan, re_before, im_before, *turning))
         gain = plan.add(Term(re_held, self.amplitude[None, :, None]), bias=self.mean[None])
         prediction = plan.mix(Product((dry, gain)))
-        for state, value in ((re, re_held), (im, im_held), (said, prediction), (runs, one)):
+        for state, value in ((re, re_held), (im, im_held), (previous, prediction), (runs, one)):
             plan.close(state, value)
         return prediction

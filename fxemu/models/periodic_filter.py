@@ -8,20 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits.periodic_filter import fit_periodic_taps
-from fxemu.models.parts.phasors import held, plan_held, plan_start, plan_turned, turned, turns
+from fxemu.models.parts.phasors import plan_held, plan_start, plan_turned, turns
 
 # 1 / power where dry is loud enough to tell the phase: from 20 dB below the training songs on.
 INVERSE = Activation("inverse", 1e-4)
-# Of the way to the product of the first phasor and the one before it that a phasor goes in a sample.
+# Share by which a phasor nears the product of the first one and the one before it, in a sample.
 CHAIN = 1e-3
-# Of the way to its true length: slower than where phasors stand alone, since each follows the first one as well.
+# Share by which it nears length 1: less than where phasors stand alone, since each follows the first one as well.
 HOLD = 1e-4
-# re, im, prediction, whether it runs yet, dry samples before.
-State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class PeriodicFilter(Predictor):
@@ -34,8 +31,8 @@ class PeriodicFilter(Predictor):
         z_k[t]  = e^(i k rate) (z_k[t-1] + correction error conj(w_k) / sum |w|^2)       normalised LMS
         then a little closer to z_(k-1) z_1, and to length 1
 
-    The error is linear in the phasors, so while it hears the truth (priming) they find the phase from any start; all
-    are powers of the first one, and are drawn to that. When it hears itself the error is zero, and they coast. Rate,
+    The error is linear in the phasors, so while primed they find the phase from any start; all are powers of the first
+    one, and are drawn to that. In a free run the error is zero, and they coast. Rate,
     basis and mixing are fitted in closed form (`fit`), to songs that begin at the same phase: use it with
     `training=closed_form`. Takes and makes plain samples: `repr=raw` only.
 
@@ -45,7 +42,7 @@ class PeriodicFilter(Predictor):
         rank: basis filters, at least 1.
         harmonics: K, at least 2.
         correction: share of the error that is corrected in a sample, above 0, at most 1.
-        memory_samples: true samples heard before a prediction counts in training, at least context_window.
+        memory_samples: true samples seen before a prediction counts in training, at least context_window.
         feedback: False for the control, whose phase counts from the start of the song.
     """
 
@@ -94,49 +91,16 @@ class PeriodicFilter(Predictor):
         # The basis filters are uncorrelated and of unit power.
         self.power.copy_(self.mixing[1:].square().sum())
 
-    def initial_state(self, batch: int) -> State:
-        """re, im (B, K), prediction (B, 1), whether it runs yet (B, 1), dry samples before (B, 1, m): all 0."""
-        phasor, sample = (self.rate.new_zeros(batch, width) for width in (self.harmonics, 1))
-        return phasor, phasor, sample, sample, self.rate.new_zeros(batch, 1, self.basis.kernel_size[0])
-
     def _start(self) -> tuple[Tensor, Tensor]:
         """The phasors before the first sample: the song begins, at phase 0, `receptive_field` turns later."""
         return turns(-self.receptive_field * self.rate.double(), self.harmonics)
 
-    def _mixed(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """w_0 (B, 1), and real and imaginary parts of w_1 .. w_K (B, K), for dry (B, 1, m)."""
-        mixed = self.basis(window)[..., 0] @ self.mixing.mT
-        return mixed[:, :1], mixed[:, 1 : 1 + self.harmonics], mixed[:, 1 + self.harmonics :]
-
-    def _chained(self, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
-        """Each phasor a little nearer to the product of the first and of the one before it, which for that is 1."""
-        re_before, im_before = F.pad(re[:, :-1], (1, 0), value=1.0), F.pad(im[:, :-1], (1, 0))
-        re_1, im_1 = re[:, :1], im[:, :1]
-        re_there, im_there = re_before * re_1 - im_before * im_1, re_before * im_1 + im_before * re_1
-        return torch.lerp(re, re_there, CHAIN), torch.lerp(im, im_there, CHAIN)
-
-    def step(self, dry: Tensor, wet: Tensor, state: State) -> tuple[Tensor, State]:
-        re, im, said, runs, past = state
-        window = torch.cat((past, dry[..., None]), dim=-1)
-        cos, sin = self._start()
-        re, im = re + (1 - runs) * cos, im + (1 - runs) * sin
-        if self.feedback:
-            _, w_re, w_im = self._mixed(window[..., :-1])
-            power = (w_re.square() + w_im.square()).sum(1, keepdim=True) / self.power
-            push = self.correction / self.power * activate(power, INVERSE) * (wet - said)
-            re, im = re + push * w_re, im - push * w_im
-        re, im = turned(re, im, *turns(self.rate, self.harmonics))
-        re, im = held(*self._chained(re, im), HOLD)
-        w_0, w_re, w_im = self._mixed(window[..., 1:])
-        said = w_0 + (re * w_re - im * w_im).sum(1, keepdim=True)
-        return said, (re, im, said, torch.ones_like(runs), window[..., 1:])
-
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
-        states = re, im, said, runs = [plan.state(width) for width in (self.harmonics, self.harmonics, 1, 1)]
+        states = re, im, previous, runs = [plan.state(width) for width in (self.harmonics, self.harmonics, 1, 1)]
         one, first = plan_start(plan, runs, self.rate)
         basis = plan.add(Term(dry, self.basis.weight))
         starts = [Product((plan.add(Term(first, x[:, None, None])),)) for x in self._start()]
-        pushes = self._plan_pushes(plan, basis, wet, said) if self.feedback else ((), ())
+        pushes = self._plan_pushes(plan, basis, wet, previous) if self.feedback else ((), ())
         re = plan.mix(Product((re,)), starts[0], *pushes[0])
         im = plan.mix(Product((im,)), starts[1], *pushes[1])
         re, im = plan_turned(plan, re, im, *turns(self.rate, self.harmonics))
@@ -156,12 +120,12 @@ class PeriodicFilter(Predictor):
     def _ones(self, units: int, width: int) -> Tensor:
         return self.rate.new_ones(units, width, 1)
 
-    def _plan_pushes(self, plan: Plan, basis: int, wet: int, said: int) -> tuple[tuple[Product], tuple[Product]]:
+    def _plan_pushes(self, plan: Plan, basis: int, wet: int, previous: int) -> tuple[tuple[Product], tuple[Product]]:
         """What the error of the sample before adds to the real and to the imaginary parts."""
         w_re, w_im = (plan.add(Term(basis, F.pad(rows[..., None], (0, 1)))) for rows in self._rows())
         square = plan.mix(Product((w_re, w_re)), Product((w_im, w_im)))
         inverse = plan.add(Term(square, self._ones(1, self.harmonics) / self.power), activation=INVERSE)
-        error = plan.mix(Product((wet, inverse)), Product((said, inverse), -1.0))
+        error = plan.mix(Product((wet, inverse)), Product((previous, inverse), -1.0))
         push = plan.add(Term(error, self._ones(self.harmonics, 1) * self.correction / self.power))
         return (Product((push, w_re)),), (Product((push, w_im), -1.0),)
 

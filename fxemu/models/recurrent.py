@@ -1,4 +1,4 @@
-"""Recurrent predictors: an LSTM or a GRU that hears dry and, with feedback, its own last wet sample.
+"""Recurrent predictors: an LSTM or a GRU over dry and, with feedback, the wet sample before.
 
 `feedback=False` is the black-box model of Wright et al. 2019, "Real-time black-box modelling with recurrent neural
 networks" (one recurrent layer, a linear layer, and the dry sample added; here with a learned gain).
@@ -7,7 +7,6 @@ networks" (one recurrent layer, a linear layer, and the dry sample added; here w
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +18,9 @@ from fxemu.models.base import Predictor
 
 
 class Recurrent(Predictor):
-    """What both cells have in common; see `LSTM` and `GRU`."""
+    """Common part of `LSTM` and `GRU`."""
 
+    vectorised = True
     cell: type[nn.RNNBase]
     gates: int
 
@@ -46,8 +46,7 @@ class Recurrent(Predictor):
             self.recurrent.weight_ih_l0.data[:, channels:].mul_(0.3)
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
-        """The state is zero at the first sample given; what it has heard before a prediction is thus at least
-        `memory_samples`."""
+        """The state is zero at the first sample given, at least `memory_samples` before the first prediction."""
         seen = torch.cat((dry, F.pad(wet, (1, -1))), dim=1) if self.feedback else dry
         hidden, _ = self.recurrent(seen.permute(2, 0, 1))
         params = self._output(hidden, dry.permute(2, 0, 1))
@@ -56,15 +55,6 @@ class Recurrent(Predictor):
     def _output(self, hidden: Tensor, dry: Tensor) -> Tensor:
         params = self.out(hidden)
         return params if self.skip is None else params + self.skip(dry)
-
-    def step(self, dry: Tensor, wet: Tensor, state: Any) -> tuple[Tensor, Any]:
-        seen = torch.cat((dry, wet), dim=1) if self.feedback else dry
-        hidden, state = self._cell(seen, state)
-        return self._output(hidden, dry), state
-
-    @abstractmethod
-    def _cell(self, seen: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step of the cell: what it gives to the output, and its next state."""
 
     def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         r = self.recurrent
@@ -92,21 +82,12 @@ class LSTM(Recurrent):
         channels: feature channels a sample (C), set by the input representation.
         params: parameters of the next sample (P), set by the output representation.
         width: units, at least 1.
-        memory_samples: true samples heard before a prediction counts in training, at least 1.
+        memory_samples: true samples seen before a prediction counts in training, at least 1.
         dry_skip: whether dry is added to the output, through learned gains.
-        feedback: False for the control that hears no wet samples.
+        feedback: False for the control that sees no wet samples.
     """
 
     cell, gates = nn.LSTM, 4
-
-    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Zero hidden and cell states (B, width)."""
-        zero = self.out.weight.new_zeros(batch, self.width)
-        return zero, zero
-
-    def _cell(self, seen: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        state = torch.lstm_cell(seen, state, *self._weights())
-        return state[0], state
 
     def _plan_cell(self, plan: Plan, inputs: list[Term]) -> int:
         _, own, *biases = self._weights()
@@ -119,14 +100,6 @@ class GRU(Recurrent):
     cell, gates = nn.GRU, 3
     # PyTorch trains an LSTM as one operation on a CPU, but a GRU step by step.
     slow_forward = True
-
-    def initial_state(self, batch: int) -> Tensor:
-        """A zero hidden state (B, width)."""
-        return self.out.weight.new_zeros(batch, self.width)
-
-    def _cell(self, seen: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        state = torch.gru_cell(seen, state, *self._weights())
-        return state, state
 
     def _plan_cell(self, plan: Plan, inputs: list[Term]) -> int:
         _, own, *biases = self._weights()

@@ -2,7 +2,7 @@
 
 `feedback=False` is the feed-forward WaveNet of Wright et al. 2020, "Real-time guitar amplifier emulation with deep
 learning", in the layout that Neural Amp Modeler uses: arrays of layers of falling width, a condition mixed into every
-layer, and the sum of what the layers say as the head.
+layer, and the sum of the layers' outputs as the head.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIGMOID = Activation("sigmoid")
 
 
 class WaveNet(Predictor):
-    """Arrays of dilated convolutions; each layer also hears the present samples directly.
+    """Arrays of dilated convolutions; each layer also sees the present samples directly.
 
     Args:
         channels: feature channels a sample (C), set by the input representation.
@@ -33,8 +33,10 @@ class WaveNet(Predictor):
         dilations: of the layers of every array, each at least 1.
         activation: tanh, relu, sigmoid or softsign.
         gated: whether each layer is multiplied by a sigmoid gate of its own.
-        feedback: False for the control that hears no wet samples.
+        feedback: False for the control that sees no wet samples.
     """
+
+    vectorised = True
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class WaveNet(Predictor):
         self.arrays = nn.ModuleList(
             _Array(seen, before, width, after, kernel, dilations, kind, gated) for before, width, after in sizes
         )
-        # Nothing hears what the very last layer would pass on.
+        # Nothing reads what the very last layer would pass on.
         self.arrays[-1].layers[-1].out = None
         # Start quiet, and with a weak loop, so that the first free runs stay bounded.
         with torch.no_grad():
@@ -78,30 +80,6 @@ class WaveNet(Predictor):
         for array in self.arrays:
             x, head = array(x, seen, head, samples)
         return head
-
-    def initial_state(self, batch: int) -> list[Tensor]:
-        """What each layer remembers of its input (B, width, (kernel - 1) * dilation), settled on silence."""
-        x = seen = self.arrays[0].rechannel.weight.new_zeros(batch, self.arrays[0].rechannel.in_channels, 1)
-        state = []
-        for array in self.arrays:
-            x = array.rechannel(x)
-            for layer in array.layers:
-                state.append(x.expand(-1, -1, layer.memory))
-                x, _ = layer(x.expand(-1, -1, layer.memory + 1), seen)
-        return state
-
-    def step(self, dry: Tensor, wet: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        x = seen = (torch.cat((dry, wet), dim=1) if self.feedback else dry)[..., None]
-        head, pasts, following = None, iter(state), []
-        for array in self.arrays:
-            x, said = array.rechannel(x), [] if head is None else [head]
-            for layer in array.layers:
-                window = torch.cat((next(pasts), x), dim=-1)
-                following.append(window[..., 1:])
-                x, z = layer(window, seen)
-                said.append(z)
-            head = array.head(sum(said))
-        return head[..., 0], following
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         values = [dry, wet] if self.feedback else [dry]
@@ -127,7 +105,7 @@ class _Layer(nn.Module):
         self.out: Pointwise | None = Pointwise(width, width)
 
     def forward(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, W, T), seen (B, C, T') to the next layer's input and what this one says, (B, W, T - memory) each."""
+        """x (B, W, T), seen (B, C, T') to the next layer's input and this one's output, (B, W, T - memory) each."""
         z = self.conv(x)
         z = z + self.mix(_latest(seen, z.shape[-1]))
         if self.gated:
@@ -174,19 +152,19 @@ class _Array(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor, head: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
         """x (B, W, T) and the head so far to the next array's x and head; the head is `samples` long."""
-        x, said = self.rechannel(x), [] if head is None else [head]
+        x, outputs = self.rechannel(x), [] if head is None else [head]
         for layer in self.layers:
             x, z = layer(x, seen)
-            said.append(_latest(z, samples))
-        return x, self.head(sum(said))
+            outputs.append(_latest(z, samples))
+        return x, self.head(sum(outputs))
 
     def plan(self, plan: Plan, x: list[int], seen: list[int], head: int | None) -> tuple[list[int], int]:
         value = plan.add(*_plan_split(self.rechannel.weight, x))
-        said = [] if head is None else [head]
+        outputs = [] if head is None else [head]
         for layer in self.layers:
             value, z = layer.plan(plan, value, seen)
-            said.append(z)
-        total = plan.mix(*(Product((z,)) for z in said))
+            outputs.append(z)
+        total = plan.mix(*(Product((z,)) for z in outputs))
         return [value], plan.add(Term(total, self.head.weight), bias=self.head.bias)
 
 

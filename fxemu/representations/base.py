@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from fxemu.engine.activations import activate
-from fxemu.engine.plan import IDENTITY, Activation, Plan
+from fxemu.engine.feedforward import evaluate
+from fxemu.engine.plan import DRY, IDENTITY, Activation, Plan
 
 
 class Representation(nn.Module, ABC):
@@ -20,20 +21,22 @@ class Representation(nn.Module, ABC):
     params: int
     # Units that a predictor should put between a sample and its windows, where the features are far from linear.
     embedding_units = 0
-    # How the amplitude is companded on the way in and out.
+    # Companding of the amplitude, in and out.
     compress: Activation = IDENTITY
     expand: Activation = IDENTITY
 
-    @abstractmethod
     def encode(self, samples: Tensor) -> Tensor:
-        """Samples (B, 1, T) to features (B, C, T)."""
+        """Samples (B, 1, T) to features (B, C, T), with gradient: `plan_encode`, evaluated."""
+        plan = Plan()
+        return _evaluated(plan, self.plan_encode(plan, DRY), samples)
 
-    @abstractmethod
     def decode(self, params: Tensor) -> Tensor:
-        """Parameters (B, P, T) to samples (B, 1, T)."""
+        """Parameters (B, P, T) to samples (B, 1, T), with gradient: `plan_decode`, evaluated."""
+        plan = Plan(channels=self.params)
+        return _evaluated(plan, self.plan_decode(plan, DRY), params)
 
     def disturb(self, samples: Tensor, noise: Tensor) -> Tensor:
-        """Samples (B, 1, T) with noise (B, 1, T) added where they are companded, as a listener to features hears it."""
+        """Samples (B, 1, T) with noise (B, 1, T) added to their companded amplitude."""
         return activate(activate(samples, self.compress) + noise, self.expand)
 
     @abstractmethod
@@ -42,8 +45,12 @@ class Representation(nn.Module, ABC):
 
     @abstractmethod
     def plan_encode(self, plan: Plan, samples: int) -> int:
-        """Append `encode` to a plan; return the number of the features' value."""
+        """Append the steps from the value `samples` to features; return the number of their value."""
 
     @abstractmethod
     def plan_decode(self, plan: Plan, params: int) -> int:
-        """Append `decode` to a plan; return the number of the samples' value."""
+        """Append the steps from the value `params` to samples; return the number of their value."""
+
+
+def _evaluated(plan: Plan, value: int, given: Tensor) -> Tensor:
+    return evaluate(plan, {DRY: given}, {value})[value]

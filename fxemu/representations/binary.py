@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.engine.activations import activate
 from fxemu.engine.plan import IDENTITY, Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding
@@ -48,22 +47,6 @@ class Binary(Representation):
         number = bits - 1 if self.signed else bits
         worth = 2.0 ** torch.arange(number - 1, -1, -1)
         self.register_buffer("worth", worth, persistent=False)
-
-    def encode(self, samples: Tensor) -> Tensor:
-        v = activate(activate(samples, self.compress), CLAMP)
-        if not self.signed:
-            return activate((self.top * v + self.top + 1.5) / self.worth[:, None], CODE)
-        sign = activate(0.25 / self.top - 0.5 * v, SIGN)
-        magnitude = (self.top * v * sign + 0.5) / self.worth[:, None]
-        # The sign comes last, where the gradient's line is flattest; half-way numbers survive the rounding down.
-        return activate(torch.cat((magnitude, 1 + 0.5 * sign), dim=1), CODE)
-
-    def decode(self, params: Tensor) -> Tensor:
-        soft = torch.tanh(params)
-        bits = soft[:, :-1] if self.signed else soft
-        number = F.conv1d(bits, self._weights()[None, :, None]) + 0.5 * float(self.worth.sum()) / self.top
-        v = number * soft[:, -1:] if self.signed else number - (self.top + 1) / self.top
-        return activate(v, self.expand)
 
     def _weights(self) -> Tensor:
         """What a bit from -1 to 1 adds to the level."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product
 from fxemu.representations.base import Representation
 
@@ -24,12 +23,6 @@ class MuLaw(Representation):
     def __init__(self, mu: float = 255.0) -> None:
         super().__init__()
         self.compress, self.expand = companding(mu)
-
-    def encode(self, samples: Tensor) -> Tensor:
-        return activate(samples, self.compress)
-
-    def decode(self, params: Tensor) -> Tensor:
-        return activate(params, self.expand)
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Mean squared error in companded space: a Gaussian of fixed width there."""

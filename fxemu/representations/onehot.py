@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
-from fxemu.engine.lookup import look_up
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding, places
@@ -60,13 +59,6 @@ class OneHot(Representation):
     @property
     def chosen(self) -> Activation:
         return Activation("argmax" if self.decoding == "argmax" else "softmax", float(self.extra))
-
-    def encode(self, samples: Tensor) -> Tensor:
-        return look_up(self.table, activate(samples, self.compress), self.nearest)
-
-    def decode(self, params: Tensor) -> Tensor:
-        chosen = activate(params / self.temperature, self.chosen)
-        return activate(F.conv1d(chosen, self.weights), self.expand)
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy, in nats a sample."""

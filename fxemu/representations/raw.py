@@ -14,12 +14,6 @@ class Raw(Representation):
     channels = 1
     params = 1
 
-    def encode(self, samples: Tensor) -> Tensor:
-        return samples
-
-    def decode(self, params: Tensor) -> Tensor:
-        return params
-
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Mean squared error: a Gaussian of fixed width."""
         return (params - target).square().mean()

@@ -10,9 +10,9 @@ import torch
 
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM
-from fxemu.runtimes import rtneural_reader
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.rtneural import recurrent_layers
+from fxemu.runtimes.foreign import content
+from fxemu.runtimes.rtneural import parse, recurrent_layers
 from fxemu.runtimes.without_feedback import cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "AIDA-X"
@@ -37,17 +37,17 @@ class AidaX(Format):
         if units is None:
             raise ExportError(f"{RUNTIME} has room for {UNITS[-1]} units: got {needed}, one of them for the dry gain; "
                               f"train with model.width={UNITS[-1] - 1} or less")  # fmt: skip
-        content = recurrent_layers(predictor, cell_with_dry(predictor, units)) | {
+        data = recurrent_layers(predictor, cell_with_dry(predictor, units)) | {
             "in_skip": 0,
             "in_gain": 0,
             "out_gain": 0,
         }
         dry, _ = model.check_pair()
         # The plugin checks itself from its first moment, before it has settled.
-        wet = render(replace(rtneural_reader.parse(content), warm_up=0), dry)
+        wet = render(replace(parse(data), warm_up=0), dry)
         batches = {"input_batch": dry.tolist(), "output_batch": wet.tolist()}
         metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
-        path.write_text(json.dumps(content | batches | {"metadata": metadata}))
+        path.write_text(json.dumps(data | batches | {"metadata": metadata}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, path)
+        return compared_with_reader(model, parse(content(path)))

@@ -1,4 +1,4 @@
-"""What every export format is: it writes a model to a file, runs what it wrote, and compares.
+"""The protocol of export formats: write a model to a file, run what was written, and compare.
 
 Shapes: samples (T,), mono.
 """

@@ -1,7 +1,7 @@
 """A model as one C99 file without dependencies: its weights, `NAME_init`, and `NAME_process` for blocks of any size.
 
-What does not hear the feedback is done for a block of samples at once, the rest sample by sample. Nothing is allocated:
-all that is remembered lies in a struct, so that a program may run several.
+Whatever does not depend on the feedback is computed for a block of samples at once, the rest sample by sample. Nothing
+is allocated: the state is a struct, so that a program may run several.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from string import Template
 import torch
 
 from fxemu.engine.activations import RECORDS
+from fxemu.engine.plan import DRY
 from fxemu.runtimes.base import TOLERANCE, ExportError, Format, Model
 from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
 from fxemu.runtimes.packing import as_comment
@@ -63,7 +64,7 @@ def source(model: Model) -> str:
         "tables": "\n".join(steps.tables),
         "members": _lines(steps.members(), 2),
         "start": _lines(start, 2),
-        "dry": steps.row(0),
+        "dry": steps.row(DRY),
         "block": _lines(block, 2),
         "sample": _lines(sample, 4),
         "wet": steps.row(steps.plan.last),

@@ -1,19 +1,22 @@
-"""A plan as C: every step a few lines over rows of floats, one row a sample.
+"""A plan as C: every step a few lines over rows of floats, one row a sample, where `engine/layout.py` puts them.
 
-In what is written, `s` is the struct, `t` the row of the first sample to do and `n` their number.
+In what is written, `s` is the struct, `t` the first sample of the block to compute and `n` their number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from fxemu.engine.plan import DRY, FIRST, IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
+from fxemu.engine.layout import Layout
+from fxemu.engine.plan import DRY, IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
 from fxemu.engine.schedule import Schedule
 from fxemu.engine.settle import settled
 from fxemu.engine.simplify import on_cpu
 from fxemu.runtimes.base import Model
 
-# Samples done at once; the rows of a value slide along and are moved back to the start every so many.
+# Samples computed at once; pasts are moved back to the start of their rows every so many.
 BLOCK = 128
 
 
@@ -23,20 +26,23 @@ class PlanInC:
     def __init__(self, model: Model) -> None:
         self.plan = on_cpu(model.loop.plan())
         self.schedule = Schedule(self.plan)
-        self.early, self.looping = self.schedule.early, self.schedule.looping
-        self.past = self.plan.histories()
+        self.layout = Layout(self.schedule, BLOCK, early=True)
         self.quiet = settled(model.loop, self.plan)
         self.tables: list[str] = []
+        values, drives = self.layout.signals.items(), self.layout.drives.items()
+        # An array a signal, not one for all: so a compiler knows that they do not overlap.
+        self.arrays = {f"v{value}": signal for value, signal in values}
+        self.arrays |= {f"d{value}": signal for value, signal in drives if self.layout.driven(value)}
 
     def members(self) -> list[str]:
-        """What the struct remembers: the rows of each value, and what goes into each driven layer."""
-        values = [f"float v{value}[{self._rows(value) * self.plan.width(value)}];" for value in self._stored()]
-        return values + [f"float d{v}[{BLOCK * self.plan.width(v)}];" for v in self.looping if self._driven(v)]
+        """The arrays that the struct holds."""
+        return [f"float {name}[{signal.rows * signal.width}];" for name, signal in self.arrays.items()]
 
     def start(self) -> list[str]:
         """Lines that put what is not zero in silence into the past."""
+        past = self.plan.histories()
         return [
-            f"fill(s->v{value}, {self._table(f'quiet_{value}', row)}, {row.numel()}, {self.past[value]});"
+            f"fill(s->v{value}, {self._table(f'quiet_{value}', row)}, {row.numel()}, {past[value]});"
             for value, row in self.quiet.items()
             if row.any()
         ]
@@ -44,44 +50,31 @@ class PlanInC:
     def slide(self) -> list[str]:
         """Lines that move every past to the start of its rows."""
         return [
-            f"memmove(s->v{value}, s->v{value} + {BLOCK * width}, {self.past[value] * width} * sizeof(float));"
-            for value in self._stored()
-            if self.past[value]
-            for width in [self.plan.width(value)]
+            f"memmove(s->{name}, s->{name} + {BLOCK * signal.stride}, {signal.past * signal.width} * sizeof(float));"
+            for name, signal in self.arrays.items()
+            if signal.past
         ]
 
     def block(self) -> list[str]:
-        """Lines for the steps that can be done for n samples at once."""
-        first = [line for value in sorted(self.early - {DRY}) for line in self._step(value, "n")]
-        return first + [line for value in self.looping if self._driven(value) for line in self._drive(value)]
+        """Lines for the steps that are computed for n samples at once."""
+        early = [value for value in self.layout.outside if value != DRY]
+        driven = [value for value in self.layout.drives if self.layout.driven(value)]
+        return [line for value in early for line in self._step(value, "n")] + [
+            line for value in driven for line in self._drive(value)
+        ]
 
     def sample(self) -> list[str]:
         """Lines for the other steps, for the sample t."""
-        return [line for value in self.looping for line in self._step(value, "1")]
+        return [line for value in self.schedule.looping for line in self._step(value, "1")]
 
     def row(self, value: int, back: int = 0) -> str:
-        """Where the row of sample t, or the one `back` before, begins; a state is what its source was before."""
-        if value in self.plan.sources:
-            value, back = self.plan.sources[value], back + 1
-        step = self.plan.step(value) if value >= FIRST else None
-        if isinstance(step, Part) and value not in self.early:
-            return f"{self.row(step.source, back)} + {step.first}"
-        if self._rows(value) == 1:
-            return f"s->v{value}"
-        return f"s->v{value} + (t + {self.past[value] - back}) * {self.plan.width(value)}"
+        """The row of sample t, or of the one `back` before."""
+        return self._place(*self.layout.address(value, back))
 
-    def _stored(self) -> list[int]:
-        return sorted({*self.early, *self.looping})
-
-    def _rows(self, value: int) -> int:
-        """A value has its past and a block's rows, or one if it is needed only at once."""
-        stays = value in self.early or self.past[value] or value == self.plan.last
-        return self.past[value] + BLOCK if stays else 1
-
-    def _driven(self, value: int) -> bool:
-        """Whether a layer in the loop gets something from outside it."""
-        inside = value in self.looping and isinstance(self.plan.step(value), Layer)
-        return inside and bool(self.schedule.driving_terms(value))
+    def _place(self, first: int, stride: int) -> str:
+        """An address of the layout, `stride` further on with every sample."""
+        name, signal = next(item for item in self.arrays.items() if item[1].start <= first < item[1].end)
+        return f"s->{name} + {first - signal.start}" + (f" + t * {stride}" if stride else "")
 
     def _step(self, value: int, n: str) -> list[str]:
         step = self.plan.step(value)
@@ -90,15 +83,17 @@ class PlanInC:
         return [f"{{ /* {value}: {_words(step)} */", *(f"  {line}" for line in lines), "}"]
 
     def _layer(self, value: int, layer: Layer, n: str) -> list[str]:
-        if self._driven(value):
-            start = [f"memcpy(z, s->d{value} + t * {layer.units}, {layer.units} * sizeof(float));"]
-            return start + self._terms(value, self.schedule.looping_terms(value), layer.units, n)
-        return [self._bias(value, layer, n), *self._terms(value, layer.terms, layer.units, n)]
+        if value not in self.layout.drives or not self.layout.driven(value):
+            # Constants, not a copy of them: a compiler makes more of these.
+            return [self._bias(value, layer, n), *self._terms(value, layer.terms, layer.units, n)]
+        drive = self.layout.drives[value]
+        start = f"memcpy(z, {self._place(drive.row(0), drive.stride)}, {layer.units} * sizeof(float));"
+        return [start, *self._terms(value, self.schedule.looping_terms(value), layer.units, n)]
 
     def _drive(self, value: int) -> list[str]:
-        """What a looping layer gets from outside the loop, bias included."""
-        layer: Layer = self.plan.step(value)
-        start = [f"float *z = s->d{value} + t * {layer.units};", self._bias(value, layer, "n")]
+        """The part of a looping layer that is computed before the loop, bias included."""
+        layer, drive = self.plan.step(value), self.layout.drives[value]
+        start = [f"float *z = {self._place(drive.row(0), drive.stride)};", self._bias(value, layer, "n")]
         lines = start + self._terms(value, self.schedule.driving_terms(value), layer.units, "n", "d")
         return [f"{{ /* into {value} */", *(f"  {line}" for line in lines), "}"]
 
@@ -107,29 +102,20 @@ class PlanInC:
             return f"memset(z, 0, (size_t){n} * {layer.units} * sizeof(float));"
         return f"fill(z, {self._table(f'b{value}', layer.bias)}, {layer.units}, {n});"
 
-    def _terms(self, value: int, terms: list[Term] | tuple[Term, ...], units: int, n: str, of: str = "w") -> list[str]:
-        """A call a term, or one a tap where it is dilated: a window's rows lie side by side."""
+    def _terms(self, value: int, terms: Sequence[Term], units: int, n: str, of: str = "w") -> list[str]:
+        """A call a stretch of a term: one, or one a tap where it is dilated."""
         lines = []
         for number, term in enumerate(terms):
-            _, width, taps = term.weight.shape
             weights = self._table(f"{of}{value}_{number}", term.weight.permute(2, 1, 0))
-            if term.dilation == 1:
-                lines.append(self._add(term, term.span, weights, units, taps * width, n))
-                continue
-            for tap in range(taps):
-                back, part = term.span - tap * term.dilation, f"{weights} + {tap * width * units}"
-                lines.append(self._add(term, back, part, units, width, n))
+            for place, stride, count, *_, first in self.layout.stretches(term):
+                x, w = self._place(place, stride), f"{weights} + {first}" if first else weights
+                if n == "n":
+                    lines.append(f"add_rows(z, {x}, {stride}, {w}, {units}, {count}, n);")
+                elif units == 1:
+                    lines.append(f"add_dot(z, {x}, {w}, {count});")
+                else:
+                    lines.append(f"add(z, {x}, {w}, {units}, {count});")
         return lines
-
-    def _add(self, term: Term, back: int, weights: str, units: int, count: int, n: str) -> str:
-        row = self.row(term.source, back)
-        if n == "1":
-            return (
-                f"add_dot(z, {row}, {weights}, {count});"
-                if units == 1
-                else f"add(z, {row}, {weights}, {units}, {count});"
-            )
-        return f"add_rows(z, {row}, {self.plan.width(term.source)}, {weights}, {units}, {count}, n);"
 
     def _mix(self, value: int, mix: Mix, n: str) -> list[str]:
         factors = sorted({factor for product in mix.products for factor in product.factors})

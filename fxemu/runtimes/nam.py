@@ -1,16 +1,26 @@
-"""A model without feedback as a .nam file (Neural Amp Modeler): a WaveNet, an LSTM, a ConvNet or a linear filter."""
+"""Files of Neural Amp Modeler (.nam, https://github.com/sdatkinson/neural-amp-modeler), written and read.
+
+Written: a WaveNet, an LSTM, a ConvNet or a linear filter without feedback. Read: files of those architectures.
+Shapes: C channels, K taps, H hidden units.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fxemu.engine import cells
+from fxemu.engine.plan import DRY, Plan, Product, Term
 from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 from fxemu.runtimes.base import ExportError, Format, Model
+from fxemu.runtimes.foreign import Foreign, content, finished, layer, tensor, whole
 from fxemu.runtimes.without_feedback import Cell, cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "Neural Amp Modeler"
@@ -28,18 +38,18 @@ class Nam(Format):
     def write(self, model: Model, path: Path) -> None:
         predictor = plain_predictor(model, RUNTIME)
         if isinstance(predictor, WaveNet):
-            config, weights = _wavenet(predictor)
+            config, weights = _wavenet_content(predictor)
         elif isinstance(predictor, LSTM):
-            config, weights = _lstm(cell_with_dry(predictor), model.loop.warm_up)
+            config, weights = _lstm_content(cell_with_dry(predictor), model.loop.warm_up)
         elif isinstance(predictor, ConvNet):
-            config, weights = _convnet(predictor)
+            config, weights = _convnet_content(predictor)
         elif isinstance(predictor, Linear):
             config = {"receptive_field": predictor.receptive_field, "bias": True}
             weights = [predictor.dry.weight, predictor.dry.bias]
         else:
             raise ExportError(f"{RUNTIME} plays WaveNet, LSTM, ConvNet and linear models: got "
                               f"{type(predictor).__name__}; train with model=wavenet or model=lstm")  # fmt: skip
-        content = {
+        data = {
             "version": VERSION,
             "architecture": type(predictor).__name__,
             "config": config,
@@ -47,10 +57,10 @@ class Nam(Format):
             "sample_rate": model.sample_rate,
             "metadata": {"name": model.name, "modeled_by": "fxemu", "date": _now()},
         }
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(data))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, path)
+        return compared_with_reader(model, parse(content(path)))
 
 
 def _now() -> dict[str, int]:
@@ -58,7 +68,7 @@ def _now() -> dict[str, int]:
     return {unit: getattr(now, unit) for unit in ("year", "month", "day", "hour", "minute", "second")}
 
 
-def _lstm(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:
+def _lstm_content(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:
     """Config and weights; the state to start from is that after `warm_up` samples of silence."""
     net = nn.LSTM(1, cell.units)
     for name in ("input", "hidden"):
@@ -71,7 +81,7 @@ def _lstm(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:
     return {"input_size": 1, "hidden_size": cell.units, "num_layers": 1}, weights
 
 
-def _convnet(net: ConvNet) -> tuple[dict[str, object], list[Tensor]]:
+def _convnet_content(net: ConvNet) -> tuple[dict[str, object], list[Tensor]]:
     if (kernel := net.layers[0].kernel_size[0]) != 2:
         raise ExportError(f"{RUNTIME} plays a ConvNet with a kernel of 2: got {kernel}; train with model.kernel=2")
     config = {
@@ -83,7 +93,7 @@ def _convnet(net: ConvNet) -> tuple[dict[str, object], list[Tensor]]:
     return config, [part for conv in (*net.layers, net.out) for part in (conv.weight, conv.bias)]
 
 
-def _wavenet(net: WaveNet) -> tuple[dict[str, object], list[Tensor]]:
+def _wavenet_content(net: WaveNet) -> tuple[dict[str, object], list[Tensor]]:
     layers, weights = [], []
     for array in net.arrays:
         first = array.layers[0]
@@ -101,14 +111,179 @@ def _wavenet(net: WaveNet) -> tuple[dict[str, object], list[Tensor]]:
             }
         )
         weights.append(array.rechannel.weight)
-        for layer in array.layers:
-            weights += [layer.conv.weight, layer.conv.bias, layer.mix.weight]
+        for part in array.layers:
+            weights += [part.conv.weight, part.conv.bias, part.mix.weight]
             # The very last layer passes nothing on, which is a convolution of zeros here.
             width = array.rechannel.out_channels
             weights += (
                 [torch.zeros(width, width), torch.zeros(width)]
-                if layer.out is None
-                else [layer.out.weight, layer.out.bias]
+                if part.out is None
+                else [part.out.weight, part.out.bias]
             )
         weights += [array.head.weight, array.head.bias]
     return {"layers": layers, "head": None, "head_scale": 1.0}, [*weights, torch.ones(1)]
+
+
+def parse(data: dict[str, Any]) -> Foreign:
+    """The model in a file's content; ValueError, KeyError or TypeError if there is none that can be played."""
+    makers = {"WaveNet": _read_wavenet, "LSTM": _read_lstm, "ConvNet": _read_convnet, "Linear": _read_linear}
+    name = str(data["architecture"])[:40]
+    if name not in makers:
+        raise ValueError(f"architecture {name!r}; can play {', '.join(makers)}")
+    weights, plan = _Weights(data["weights"]), Plan()
+    makers[name](data["config"], weights, plan)
+    weights.end()
+    return finished(plan, data.get("sample_rate"))
+
+
+class _Weights:
+    """The flat list of weights, taken from its start."""
+
+    def __init__(self, weights: list[float]) -> None:
+        self.all, self.taken = tensor(weights, None), 0
+
+    def take(self, *shape: int) -> Tensor:
+        """The next weights, in a shape; ValueError if there are not enough."""
+        size = math.prod(shape)
+        if self.taken + size > self.all.numel():
+            raise ValueError(f"it has {self.all.numel()} weights, fewer than its config asks for")
+        self.taken += size
+        return self.all[self.taken - size : self.taken].reshape(shape)
+
+    def end(self) -> None:
+        if self.taken != self.all.numel():
+            raise ValueError(f"it has {self.all.numel()} weights, {self.taken} of which its config asks for")
+
+
+def _read_linear(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
+    taps = weights.take(1, 1, whole(config["receptive_field"], "receptive_field"))
+    plan.add(Term(DRY, taps), bias=weights.take(1) if config["bias"] else None)
+
+
+def _read_convnet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
+    """Dilated convolutions of two taps, one after another, and a linear layer."""
+    x, width, channels = DRY, 1, whole(config["channels"], "channels")
+    for dilation in config["dilations"]:
+        kernel = weights.take(channels, width, 2)
+        if config["batchnorm"]:
+            mean, variance, scale, shift = (weights.take(channels) for _ in range(4))
+            scale = scale / (variance + weights.take(1)).sqrt()
+            kernel, bias = kernel * scale[:, None, None], shift - mean * scale
+            if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
+                raise ValueError("its batch normalisation divides by zero, or by the root of less")
+        else:
+            bias = weights.take(channels)
+        term = Term(x, kernel, whole(dilation, "dilation"))
+        x, width = layer(plan, term, bias=bias, activation=_activation_name(config["activation"])), channels
+    plan.add(Term(x, weights.take(1, width, 1)), bias=weights.take(1))
+
+
+def _read_lstm(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
+    size, layers = whole(config["hidden_size"], "hidden_size"), whole(config.get("num_layers", 1), "num_layers")
+    if whole(config.get("input_size", 1), "input_size") != 1:
+        raise ValueError("input_size must be 1")
+    x, width = DRY, 1
+    for _ in range(layers):
+        inputs, own = weights.take(4 * size, width + size).split((width, size), dim=1)
+        x, width = cells.lstm(plan, [Term(x, inputs[..., None])], own, weights.take(4 * size)), size
+        # The state to start from: what silence leaves it in, which is found anew.
+        weights.take(2, size)
+    plan.add(Term(x, weights.take(1, size, 1)), bias=weights.take(1))
+
+
+def _read_wavenet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
+    """Arrays of dilated convolutions, the sum of whose layers is the head of the next array."""
+    if config.get("head") is not None or config.get("condition_dsp") is not None:
+        raise ValueError("a WaveNet with a head network or a condition network, which cannot be played here")
+    given = config["layers"]
+    for before, after in pairwise(given):
+        if whole(before["channels"], "channels") != after["input_size"]:
+            raise ValueError("input_size is not the number of channels of the array before")
+        if _head(before)[0] != after["channels"]:
+            raise ValueError("head_size is not the number of channels of the next array")
+    if not given or given[0]["input_size"] != 1 or _head(given[-1])[0] != 1:
+        raise ValueError("its first array has not one input, or its last head not one channel")
+    x, head = DRY, None
+    for array in given:
+        x, head = _read_array(array, weights, plan, x, head)
+    plan.mix(Product((head,), float(weights.take(1))))
+
+
+def _read_array(given: dict[str, Any], weights: _Weights, plan: Plan, x: int, head: int | None) -> tuple[int, int]:
+    """Append an array of layers over the value x; return the next array's x and head."""
+    _check_plain(given)
+    channels, dilations = whole(given["channels"], "channels"), given["dilations"]
+    kernels = given["kernel_sizes"] if "kernel_sizes" in given else given["kernel_size"]
+    kernels = kernels if isinstance(kernels, list) else [kernels] * len(dilations)
+    x = plan.add(Term(x, weights.take(channels, plan.width(x), 1)))
+    heads = [] if head is None else [head]
+    for kernel, dilation, active in zip(kernels, dilations, _activations(given, len(dilations)), strict=True):
+        wide = 2 * channels if active[1] else channels
+        conv = weights.take(wide, channels, whole(kernel, "kernel_size"))
+        parts = conv, weights.take(wide), weights.take(wide, 1, 1)
+        z = _read_layer(plan, x, parts, whole(dilation, "dilation"), *active)
+        out = plan.add(Term(z, weights.take(channels, channels, 1)), bias=weights.take(channels))
+        x = plan.mix(Product((x,)), Product((out,)))
+        heads.append(z)
+    size, bias = _head(given)
+    total = plan.mix(*(Product((z,)) for z in heads))
+    return x, plan.add(Term(total, weights.take(size, channels, 1)), bias=weights.take(size) if bias else None)
+
+
+def _read_layer(
+    plan: Plan, x: int, parts: tuple[Tensor, Tensor, Tensor], dilation: int, activation: str, gated: bool
+) -> int:
+    """act(dilated convolution + bias + mix of dry) [times a gate], of (conv (C or 2 C, C, K), bias, mix)."""
+    pieces = list(zip(*(part.chunk(2) for part in parts), strict=True)) if gated else [parts]
+    halves = [
+        layer(plan, Term(x, conv, dilation), Term(DRY, mix), bias=bias, activation=active)
+        for (conv, bias, mix), active in zip(pieces, (activation, "sigmoid"), strict=False)
+    ]
+    return plan.mix(Product(tuple(halves))) if gated else halves[0]
+
+
+USUAL = {
+    "bottleneck": lambda value, given: value == given["channels"],
+    "groups_input": lambda value, given: value == 1,
+    "groups_input_mixin": lambda value, given: value == 1,
+    "layer1x1": lambda value, given: value.get("active", True) and value.get("groups", 1) == 1,
+    "slimmable": lambda value, given: value is None,
+    "packing": lambda value, given: value is None,
+}
+"""Settings of an array in newer files that can be played at these values alone."""
+
+
+def _check_plain(given: dict[str, Any]) -> None:
+    for key, value in given.items():
+        active = isinstance(value, dict) and value.get("active") and (key.endswith("film") or key == "head1x1")
+        if active or not USUAL.get(key, lambda value, given: True)(value, given):
+            raise ValueError(f"a WaveNet with {key} {json.dumps(value)[:60]}, which cannot be played here")
+    if whole(given["condition_size"], "condition_size") != 1:
+        raise ValueError("condition_size must be 1")
+
+
+def _head(given: dict[str, Any]) -> tuple[int, bool]:
+    """Size of an array's head, and whether it has a bias: an object in newer files, keys in older ones."""
+    head = given.get("head") or {"out_channels": given["head_size"], "kernel_size": 1, "bias": given["head_bias"]}
+    if head.get("kernel_size", 1) != 1:
+        raise ValueError("a head of more than one tap, which cannot be played here")
+    return whole(head["out_channels"], "head_size"), bool(head["bias"])
+
+
+def _activations(given: dict[str, Any], layers: int) -> list[tuple[str, bool]]:
+    """The activation of each layer, and whether it is gated: one for all in older files, lists in newer ones."""
+    names, gates = given["activation"], given.get("gating_mode", "gated" if given.get("gated") else "none")
+    names, gates = ([x] * layers if not isinstance(x, list) else x for x in (names, gates))
+    plain = [_activation_name(name) for name in names]
+    if any(gate not in ("none", "gated") for gate in gates) or len(gates) != layers or len(plain) != layers:
+        raise ValueError("gates of a kind that cannot be played here")
+    return list(zip(plain, [gate == "gated" for gate in gates], strict=True))
+
+
+def _activation_name(given: str | dict[str, Any]) -> str:
+    name = given if isinstance(given, str) else given["type"]
+    extra = {} if isinstance(given, str) else {key: given[key] for key in given if key != "type"}
+    usual = {"LeakyReLU": {"negative_slope": 0.01}, "Hardtanh": {"min_val": -1.0, "max_val": 1.0}}
+    if extra and extra != usual.get(name):
+        raise ValueError(f"activation {str(given)[:60]}, which cannot be played here")
+    return str(name).lower()

@@ -30,7 +30,7 @@ class Onnx(Format):
         states = [f"state_{i}" for i in range(len(step.start))]
         names = {"input_names": ["dry", *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
         _convert(step, (torch.zeros(1), *step.start), path / "step.onnx", names, model, step.start)
-        if not model.loop.predictor.feedback:
+        if model.loop.predictor.vectorised and not model.loop.predictor.feedback:
             axes = {"dry": {0: "samples"}, "wet": {0: "samples"}}
             names = {"input_names": ["dry"], "output_names": ["wet"], "dynamic_axes": axes}
             _convert(WholeSong(model).eval(), (torch.zeros(CHECK_SAMPLES),), path / "song.onnx", names, model, [])
@@ -54,7 +54,7 @@ class Onnx(Format):
 
 
 class WholeSong(nn.Module):
-    """dry (T,) to wet (T,) at once, from silence, for a predictor that does not hear its own output."""
+    """dry (T,) to wet (T,) at once, from silence, for a predictor without feedback."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()

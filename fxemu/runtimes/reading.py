@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from fxemu.files import printable
-from fxemu.runtimes import nam_reader, proteus_reader, rtneural_reader
+from fxemu.runtimes import nam, proteus, rtneural
 from fxemu.runtimes.foreign import Foreign, ForeignError, content
 
 SUFFIXES = (".nam", ".json", ".aidax")
 # By a key that the others do not have.
-PARSERS = {"architecture": nam_reader.parse, "layers": rtneural_reader.parse, "state_dict": proteus_reader.parse}
+PARSERS = {"architecture": nam.parse, "layers": rtneural.parse, "state_dict": proteus.parse}
 # What a hostile file can provoke on its way through the parsers.
 BROKEN = (
     ArithmeticError,

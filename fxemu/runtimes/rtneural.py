@@ -1,4 +1,8 @@
-"""A model without feedback as a JSON file for RTNeural (https://github.com/jatinchowdhury18/RTNeural)."""
+"""JSON files of RTNeural (https://github.com/jatinchowdhury18/RTNeural), written and read; AIDA-X reads their kin.
+
+Written: an LSTM, GRU, MLP, ConvNet or linear model without feedback.
+Shapes: W width of a layer's input, U its units, K taps, H hidden units.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fxemu.engine import cells
+from fxemu.engine.plan import DRY, Plan, Product, Term
+from fxemu.files import printable
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.rtneural_reader import reset_first
+from fxemu.runtimes.foreign import Foreign, activated, content, finished, layer, tensor, whole
 from fxemu.runtimes.without_feedback import SMALL, Cell, cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "RTNeural"
@@ -28,22 +35,22 @@ class RTNeural(Format):
     def write(self, model: Model, path: Path) -> None:
         predictor = plain_predictor(model, RUNTIME)
         if isinstance(predictor, LSTM | GRU):
-            content = recurrent_layers(predictor, cell_with_dry(predictor))
+            data = recurrent_layers(predictor, cell_with_dry(predictor))
         elif isinstance(predictor, MLP):
-            content = _mlp_layers(predictor)
+            data = _mlp_layers(predictor)
         elif isinstance(predictor, ConvNet):
-            content = _convnet_layers(predictor)
+            data = _convnet_layers(predictor)
         elif isinstance(predictor, Linear):
-            content = _sequence(_convolution(predictor.dry.weight, predictor.dry.bias, ""))
+            data = _sequence(_convolution_entry(predictor.dry.weight, predictor.dry.bias, ""))
         else:
             raise ExportError(f"{RUNTIME} plays layers one after another: got {type(predictor).__name__}; train with "
                               "model=lstm, gru, mlp, convnet or linear, or export to nam")  # fmt: skip
         # RTNeural has no place for the rate, and passes over what it does not know.
         metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
-        path.write_text(json.dumps(content | {"metadata": metadata}))
+        path.write_text(json.dumps(data | {"metadata": metadata}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, path)
+        return compared_with_reader(model, parse(content(path)))
 
 
 def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
         biases = torch.stack((cell.input_bias, cell.hidden_bias), dim=1)
         parts = [reset_first(x).T for x in (cell.input, cell.hidden, biases)]
     kind = type(predictor).__name__.lower()
-    return _sequence(_entry(kind, "", cell.units, parts), _dense(cell.head[None], cell.head_bias[None], ""))
+    return _sequence(_entry(kind, "", cell.units, parts), _dense_entry(cell.head[None], cell.head_bias[None], ""))
 
 
 def _mlp_layers(net: MLP) -> dict[str, Any]:
@@ -75,15 +82,17 @@ def _mlp_layers(net: MLP) -> dict[str, Any]:
         hidden = [(_and_one_through(weight), F.pad(b, (0, 1))) for weight, b in hidden]
         out = F.pad(out, (0, 1), value=1 / SMALL)
     return _sequence(
-        _convolution(window, bias, kind), *(_dense(*layer, kind) for layer in hidden), _dense(out, net.out.bias, "")
+        _convolution_entry(window, bias, kind),
+        *(_dense_entry(*layer, kind) for layer in hidden),
+        _dense_entry(out, net.out.bias, ""),
     )
 
 
 def _convnet_layers(net: ConvNet) -> dict[str, Any]:
     if (kind := net.activation.kind) not in ACTIVATIONS:
         raise ExportError(f"{RUNTIME} has no {kind} here: train with model.activation=tanh")
-    layers = [_convolution(conv.weight, conv.bias, kind, conv.dilation[0]) for conv in net.layers]
-    return _sequence(*layers, _dense(net.out.weight[..., 0], net.out.bias, ""))
+    layers = [_convolution_entry(conv.weight, conv.bias, kind, conv.dilation[0]) for conv in net.layers]
+    return _sequence(*layers, _dense_entry(net.out.weight[..., 0], net.out.bias, ""))
 
 
 def _and_one_through(weight: Tensor) -> Tensor:
@@ -93,11 +102,11 @@ def _and_one_through(weight: Tensor) -> Tensor:
     return wider
 
 
-def _dense(weight: Tensor, bias: Tensor, activation: str) -> dict[str, Any]:
+def _dense_entry(weight: Tensor, bias: Tensor, activation: str) -> dict[str, Any]:
     return _entry("dense", activation, weight.shape[0], [weight.T, bias])
 
 
-def _convolution(weight: Tensor, bias: Tensor, activation: str, dilation: int = 1) -> dict[str, Any]:
+def _convolution_entry(weight: Tensor, bias: Tensor, activation: str, dilation: int = 1) -> dict[str, Any]:
     units, _, taps = weight.shape
     shape = {"kernel_size": [taps], "dilation": [dilation], "groups": 1}
     return _entry("conv1d", activation, units, [weight.permute(2, 1, 0), bias]) | shape
@@ -110,3 +119,87 @@ def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dic
 
 def _sequence(*layers: dict[str, Any]) -> dict[str, Any]:
     return {"in_shape": [None, None, 1], "layers": list(layers)}
+
+
+# Where a file says none: RTNeural has no place for it, and AIDA-X is trained at this.
+RATE_HZ = 48_000
+
+
+def parse(data: dict[str, Any]) -> Foreign:
+    """The model in a file's content; ValueError, KeyError or TypeError if there is none that can be played."""
+    if data["in_shape"][-1] != 1:
+        raise ValueError(f"in_shape: got {printable(str(data['in_shape']))[:40]}; can play models with one input")
+    plan = Plan()
+    dry = x = _scaled(plan, DRY, data.get("in_gain", 0))
+    for given in data["layers"]:
+        kind = str(given["type"])[:40]
+        if kind not in LAYERS:
+            raise ValueError(f"a layer of type {printable(kind)!r}; can play {', '.join(LAYERS)}")
+        x = LAYERS[kind](plan, x, given)
+    if data.get("in_skip"):
+        x = plan.mix(Product((x,)), Product((dry,)))
+    _scaled(plan, x, data.get("out_gain", 0))
+    return finished(plan, float(data.get("metadata", {}).get("samplerate", RATE_HZ)))
+
+
+def _scaled(plan: Plan, value: int, gain_db: float) -> int:
+    if not -100 <= gain_db <= 100:
+        raise ValueError(f"gain: got {printable(str(gain_db))[:40]}; must be from -100 to 100 dB")
+    return plan.mix(Product((value,), 10 ** (gain_db / 20))) if gain_db else value
+
+
+def _read_dense(plan: Plan, x: int, given: dict[str, Any]) -> int:
+    weight = tensor(given["weights"][0], plan.width(x), None)
+    bias = tensor(given["weights"][1], weight.shape[1])
+    return layer(plan, Term(x, weight.T[..., None]), bias=bias, activation=_activation(given))
+
+
+def _read_convolution(plan: Plan, x: int, given: dict[str, Any]) -> int:
+    if given.get("groups", 1) != 1:
+        raise ValueError("a conv1d in groups, which cannot be played here")
+    weight = tensor(given["weights"][0], whole(given["kernel_size"][0], "kernel_size"), plan.width(x), None)
+    term = Term(x, weight.permute(2, 1, 0), whole(given["dilation"][0], "dilation"))
+    return layer(plan, term, bias=tensor(given["weights"][1], weight.shape[2]), activation=_activation(given))
+
+
+def _read_lstm(plan: Plan, x: int, given: dict[str, Any]) -> int:
+    inputs, own = _read_recurrent(given, plan.width(x), 4)
+    return cells.lstm(plan, [Term(x, inputs[..., None])], own, tensor(given["weights"][2], own.shape[0]))
+
+
+def _read_gru(plan: Plan, x: int, given: dict[str, Any]) -> int:
+    inputs, own = _read_recurrent(given, plan.width(x), 3)
+    biases = tensor(given["weights"][2], 2, own.shape[0])
+    inputs, own, *biases = (reset_first(part) for part in (inputs, own, *biases))
+    return cells.gru(plan, [Term(x, inputs[..., None])], own, tuple(biases))
+
+
+def _read_recurrent(given: dict[str, Any], width: int, gates: int) -> tuple[Tensor, Tensor]:
+    """Weights (gates H, W) of its inputs and (gates H, H) of its own state."""
+    own = tensor(given["weights"][1], None, None)
+    size = own.shape[0]
+    return tensor(given["weights"][0], width, gates * size).T, tensor(given["weights"][1], size, gates * size).T
+
+
+def reset_first(gates: Tensor) -> Tensor:
+    """The gates of a GRU (3 H, ...) from RTNeural's order z, r, n to PyTorch's r, z, n, or the reverse."""
+    first, second, third = gates.chunk(3)
+    return torch.cat((second, first, third))
+
+
+def _read_activation(plan: Plan, x: int, given: dict[str, Any]) -> int:
+    return activated(plan, x, _activation(given))
+
+
+def _activation(given: dict[str, Any]) -> str:
+    return str(given.get("activation") or "identity").lower()
+
+
+LAYERS = {
+    "dense": _read_dense,
+    "time-distributed-dense": _read_dense,
+    "conv1d": _read_convolution,
+    "lstm": _read_lstm,
+    "gru": _read_gru,
+    "activation": _read_activation,
+}

@@ -1,9 +1,8 @@
-"""What the runtimes that never feed their output back can play: raw samples in and out, and no feedback."""
+"""Models for runtimes that never feed their output back: raw samples in and out, and no feedback."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,20 +10,20 @@ from torch.nn import functional as F
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM, Predictor
 from fxemu.representations import Raw
-from fxemu.runtimes import reading
 from fxemu.runtimes.base import ExportError, Model, compared
+from fxemu.runtimes.foreign import Foreign
 
-# The dry gain is carried by a unit that hears dry times this, where tanh is a straight line to 3e-6.
+# The dry gain is carried by a unit over dry times this, where tanh is a straight line to 3e-6.
 SMALL = 2.0**-9
 # Where a sigmoid is 0 or 1.
 SHUT = 30.0
 
 
 def plain_predictor(model: Model, runtime: str) -> Predictor:
-    """The predictor; ExportError if it hears its own output, or samples that are not raw."""
+    """The predictor; ExportError if it is fed back, or its samples are not raw."""
     loop = model.loop
     if loop.predictor.feedback:
-        raise ExportError(f"{runtime} never feeds its output back, and this model hears its own: train it with "
+        raise ExportError(f"{runtime} never feeds its output back, and this model is fed back: train it with "
                           "model.feedback=false, or export to c, lv2, onnx or torchscript")  # fmt: skip
     if not (isinstance(loop.input_repr, Raw) and isinstance(loop.output_repr, Raw)):
         raise ExportError(f"{runtime} knows raw samples only: train with repr=raw, or export to c, lv2, onnx or "
@@ -82,8 +81,8 @@ def _padded(rows: Tensor, gates: int, more: int) -> Tensor:
     return F.pad(rows.reshape(gates, -1, rows.shape[1]), (0, 0, 0, more)).flatten(0, 1).clone()
 
 
-def compared_with_reader(model: Model, path: Path) -> str:
-    """The sentence of `compared`, for a file as `reading.py` reads it: after as much silence as the model has."""
-    read, (dry, wet), limit = reading.read(path), model.check_pair(), float(model.loop.limit)
+def compared_with_reader(model: Model, read: Foreign) -> str:
+    """The sentence of `compared`, for a file as our reader has read it: after as much silence as the model has."""
+    (dry, wet), limit = model.check_pair(), float(model.loop.limit)
     played = render(replace(read, warm_up=max(model.loop.warm_up, read.plan().reach())), dry)
     return compared(played.clamp(-limit, limit), wet, "fxemu's reader of such files")

@@ -1,4 +1,4 @@
-"""What a plan says of itself: which values hear the feedback, how far layers look back, what a step costs."""
+"""Facts of a plan, and of its schedule: which values depend on the feedback, how far layers look back, costs."""
 
 import torch
 
@@ -23,7 +23,7 @@ def test_numbers_and_widths() -> None:
     assert [plan.width(value) for value in range(FIRST + 4)] == [1, 1, 3, 5, 6, 1]
 
 
-def test_who_hears_the_feedback() -> None:
+def test_what_depends_on_the_feedback() -> None:
     plan = small_plan()
     assert plan.feedforward() == {DRY, FIRST, FIRST + 1}
     assert Schedule(plan).looping == [FIRST + 2, FIRST + 3]
@@ -45,7 +45,7 @@ def test_how_much_dry_a_block_needs_before_it() -> None:
     assert only_wet.reach() == 0 and only_wet.feedback
 
 
-def test_who_hears_no_feedback() -> None:
+def test_a_plan_without_feedback() -> None:
     plan = Plan()
     plan.add(Term(DRY, torch.ones(1, 1, 5)))
     plan.close(WET, plan.last)
@@ -89,8 +89,8 @@ def test_a_layer_of_few_inputs_stays_in_the_loop_where_nothing_else_reads_it() -
     def feedforward(*, windowed: bool) -> set[int]:
         plan = Plan()
         cheap = plan.add(Term(DRY, torch.ones(3, 1, 1)))
-        heard = plan.add(Term(WET, torch.ones(3, 1, 1)))
-        plan.mix(Product((cheap,)), Product((heard, cheap)))
+        fed_back = plan.add(Term(WET, torch.ones(3, 1, 1)))
+        plan.mix(Product((cheap,)), Product((fed_back, cheap)))
         if windowed:
             plan.add(Term(cheap, torch.ones(1, 3, 9)), Term(plan.last, torch.ones(1, 3, 1)))
         return Schedule(plan).early

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils._pytree import tree_map
 
+from fxemu.engine.plan import DRY, WET, Plan
+from fxemu.engine.step import Stepper, step_by_step
 from fxemu.models import (
     GRU,
     LRU,
@@ -21,7 +22,7 @@ from fxemu.models import (
 )
 from fxemu.models.closed_loop import ClosedLoop
 
-# Each family, small, and how its parameters that hear wet samples are called.
+# Each family, small.
 MODELS = {
     "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
     "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
@@ -57,12 +58,10 @@ def make(name: str, channels: int = 1, params: int = 1, feedback: bool = True) -
 
 
 def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
-    """What `step` says of dry and wet (B, C, T), from the start and with the wet sample before: (B, P, T)."""
-    state, steps = model.initial_state(dry.shape[0]), []
-    for now, last in zip(dry.unbind(-1), pad(wet, (1, -1)).unbind(-1), strict=True):
-        out, state = model.step(now, last, state)
-        steps.append(out)
-    return torch.stack(steps, dim=-1)
+    """The plan sample by sample over dry and wet (B, C, T), from silence and with the wet sample before: (B, P, T)."""
+    plan = Plan(channels=dry.shape[1])
+    params = model.plan(plan, DRY, WET)
+    return step_by_step(plan, {DRY: dry, WET: pad(wet, (1, -1))}, params)
 
 
 def echoing(predictor: Auto) -> Auto:
@@ -73,7 +72,7 @@ def echoing(predictor: Auto) -> Auto:
 
 
 def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Tensor:
-    """Let the predictor hear only itself, one sample at a time, with gradient through all of it.
+    """Feed the predictor its own output alone, one sample at a time, with gradient through all of it.
 
     Args:
         loop: the predictor and its representations.
@@ -87,16 +86,17 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
     if history is None:
         history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
         dry = torch.cat((history, dry), dim=-1)
-    state, previous, predicted = loop.predictor.initial_state(dry.shape[0]), torch.zeros_like(dry[..., 0]), []
-    recurrent = bool(loop.plan().hidden_states())
+    stepper, predicted = Stepper(loop.plan()), []
+    state, last = stepper.silent(dry[..., 0]), stepper.plan.last
+    recurrent = bool(stepper.plan.hidden_states())
     for t in range(dry.shape[-1]):
-        if t == history.shape[-1] and recurrent:
-            state = tree_map(torch.Tensor.detach, state)
-        features = loop.input_repr.encode(torch.stack((dry[..., t], previous), dim=-1))
-        params, state = loop.predictor.step(features[..., 0], features[..., 1], state)
-        if t < history.shape[-1]:
-            previous = history[..., t]
+        values, state = stepper({DRY: dry[..., t]}, state)
+        if t >= history.shape[-1]:
+            predicted.append(values[last])
             continue
-        previous = loop.output_repr.decode(params[..., None])[..., 0].clamp(-loop.limit, loop.limit)
-        predicted.append(previous)
+        if last in stepper.remembered:
+            place = stepper.remembered.index(last)
+            state[place] = torch.cat((state[place][..., :-1], history[..., t : t + 1]), dim=-1)
+        if recurrent:
+            state = [past.detach() for past in state]
     return torch.stack(predicted, dim=-1)

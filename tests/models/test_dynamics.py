@@ -1,7 +1,5 @@
 """The dynamics predictor: forward against step, causality, what its followers do, and that it is fitted to effects."""
 
-import math
-
 import pytest
 import torch
 from helpers.models import stepped
@@ -9,6 +7,8 @@ from torch import Tensor
 
 from fxemu.effects import Compressor, Effect, Limiter
 from fxemu.engine.lockstep.rollout import rollout
+from fxemu.engine.plan import DRY, Plan
+from fxemu.engine.step import step_by_step
 from fxemu.engine.streaming.stream import Stream, render
 from fxemu.evaluation.metrics import esr, gain_error_db
 from fxemu.models import Dynamics
@@ -61,13 +61,14 @@ def test_it_hears_its_own_level_and_nothing_of_the_future() -> None:
 def test_a_follower_rises_and_falls_exponentially() -> None:
     model = make()
     model.rates[1] = torch.tensor([logit(5.0), logit(50.0)])
-    h, one = torch.zeros(1, 1), torch.ones(1, 1)
-    for t in range(1, 100):
-        h = model._follow(1, h, one)
-        assert float(h) == pytest.approx(1 - math.exp(-t / 5), abs=1e-5)
-    for t in range(1, 100):
-        h = model._follow(1, h, 0 * one)
-        assert float(h) == pytest.approx(math.exp(-t / 50), abs=1e-5)
+    plan = Plan()
+    state = plan.state(1)
+    plan.close(state, model._plan_follow(plan, 1, state, DRY))
+    levels = torch.cat((torch.ones(99), torch.zeros(99)))
+    found = step_by_step(plan, {DRY: levels[None, None]}, plan.last)[0, 0]
+    t = torch.arange(1, 100)
+    assert torch.allclose(found[:99], 1 - torch.exp(-t / 5), atol=1e-5)
+    assert torch.allclose(found[99:], torch.exp(-t / 50), atol=1e-5)
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
-from fxemu.runtimes import FORMATS, ExportError, Model, export, rtneural_reader
+from fxemu.runtimes import FORMATS, ExportError, Model, export
+from fxemu.runtimes.rtneural import parse
 from fxemu.runtimes.without_feedback import cell_with_dry
 
 RECURRENT = {"width": 6, "memory_samples": 60, "feedback": False}
@@ -76,7 +77,7 @@ def test_aidax_pads_to_a_size_it_knows_and_carries_its_own_check(tmp_path):
     dry, wet = (torch.tensor(content[f"{side}_batch"]) for side in ("input", "output"))
     assert len(dry) == len(wet) == 2048
     # From its first moment, before it has settled.
-    assert torch.allclose(render(replace(rtneural_reader.parse(content), warm_up=0), dry), wet, atol=1e-6)
+    assert torch.allclose(render(replace(parse(content), warm_up=0), dry), wet, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", [LSTM, GRU])

@@ -1,4 +1,4 @@
-"""Many streams side by side: the loops of training over memory in which every number is a row of lanes.
+"""Memory for many streams side by side, in which every number is a row of lanes, and the loops of training over it.
 
 On the CPU they are compiled (`numba_loops.py`), for groups of LANES streams; elsewhere PyTorch's (`torch_loops.py`),
 all streams being one group.
@@ -23,7 +23,7 @@ from fxemu.engine.lockstep import numba_loops, torch_loops
 from fxemu.engine.plan import DRY
 from fxemu.engine.schedule import Schedule
 
-# Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share (measured).
+# Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share.
 CACHE = 1_000_000
 
 
@@ -43,7 +43,7 @@ def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
 
 
 def turns(layout: Layout, batch: int, where: torch.device) -> list[slice]:
-    """Which streams of a batch to run after each other: as many as a cache has room for, or all on a GPU."""
+    """The streams of a batch in turns: each as many as a cache can hold, or all on a GPU."""
     threads = torch.get_num_threads()
     span = layout.lanes * threads * max(1, CACHE // (layout.size * threads)) if compiled(where) else batch
     return [slice(first, min(first + span, batch)) for first in range(0, batch, span)]
@@ -51,7 +51,7 @@ def turns(layout: Layout, batch: int, where: torch.device) -> list[slice]:
 
 def put(place: Tensor, x: Tensor) -> None:
     """Write the streams x (B, W, T) to rows (G, T, W, lanes); lanes beyond them stay as they are."""
-    # By way of (W, T, lanes): PyTorch transposes a matrix in tiles, and anything else number by number.
+    # Through (W, T, lanes): PyTorch transposes a matrix in tiles, and anything else number by number.
     for rows, streams in zip(place, x.split(place.shape[-1]), strict=True):
         turned = streams.flatten(1).t().contiguous().view(*x.shape[1:], -1)
         rows[..., : turned.shape[-1]] = turned.transpose(0, 1)
@@ -71,7 +71,7 @@ def take(place: Tensor, out: Tensor) -> Tensor:
 
 
 def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
-    """Run the loop in place; `forced` leaves out the last step, so that what is heard stays as it was put in."""
+    """Run the loop in place; `forced` leaves out the last step, so that the wet signal stays as it was put in."""
     if not compiled(memory.device):
         torch_loops.forward(layout, memory, forced)
         return
@@ -102,9 +102,9 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
 
 
 def past_values(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """What every looping value with a past was up to a moment, given dry and wet (B, 1, H) up to it: (B, W, rows).
+    """The past of every looping value whose past is read, given dry and wet (B, 1, H) up to a moment: (B, W, rows).
 
-    Gradient flows through it, except for plans with states beside WET, which must run over the history to know. Where
+    Gradient flows through it, except for plans with states beside WET, which run over the history. Where
     there is no history (H = 0), all is zero.
     """
     plan = schedule.plan
@@ -132,16 +132,16 @@ def _remembered(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tenso
 
 
 def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
-    """Put what the loop hears from outside, given the feed-forward signals, into memory."""
-    heard = {value: drive(layout.schedule, value, signals, layout.samples) for value in layout.drives}
-    heard |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
-    for value, x in heard.items():
+    """Put all that the loop reads from before it, given the feed-forward signals, into memory."""
+    given = {value: drive(layout.schedule, value, signals, layout.samples) for value in layout.drives}
+    given |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
+    for value, x in given.items():
         place = outside_rows(layout, memory, value)
         put(place, x) if x.shape[0] > 1 else share(place, x)
 
 
 def outside_rows(layout: Layout, memory: Tensor, value: int) -> Tensor:
-    """Where what a layer gets from outside the loop belongs, or a value that is read from there: (G, T, W, lanes)."""
+    """The rows for a layer's part from before the loop, or for a value from there: (G, T, W, lanes)."""
     if value not in layout.drives:
         return layout.now(memory, value)
     signal = layout.drives[value]

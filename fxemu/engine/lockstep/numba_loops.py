@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import carray, cfunc, njit, types
 
-from fxemu.engine.activations import LANES, OPTIONS, RECORDS, VERSION
+from fxemu.engine.activations import LANES, OPTIONS, RECORDS, VERSION, Record
 from fxemu.engine.opcodes import (
     A_STRIDE,
     B_STRIDE,
@@ -38,29 +38,35 @@ ONE, TWO, THREE, FOUR = (np.uint64(n) for n in (1, 2, 3, 4))
 LANES_1, LANES_2, LANES_3, LANES_4 = (np.uint64(n * LANES) for n in (1, 2, 3, 4))
 
 
-def _choose(kind: int, row: Callable[..., None], others: Callable[..., None]) -> Callable[..., None]:
-    """The row function of one kind of activation, before those of the others: (kind, *its arguments)."""
+def _choice(records: list[Record]) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compiled functions that activate a row, and pull its gradient back, by the number of the kind in `RECORDS`."""
+    if not records:
+        nothing = njit(**OPTIONS, inline="always")
+        return nothing(lambda kind, memory, z, units, lanes, p: None), nothing(
+            lambda kind, memory, grads, z, units, lanes, p: None
+        )
+    number, (*others, record) = len(records) - 1, records
+    own, own_back = record.numba, record.numba_back
+    other, other_back = _choice(others)
 
-    @njit(**OPTIONS)
-    def chosen(given, *arguments):
-        if given == kind:
-            row(*arguments)
+    @njit(**OPTIONS, inline="always")
+    def activate(kind, memory, z, units, lanes, p):
+        if kind == number:
+            own(memory, z, units, lanes, p)
         else:
-            others(given, *arguments)
+            other(kind, memory, z, units, lanes, p)
 
-    return chosen
+    @njit(**OPTIONS, inline="always")
+    def pull_back(kind, memory, grads, z, units, lanes, p):
+        if kind == number:
+            own_back(memory, grads, z, units, lanes, p)
+        else:
+            other_back(kind, memory, grads, z, units, lanes, p)
+
+    return activate, pull_back
 
 
-@njit(**OPTIONS)
-def _nothing(given, *arguments):
-    """The end of the choice."""
-
-
-# (kind, memory, z, units, lanes, p) and (kind, memory, grads, z, units, lanes, p): see `activations.Record`.
-_activate = _pull_back = _nothing
-for _kind, _record in reversed(list(enumerate(RECORDS.values()))):
-    _activate = _choose(_kind, _record.numba, _activate)
-    _pull_back = _choose(_kind, _record.numba_back, _pull_back)
+_activate, _pull_back = _choice(list(RECORDS.values()))
 
 
 def _versioned(function: Callable[..., None]) -> Callable[..., None]:

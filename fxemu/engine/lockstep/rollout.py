@@ -1,9 +1,8 @@
 """Rollouts for training: a free run of K samples with its gradient, without autograd's work at every step.
 
-The same numbers as stepping the plan sample by sample (the tests' `free_run`); and, for predictors that go in turn even
-with the true past in sight, those of their `forward`. Everything that does not hear the feedback is computed
-for the whole stretch at once, under autograd; the rest runs in the loops of `lanes.py`, forward and backward, as one
-autograd function. Weight gradients are summed over all steps at once.
+The same numbers as `step.py`; and, teacher forced, those of a predictor's `forward`. Everything that does not depend on
+the feedback is computed for all samples at once, under autograd; the rest runs in the loops of `lanes.py`, forward and
+backward, as one autograd function. Weight gradients are summed over all steps at once.
 
 Shapes: B batch, H samples of history, K steps, U units, W width of a source, N taps, C rows of a table, G groups of
 `lanes` streams.
@@ -31,7 +30,7 @@ def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tenso
     """Free-run from a history: dry (B, 1, H + K), wet history (B, 1, H) to the prediction (B, 1, K).
 
     H must be at least `loop.warm_up`. Gradients flow to the weights, through all K steps, and not to the audio, nor
-    through what a recurrent predictor remembers of the history. The second tensor is the parameters (B, P, K) that
+    through the memory of a recurrent predictor of the history. The second tensor is the parameters (B, P, K) that
     the prediction was decoded from.
     """
     plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
@@ -57,9 +56,9 @@ def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
 def _run(
     schedule: Schedule, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """What is heard (B, 1, steps) and the parameters behind it (B, P, steps), given what is had at once and the past.
+    """The wet signal (B, 1, steps) and its parameters (B, P, steps), given the values before the loop and the pasts.
 
-    Given `fed` (B, 1, steps), that is what is heard, in place of what is predicted.
+    Given `fed` (B, 1, steps), that is fed back in place of the prediction.
     """
     layout = lanes.layout_for(schedule, steps, signals[DRY].shape[0], signals[DRY].device)
     drives = [drive(schedule, v, signals, steps) for v in layout.drives]
@@ -76,17 +75,17 @@ class _Rollout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        heard = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
-        batch, forced = max(x.shape[0] for x in heard), fed is not None
-        turns = lanes.turns(layout, batch, heard[0].device)
+        inputs = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
+        batch, forced = max(x.shape[0] for x in inputs), fed is not None
+        turns = lanes.turns(layout, batch, inputs[0].device)
         memories = []
         values = layout.plan.last, layout.plan.params
-        found = [heard[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
+        found = [inputs[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
         for streams in turns:
-            memory = lanes.memory_for(layout, streams.stop - streams.start, heard[0].device)
+            memory = lanes.memory_for(layout, streams.stop - streams.start, inputs[0].device)
             memories.append(memory)
             places = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
-            for place, x in zip(places + _pasts(layout, memory), heard, strict=True):
+            for place, x in zip(places + _pasts(layout, memory), inputs, strict=True):
                 lanes.put(place, x[streams]) if x.shape[0] > 1 else lanes.share(place, x)
             if fed is not None:
                 lanes.put(layout.now(memory, layout.plan.last), fed[streams])
@@ -94,7 +93,7 @@ class _Rollout(torch.autograd.Function):
             for value, out in zip(values, found, strict=True):
                 lanes.take(layout.now(memory, value), out[streams])
         ctx.layout, ctx.turns, ctx.memories, ctx.forced = layout, turns, memories, forced
-        ctx.shapes = [x.shape for x in heard]
+        ctx.shapes = [x.shape for x in inputs]
         ctx.set_materialize_grads(False)
         return found[0], found[1]
 

@@ -1,8 +1,8 @@
 """The loops of training on other devices than the CPU: those of `numba_loops.py` as operations of PyTorch.
 
 All streams of a batch lie side by side (`layout.lanes` of them), so that each operation spans the whole batch, writes
-in place and waits for nothing: for an MLP a product and an activation a layer and sample. What can be had for
-all samples at once, the slopes of the activations, is. Shapes: K samples, U units, B batch, W width, N taps.
+in place and waits for nothing: for an MLP a product and an activation a layer and sample. Slopes of activations
+are computed for all samples at once. Shapes: K samples, U units, B batch, W width, N taps.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _share_product(product: Product, layout: Layout, memory: Tensor, grads: Tens
 
 
 def _share_place(step: Lookup, layout: Layout, memory: Tensor, grads: Tensor, delta: tuple[Tensor, ...]) -> At:
-    """To where a table was read: the slope between the two rows around that place, and none beyond the table's ends."""
+    """The gradient to the place read in a table: the slope between the rows around it, none beyond the table's ends."""
     x, share = (_present(layout, where, step.source) for where in (memory, grads))
     table = step.table.detach()
     rises = (table[1:] - table[:-1]) * ((table.shape[0] - 1) / 2)

@@ -1,4 +1,4 @@
-"""Arithmetic on vectors of float32 as LLVM instructions, written like any other: what `machine.py` is made of.
+"""Arithmetic on vectors of float32 as LLVM instructions, written like any other: for `loop.py`.
 
 A `Number` is one float, or several side by side, in a function in the making: a `Code`.
 """

@@ -119,7 +119,7 @@ class _Program:
         return []
 
     def _row(self, table: int, i: int, start: int, stride: int) -> ir.Value:
-        """A pointer to what row i of a table says, at the present sample."""
+        """A pointer to the numbers that row i of a table names, at the present sample."""
         row = (self.ops, self.items)[table][i]
         first = self.code.load_index(self.addresses[table], i * len(row) + start)
         return self.code.at(self.code.at(self.memory, first), self.t, row[stride])
@@ -155,7 +155,7 @@ class _Program:
     def _products(
         self, sums: list[Number], block: list[Piece], units: int, x: ir.Value, weights: ir.Value, count: int
     ) -> list[Number]:
-        """sums + x[i] * weights[i * units + u] over i < count; which sums an input goes to, `AT_ONCE` says."""
+        """sums + x[i] * weights[i * units + u] over i < count, `AT_ONCE` inputs side by side."""
         at_once = len(sums) // len(block)
 
         def add_inputs(index: ir.Value, *sums: Number, inputs: int = at_once) -> list[Number]:

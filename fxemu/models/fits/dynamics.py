@@ -3,7 +3,7 @@
 The chain is that of `Dynamics`, its P = 8 + 2 J parameters in one vector, in this order:
 
     6      rates up and down of detector, hold and smoothing, as logits
-    1      loop: the share of its own reduction that the curve hears
+    1      loop: the share of its own reduction in the input of the curve
     J, J   where the curve has its knees, and by how much it steepens there
     1      makeup: the gain where nothing is reduced
 """
@@ -68,7 +68,7 @@ def seen_gain(dry: Tensor, wet: Tensor) -> Gain:
 
 
 def logit(samples: float) -> float:
-    """The logit of the rate of a time constant in samples: 1 - e^(-1/samples) of the way is gone in a sample."""
+    """The logit of the rate of a time constant in samples: 1 - e^(-1/samples) of the distance in a sample."""
     return math.log(-math.expm1(-1 / samples)) + 1 / samples
 
 
@@ -82,7 +82,7 @@ def fit(songs: Sequence[tuple[Tensor, Tensor]], knees: int, iterations: int = 40
     """The parameters (P,) whose gain comes nearest to that of the songs, (dry, wet) of (samples,) each.
 
     Begins with attacks of several kinds (after the hold, at once, in the hold, there inside a loop) and several
-    releases, goes on with the best three of these, and then with the best.
+    releases, continues with the best three of these, and then with the best.
     """
     gains = [seen_gain(*song) for song in songs]
     seen = np.concatenate([song.gain[song.weight > 0.1] for song in gains])
@@ -130,20 +130,20 @@ def _normal_equations(theta: NDArray, songs: Sequence[Gain]) -> tuple[float, NDA
 def _follow(h, dh, i, x, dx, theta):
     """Follower i one sample on towards x, in place, with its derivatives dh (3, P) given those of x."""
     chosen = 2 * i + (0 if x > h[i] else 1)
-    rate, way = 1 / (1 + np.exp(-theta[chosen])), x - h[i]
-    h[i] += rate * way
+    rate, change = 1 / (1 + np.exp(-theta[chosen])), x - h[i]
+    h[i] += rate * change
     for p in range(dx.size):
         dh[i, p] += rate * (dx[p] - dh[i, p])
-    dh[i, chosen] += rate * (1 - rate) * way
+    dh[i, chosen] += rate * (1 - rate) * change
 
 
 @njit(cache=True)
-def _curve(heard, theta, dx):
+def _curve(level, theta, dx):
     """The reduction wanted at a level, and its slope there; its derivatives to knees and bends go to dx (P,)."""
     knees = (theta.size - KNEES - 1) // 2
     wanted, steep = 0.0, 0.0
     for j in range(KNEES, KNEES + knees):
-        over = max(heard - theta[j], 0.0)
+        over = max(level - theta[j], 0.0)
         bend = theta[j + knees] if over > 0 else 0.0
         wanted += bend * over
         steep += bend

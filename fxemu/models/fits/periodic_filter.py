@@ -120,15 +120,15 @@ def _filtered(dry: Tensor, taps: Tensor) -> Tensor:
 
 
 def _responses(dry: Tensor, rest: Tensor, taps: int) -> Tensor:
-    """How `rest` answers to dry, frame by frame: (frames, N), oldest lag first, in float32; 0 where dry is silent."""
+    """Responses of `rest` to dry by frames: (frames, N), oldest lag first, in float32; 0 where dry is silent."""
     size = next_fast_len(dry.numel(), real=True)
     spectra = torch.fft.rfft(torch.stack((dry, rest)), size)
     x, y = torch.fft.irfft(spectra / _smooth(spectra[0].abs()), size)[:, : dry.numel()]
     frames = y[: y.numel() // FRAME * FRAME].view(-1, FRAME)
-    heard = F.pad(x, (taps - 1, 0)).unfold(0, FRAME + taps - 1, FRAME)[: len(frames)]
+    seen_dry = F.pad(x, (taps - 1, 0)).unfold(0, FRAME + taps - 1, FRAME)[: len(frames)]
     size = next_fast_len(FRAME + taps - 1, real=True)
-    products = torch.fft.irfft(torch.fft.rfft(heard, size) * torch.fft.rfft(frames, size).conj(), size)[:, :taps]
-    energy = heard[:, taps - 1 :].square().sum(1, keepdim=True)
+    products = torch.fft.irfft(torch.fft.rfft(seen_dry, size) * torch.fft.rfft(frames, size).conj(), size)[:, :taps]
+    energy = seen_dry[:, taps - 1 :].square().sum(1, keepdim=True)
     return (products / (energy + 0.1 * energy.mean() + 1e-12)).float()
 
 
@@ -210,9 +210,10 @@ def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, ta
     window = torch.arange(-taps, 0)
     reach = torch.arange(1 - taps, len(span))
     size = next_fast_len(len(reach), real=True)
-    heard = torch.fft.rfft(dry[starts[:, None] + reach], size)
+    seen_dry = torch.fft.rfft(dry[starts[:, None] + reach], size)
     last, right = (
-        torch.fft.irfft((heard * torch.fft.rfft(x[now] * inside, size).conj()).sum(0), size)[:taps] for x in (dry, wet)
+        torch.fft.irfft((seen_dry * torch.fft.rfft(x[now] * inside, size).conj()).sum(0), size)[:taps]
+        for x in (dry, wet)
     )
     before, after = dry[starts[:, None] + window], dry[ends[:, None] + window]
     change = before.mT @ before - after.mT @ after

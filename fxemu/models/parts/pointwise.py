@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Pointwise(nn.Conv1d):
     """A 1x1 convolution, (B, W, T) to (B, U, T), as one matrix product a stream.
 
-    With PyTorch's own, a training step on a CPU takes 1.05 (`lru`) to 1.3 times (`wavenet`) as long (measured).
+    On a CPU, training is faster than with PyTorch's own convolution.
 
     Args:
         channels: W.
