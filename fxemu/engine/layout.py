@@ -1,4 +1,4 @@
-"""Where a plan's sequential values and weights lie in flat memory, and the tables that the compiled loops read.
+"""Memory layout of the looping values and weights of a plan, and the tables that the compiled loops read.
 
 Shapes: G groups of `lanes` streams, K samples of the block, W width of a value, U units, N taps, C rows of a table.
 """
@@ -36,7 +36,7 @@ class Signal:
         return self.start + self.rows * self.width
 
     def row(self, t: int) -> int:
-        """Where the row of sample t of the block begins."""
+        """The address of the row of sample t of the block."""
         return self.start + self.past * self.stride + t * self.stride
 
 

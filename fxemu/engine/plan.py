@@ -1,4 +1,4 @@
-"""What one step of a predictor computes, as plain data: read by the fast engines and by every exporter.
+"""The plan: one step of a predictor as plain data, read by the fast engines and by every exporter.
 
 A plan is a list of steps over numbered values. Value `DRY` is the dry sample x[t]; a `State` is what some other value
 was one sample ago, and `WET`, the wet sample y[t-1], is the first of them; each other step makes a value of those
@@ -26,7 +26,7 @@ DRY, WET, FIRST = 0, 1, 2
 
 @dataclass(frozen=True)
 class Activation:
-    """A function by name (see `activations.py`), with its one parameter if it has one."""
+    """A function by name (see `activations/`), with its one parameter if it has one."""
 
     kind: str = "identity"
     parameter: float = 0.0

@@ -1,4 +1,4 @@
-"""A predictor for what distorts, compresses and echoes: it finds out by itself which of these an effect does."""
+"""A predictor for distortion, compression and echoes, in any mixture."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ keep_freed_memory()
 
 
 class ClosedLoop(nn.Module):
-    """A predictor between its two representations, with the wire that feeds its output back.
+    """A predictor between its two representations, with the feedback of its output.
 
     Args:
         predictor: predicts parameters of the next wet sample from features.

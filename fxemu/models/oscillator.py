@@ -79,7 +79,7 @@ class Oscillator(Predictor):
         self.phase.copy_(torch.remainder(phase, 2 * math.pi))
 
     def _push(self) -> Tensor:
-        """What the phasors gain of an error of 1: (K,). Each is moved alike, down to `FAINT` of the strongest."""
+        """The correction of the phasors for an error of 1: (K,). Each moves alike, down to `FAINT` of the strongest."""
         square = self.amplitude.square()
         whitened = square + (FAINT * self.amplitude).square().max() + 1e-12
         return self.correction * self.amplitude / whitened / (square / whitened).sum()

@@ -121,7 +121,7 @@ class PeriodicFilter(Predictor):
         return self.rate.new_ones(units, width, 1)
 
     def _plan_pushes(self, plan: Plan, basis: int, wet: int, previous: int) -> tuple[tuple[Product], tuple[Product]]:
-        """What the error of the sample before adds to the real and to the imaginary parts."""
+        """Corrections of the real and of the imaginary parts for the error of the sample before."""
         w_re, w_im = (plan.add(Term(basis, F.pad(rows[..., None], (0, 1)))) for rows in self._rows())
         square = plan.mix(Product((w_re, w_re)), Product((w_im, w_im)))
         inverse = plan.add(Term(square, self._ones(1, self.harmonics) / self.power), activation=INVERSE)
@@ -130,7 +130,7 @@ class PeriodicFilter(Predictor):
         return (Product((push, w_re)),), (Product((push, w_im), -1.0),)
 
     def _plan_chained(self, plan: Plan, re: int, im: int) -> tuple[int, int]:
-        """`_chained` for two values of a plan."""
+        """Each phasor a little nearer to the product of the first and of the one before it, which for that is 1."""
         units = self.harmonics
         shift = torch.eye(units, device=self.rate.device).roll(1, 0).tril()[..., None]
         re_before = plan.add(Term(re, shift), bias=F.one_hot(torch.tensor(0), units).to(shift))

@@ -35,7 +35,7 @@ class ExportError(UserError):
 
 @dataclass(frozen=True)
 class Model:
-    """What is exported.
+    """A model to export.
 
     Args:
         loop: a trained predictor with its representations.
@@ -63,10 +63,10 @@ class Model:
         return word if word[0].isalpha() else f"model_{word}"
 
     def check_pair(self, samples: int = PAIR_SAMPLES) -> tuple[Tensor, Tensor]:
-        """Dry samples, a decaying note with noise in it, and what the model makes of them from silence.
+        """Dry samples, a decaying note with noise in it, and the output of the model for them, from silence.
 
         A model that rounds its input to levels can jump where a sample lies half-way between two. Of some noises, this
-        is the one for which the answer hinges least on the last bits of the samples.
+        is the one for which the output depends least on the last bits of the samples.
         """
         pairs = [_pair(self, samples, seed) for seed in range(1 if _is_smooth(self.loop) else SEEDS)]
         return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self.loop, *pair))
@@ -90,12 +90,12 @@ def _is_smooth(loop: ClosedLoop) -> bool:
 
 
 def _sensitivity(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> float:
-    """The most by which the answer changes if the samples change by a few of their last bits."""
+    """The largest change of the output if the samples change by a few of their last bits."""
     return max(float((render(loop, dry * (1 + part)) - wet).abs().max()) for part in (-5e-7, 5e-7))
 
 
 class Format(ABC):
-    """One kind of file.
+    """A file format.
 
     `suffix` is what its name ends with, or `extension` alone of a name that is given. `holds_pair`: whether a pair of
     input and output to check it by is in it.
@@ -106,7 +106,7 @@ class Format(ABC):
 
     @property
     def extension(self) -> str:
-        """By which programs know such a file; empty for a folder."""
+        """The ending by which programs know such a file; empty for a folder."""
         return Path(f"x{self.suffix}").suffix
 
     @abstractmethod
@@ -136,7 +136,7 @@ def export(model: Model, form: Format, path: Path) -> str:
         found = form.check(model, place / path.name)
         pair = [] if form.holds_pair else _write_pair(model, place, _stem(path, form))
         if path.is_dir():
-            _make_way(path, place / path.name)
+            _remove_earlier(path, place / path.name)
         for name in (*pair, path.name):
             os.replace(place / name, path.parent / name)
     finally:
@@ -148,7 +148,7 @@ def _stem(path: Path, form: Format) -> str:
     return path.name.removesuffix(form.suffix).removesuffix(form.extension)
 
 
-def _make_way(path: Path, new: Path) -> None:
+def _remove_earlier(path: Path, new: Path) -> None:
     """Remove an earlier export of the same kind; ExportError, and nothing is lost, if the folder is anything else."""
     names = {file.name for file in new.iterdir()} if new.is_dir() else set()
     others = sorted({file.name for file in path.iterdir()} - names)

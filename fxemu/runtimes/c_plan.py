@@ -103,7 +103,7 @@ class PlanInC:
         return f"fill(z, {self._table(f'b{value}', layer.bias)}, {layer.units}, {n});"
 
     def _terms(self, value: int, terms: Sequence[Term], units: int, n: str, of: str = "w") -> list[str]:
-        """A call a stretch of a term: one, or one a tap where it is dilated."""
+        """A call for each stretch of the terms (see `Layout.stretches`)."""
         lines = []
         for number, term in enumerate(terms):
             weights = self._table(f"{of}{value}_{number}", term.weight.permute(2, 1, 0))

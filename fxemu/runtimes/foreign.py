@@ -74,7 +74,7 @@ def finished(plan: Plan, sample_rate: Any) -> Foreign:
 
 
 def content(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; OSError or ValueError if it holds no object."""
+    """The object in a JSON file; OSError or ValueError if it holds none."""
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError(f"larger than {LARGEST_BYTES} bytes")
     data = json.loads(path.read_text(encoding="utf-8"))

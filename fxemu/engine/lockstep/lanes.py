@@ -28,12 +28,12 @@ CACHE = 1_000_000
 
 
 def compiled(where: torch.device) -> bool:
-    """Whether the compiled loops run there."""
+    """Whether the compiled loops run on a device."""
     return where.type == "cpu"
 
 
 def layout_for(schedule: Schedule, samples: int, batch: int, where: torch.device) -> Layout:
-    """Of a block of samples of `batch` streams on a device, every value of it kept."""
+    """The layout of a block of samples of `batch` streams on a device, with every value kept."""
     return Layout(schedule, samples, LANES if compiled(where) else batch, keep=True)
 
 

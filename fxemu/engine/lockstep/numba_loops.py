@@ -70,7 +70,7 @@ _activate, _pull_back = _choice(list(RECORDS.values()))
 
 
 def _versioned(function: Callable[..., None]) -> Callable[..., None]:
-    """Named by the version of the activations too: what numba keeps of a function it renews with its own file alone."""
+    """Add the version of the activations to the name by which numba caches a function: it watches one file alone."""
     function.__qualname__ += f"_{VERSION}"
     return function
 

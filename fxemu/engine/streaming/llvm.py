@@ -1,4 +1,4 @@
-"""Arithmetic on vectors of float32 as LLVM instructions, written like any other: for `loop.py`.
+"""Arithmetic on vectors of float32 as LLVM instructions, written as Python operators.
 
 A `Number` is one float, or several side by side, in a function in the making: a `Code`.
 """
@@ -61,7 +61,7 @@ class Number:
         return Number(self.builder, self.builder.select(kept, self.value, other))
 
     def sum(self) -> Number:
-        """Of those side by side."""
+        """The sum of those side by side."""
         if self.size == 1:
             return self
         kind = ir.FunctionType(FLOAT, [FLOAT, self.value.type])
@@ -140,5 +140,5 @@ def _vector(size: int) -> ir.Type:
 
 
 def _function(module: ir.Module, name: str, kind: ir.FunctionType) -> ir.Function:
-    """One that is defined elsewhere, declared once."""
+    """A function that is defined elsewhere, declared once."""
     return module.globals.get(name) or ir.Function(module, kind, name)

@@ -63,7 +63,7 @@ def loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
 
 
 def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, ...]:
-    """A table without what differs from block to block."""
+    """A table without the columns that differ from block to block."""
     table = table.copy()
     table[:, addresses] = 0
     return tuple(map(tuple, table.tolist()))

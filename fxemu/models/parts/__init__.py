@@ -1,1 +1,1 @@
-"""What several predictors are made of."""
+"""Parts that several predictors share."""

@@ -1,4 +1,4 @@
-"""The layer that looks at one sample at a time."""
+"""A layer over one sample at a time."""
 
 from __future__ import annotations
 
