@@ -88,7 +88,7 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
         dry = torch.cat((history, dry), dim=-1)
     stepper, predicted = Stepper(loop.plan()), []
     state, last = stepper.silent(dry[..., 0]), stepper.plan.last
-    recurrent = bool(stepper.plan.hidden_states())
+    recurrent, early = bool(stepper.plan.hidden_states()), stepper.plan.feedforward()
     for t in range(dry.shape[-1]):
         values, state = stepper({DRY: dry[..., t]}, state)
         if t >= history.shape[-1]:
@@ -98,5 +98,5 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
             place = stepper.remembered.index(last)
             state[place] = torch.cat((state[place][..., :-1], history[..., t : t + 1]), dim=-1)
         if recurrent:
-            state = [past.detach() for past in state]
+            state = [x if v in early else x.detach() for v, x in zip(stepper.remembered, state, strict=True)]
     return torch.stack(predicted, dim=-1)

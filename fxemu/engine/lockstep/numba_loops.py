@@ -2,7 +2,7 @@
 
 All signals lie in one `memory` and all weights in another array, and two tables of integers say which step reads and
 writes what (`layout.py` makes them). With LANES streams side by side every number is a contiguous row of that many; one
-stream alone (a row of one) has its loop in `machine.py`. Weights are laid out (input, unit).
+stream alone (a row of one) has its loop in `streaming/loop.py`. Weights are laid out (input, unit).
 """
 
 from __future__ import annotations
