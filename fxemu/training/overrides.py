@@ -29,7 +29,7 @@ def arguments(given: list[str]) -> list[str]:
         ConfigError: for a group without a choice, or a run that cannot be resumed.
     """
     for word in given:
-        if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data|trainer)=(null)?", word):
+        if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in _sides(given)]
     result = [re.sub(rf"^({'|'.join(map(re.escape, PATHS))})=(.+)", _quoted, word) for word in result]

@@ -1,6 +1,7 @@
 """Every option composes, instantiates and runs on 1024 samples; every class has its option and the reverse."""
 
 import inspect
+import re
 from itertools import product
 
 import pytest
@@ -46,6 +47,15 @@ def test_every_option_file_says_what_it_is(group, option):
     assert first.startswith("# ") and first.endswith(".")
 
 
+@pytest.mark.parametrize("group", ["effect", "repr", "model", "loss", "training", "data"])
+def test_every_argument_in_an_option_file_has_a_comment(group):
+    for path in (CONF / group).glob("*.yaml"):
+        arguments = re.findall(r"^(?!_target_|defaults)\w+:.*", path.read_text(), re.MULTILINE)
+        # A value whose entries stand below it is explained above it, or in them.
+        bare = [line for line in arguments if "#" not in line and not line.endswith(":")]
+        assert not bare, f"{path.name}: {bare}"
+
+
 def assert_builds_and_runs(*overrides):
     parts = build_parts(composed(*overrides, "debug=fast"))
     loop = parts.loop
@@ -78,7 +88,7 @@ FILTER = ["repr=raw", "model=linear", "model.feedback=false"]
 
 @pytest.mark.parametrize(
     ("group", "option"),
-    [(g, o) for g in ("loss", "training", "data", "trainer", "experiment", "study", "debug") for o in GROUPS[g]],
+    [(g, o) for g in ("loss", "training", "data", "experiment", "study", "debug") for o in GROUPS[g]],
 )
 def test_every_other_option_builds(group, option):
     if option == "search":

@@ -12,6 +12,7 @@ from helpers.commands import ROOT
 
 import fxemu
 from fxemu.audio.tensors import decode, write_wav
+from fxemu.training.run_folder import saved_config
 
 # Killed at step 10 of 20 at commit c907a2d, of effect=tanh loss=esr debug=fast threads=1 model.context_window=16
 # model.width=4 model.feedback_window=8; model.json and model.safetensors are those of the same run, finished.
@@ -38,6 +39,11 @@ def test_it_resumes_to_a_finished_report(run):
     assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "raw", "mlp")
     # That of the validation before it was killed, which the checkpoint keeps, or a better one.
     assert scores["val_esr"] <= 2.8662
+
+
+def test_its_config_is_one_of_this_version(run):
+    config = saved_config(run)
+    assert config.training._target_ == "fxemu.training.Schedule" and set(config.repr) == {"input", "output"}
 
 
 def test_its_model_plays(run):
