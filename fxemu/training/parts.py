@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fxemu.effects import Effect
-from fxemu.errors import ConfigError, check_sample_rate
+from fxemu.errors import ConfigError
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.training.schedule import Schedule
@@ -58,7 +58,6 @@ def _check_values(config: DictConfig) -> None:
         _check_whole(f"data.{name}", config.data[name], 1, 2**31 - 1)
     if config.data.file_count is not None:
         _check_whole("data.file_count", config.data.file_count, 3, 2**31 - 1)
-    check_sample_rate("data.sample_rate", config.data.sample_rate)
     if config.patience is not None:
         _check_whole("patience", config.patience, 1, 2**31 - 1)
     if config.threads is not None:
