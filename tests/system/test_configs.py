@@ -16,6 +16,7 @@ import fxemu.losses
 import fxemu.models
 import fxemu.representations
 from fxemu.engine.lockstep.rollout import rollout
+from fxemu.errors import UserError
 from fxemu.training.overrides import arguments
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build, train
@@ -185,7 +186,7 @@ def test_a_sweep_over_representations_keeps_the_sides_together():
     ],
 )
 def test_a_bad_config_is_refused_before_any_audio_is_read(override, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         config = composed(override)
         build(config, build_parts(config))
 
