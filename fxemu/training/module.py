@@ -51,8 +51,8 @@ class TrainingModule(pl.LightningModule):
         self.settled = [SILENCE, SILENCE]
         # Pieces of the validation songs to begin from wrong pasts, made when they are first needed.
         self.wrong: list[Detour] | None = None
-        # What the last step has to tell, by the name that it is logged under.
-        self.said: dict[str, Tensor | float] = {}
+        # Figures of the last step, by the name that they are logged under.
+        self.logged: dict[str, Tensor | float] = {}
         # Seconds that all validations took, that the last one took, and when training began.
         self.validating_s = self.validation_s = 0.0
         self.began = time.perf_counter()
@@ -85,22 +85,22 @@ class TrainingModule(pl.LightningModule):
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
-            heard = self._deafened(self._noisy(wet, stage), stage)
-            self._learn(stage, *self.loop.teacher_forced(dry, heard), dry, wet)
+            history = self._without_history(self._noisy(wet, stage), stage)
+            self._learn(stage, *self.loop.teacher_forced(dry, history), dry, wet)
             return
-        heard, first = self._misled(self._noisy(wet[..., : -stage.samples], stage), stage), -stage.samples
+        history, first = self._with_wrong_history(self._noisy(wet[..., : -stage.samples], stage), stage), -stage.samples
         if stage.lead:
             first += stage.lead
             with torch.no_grad():
-                heard = torch.cat((heard, rollout(self.loop, dry[..., :first], heard)[0]), dim=-1)
+                history = torch.cat((history, rollout(self.loop, dry[..., :first], history)[0]), dim=-1)
         for _ in range(stage.chunks):
             end = first + stage.length
             # Of a long history the last part will do, so that every chunk costs the same.
-            heard = heard[..., -max(self.loop.warm_up, HISTORY * stage.length) :]
-            seen = (..., slice(first - heard.shape[-1], end or None))
-            prediction, params = rollout(self.loop, dry[seen], heard)
+            history = history[..., -max(self.loop.warm_up, HISTORY * stage.length) :]
+            seen = (..., slice(first - history.shape[-1], end or None))
+            prediction, params = rollout(self.loop, dry[seen], history)
             self._learn(stage, prediction, params, dry[seen], wet[seen])
-            heard, first = self._carried(stage, heard, prediction.detach(), wet[seen]), end
+            history, first = self._carried(stage, history, prediction.detach(), wet[seen]), end
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
         """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training.
@@ -110,7 +110,7 @@ class TrainingModule(pl.LightningModule):
         writing = self.trainer._logger_connector.should_update_logs
         ends = self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches
         if writing or ends:
-            self.log_dict(self.said)
+            self.log_dict(self.logged)
         if ends:
             self.trainer.limit_val_batches = self.validates if self._validation_due() else 0.0
 
@@ -120,10 +120,10 @@ class TrainingModule(pl.LightningModule):
         due = self.trainer.should_stop or self.validating_s + self.validation_s <= affordable
         return self.trainer.strategy.broadcast(due)
 
-    def _carried(self, stage: Stage, heard: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
+    def _carried(self, stage: Stage, history: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
         """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
         own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own
-        return torch.where(own.to(wet.device), torch.cat((heard, prediction), dim=-1), wet)
+        return torch.where(own.to(wet.device), torch.cat((history, prediction), dim=-1), wet)
 
     def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, dry: Tensor, wet: Tensor) -> None:
         """An optimizer step on the last `stage.length` predictions."""
@@ -134,13 +134,13 @@ class TrainingModule(pl.LightningModule):
         mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         if not torch.isfinite(mean):
             raise self._diverged(f"the loss is {float(mean)}")
-        self.said["train/loss"] = mean
-        self.said["train/rollout"] = float(stage.length if stage.free else 0)
+        self.logged["train/loss"] = mean
+        self.logged["train/rollout"] = float(stage.length if stage.free else 0)
         optimizer = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(self.loop.parameters(), self.schedule.clip)
-        self.said["train/gradient_norm"] = norm
+        self.logged["train/gradient_norm"] = norm
         # A loop that amplifies can give a gradient beyond float32: then this batch teaches nothing.
         self.unusable = 0 if torch.isfinite(norm) else self.unusable + 1
         if self.unusable > UNUSABLE:
@@ -159,7 +159,7 @@ class TrainingModule(pl.LightningModule):
             return 0.0
         noise = self._drawn(torch.randn, tuple(wet.shape), self._generator(2))
         gain = feedback_gain(self.loop, dry, wet, noise)
-        self.said["train/feedback_gain"] = gain.detach()
+        self.logged["train/feedback_gain"] = gain.detach()
         return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
 
     def _generator(self, use: int) -> torch.Generator:
@@ -185,7 +185,7 @@ class TrainingModule(pl.LightningModule):
         # Nothing louder is ever fed back.
         return disturbed.clamp(-self.loop.limit, self.loop.limit)
 
-    def _misled(self, wet: Tensor, stage: Stage) -> Tensor:
+    def _with_wrong_history(self, wet: Tensor, stage: Stage) -> Tensor:
         """A wrong history in place of the true one (B, 1, H) in a share of the segments, of a kind drawn for each."""
         if stage.wrong == 0:
             return wet
@@ -198,7 +198,7 @@ class TrainingModule(pl.LightningModule):
         history = torch.where(kind < 1 / 3, held, torch.where(kind < 2 / 3, wet.roll(1, 0), hiss))
         return torch.where(wrong < stage.wrong, history, wet)
 
-    def _deafened(self, wet: Tensor, stage: Stage) -> Tensor:
+    def _without_history(self, wet: Tensor, stage: Stage) -> Tensor:
         """Silence in place of the wet samples in a share of the segments."""
         deaf = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.deaf
         return wet.masked_fill(deaf.to(wet.device), 0.0)
@@ -233,4 +233,4 @@ class TrainingModule(pl.LightningModule):
         rate = self.schedule.learning_rate(self.global_step, self._agreed_progress())
         for group in optimizer.param_groups:
             group["lr"] = rate
-        self.said["train/learning_rate"] = rate
+        self.logged["train/learning_rate"] = rate

@@ -22,13 +22,13 @@ class Stage:
             Brandstetter et al. 2022, "Message passing neural PDE solvers").
         chunks: rollouts only: how many follow each other in a segment, an optimizer step each (truncated
             backpropagation through time).
-        own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others hear the
+        own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others get the
             truth again (scheduled sampling: Bengio et al. 2015).
-        noise: the largest standard deviation of Gaussian noise on the true wet samples that are heard, where the input
+        noise: the largest standard deviation of Gaussian noise on the true wet samples of the history, where the input
             representation compands them (full scale is 1): in teacher forcing all, in rollouts those before the first
             chunk, to be forgotten. Each segment draws its own, log-uniform over a factor of 300 below that; a quarter
             of them stay clean.
-        deaf: teacher forcing only: the share of segments that hear silence in place of the true wet samples, so that a
+        deaf: teacher forcing only: the share of segments with silence in place of the true wet samples, so that a
             predictor with a state of its own learns to use that instead (as the history of a language model is dropped
             in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
         wrong: rollouts only: the share of segments that begin from a wrong history, so that the predictor learns to

@@ -40,7 +40,7 @@ def test_a_share_of_the_segments_hears_silence_in_teacher_forcing(
 ) -> None:
     emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": False}]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    heard = emulator._deafened(torch.ones(1000, 1, 6), Stage(share=1, length=4, free=False, deaf=deaf))
+    heard = emulator._without_history(torch.ones(1000, 1, 6), Stage(share=1, length=4, free=False, deaf=deaf))
     silent, whole = (heard == 0).all(-1).flatten(), (heard == 1).all(-1).flatten()
     assert (silent | whole).all()
     assert float(silent.float().mean()) == pytest.approx(deaf, abs=0.05)
@@ -227,7 +227,7 @@ def test_a_share_of_the_segments_begins_from_a_wrong_history(
     emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     truth = torch.linspace(-1, 1, 1000)[:, None, None].expand(-1, -1, 6)
-    heard = emulator._misled(truth, Stage(share=1, length=4, free=True, wrong=share))
+    heard = emulator._with_wrong_history(truth, Stage(share=1, length=4, free=True, wrong=share))
     wrong = (heard != truth).any(-1).flatten()
     assert float(wrong.float().mean()) == pytest.approx(share, abs=0.05)
     assert heard.abs().max() <= emulator.loop.limit
