@@ -1,4 +1,4 @@
-"""Keeping freed memory for reuse: to get it from the system again costs as much as the arithmetic."""
+"""Make glibc keep freed memory for reuse: getting it from the system again costs as much as the arithmetic."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep freed blocks of up to 31 MiB, for as long as the process lives; elsewhere nothing happens.
+    """Make glibc keep freed blocks of up to 31 MiB, for as long as the process lives; no effect with other allocators.
 
-    It keeps what is not larger than the largest block that it has seen freed, and learns from none above 32 MiB.
+    Its threshold is the size of the largest block freed so far, and blocks above 32 MiB do not raise it.
     """
     torch.empty(31 << 18)

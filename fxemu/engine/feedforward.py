@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
 from fxemu.engine.lookup import look_up
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
-from fxemu.engine.schedule import Schedule
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap.
 FFT_TAPS = 128
@@ -26,9 +26,9 @@ FFT_WEIGHTS = 512
 
 
 def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
-    """`signals` with the wanted values added, and all that those depend on; `signals` must determine them.
+    """`signals` with the wanted values added, and all that they depend on; `signals` must determine them.
 
-    Given `samples`, no more is evaluated than the last so many samples of the loop, and of the output, depend on.
+    Given `samples`, only what the last so many samples of the loop, and of the output, depend on is evaluated.
     """
     signals = dict(signals)
     missing = sorted((wanted | _ancestors(plan, wanted, set(signals))) - set(signals))
@@ -83,12 +83,12 @@ def has_long_window(plan: Plan) -> bool:
     return any(_is_long(term) and term.weight.numel() >= FFT_WEIGHTS for term in terms)
 
 
-def drive(schedule: Schedule, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
+def drive(partition: Partition, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
     """The part of a looping layer that is computed before the loop, bias included: its last samples, (B, U, samples).
 
     For a layer without such terms it is its bias, (1, U, 1).
     """
-    layer, driving = schedule.plan.step(value), tuple(schedule.driving_terms(value))
+    layer, driving = partition.plan.step(value), tuple(partition.driving_terms(value))
     if driving:
         return weighted_sum(layer, driving, signals)[..., -samples:]
     if layer.bias is None:
@@ -96,12 +96,12 @@ def drive(schedule: Schedule, value: int, signals: dict[int, Tensor], samples: i
     return layer.bias[None, :, None]
 
 
-def pasts(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """The past of every looping value whose past is read, given dry and wet (B, 1, H) up to a moment: (B, W, rows).
+def stateless_past_values(partition: Partition, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """Past samples (B, W, rows) of the values in the loop that look back, from a history of dry and wet (B, 1, H).
 
-    For plans whose only state is WET, where everything else follows from dry and wet.
+    For plans whose only state is WET: all their values can be computed from dry and wet.
     """
-    plan, rows = schedule.plan, schedule.tapped
+    plan, rows = partition.plan, partition.tapped
     last = plan.sources[WET]
     known = {last: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {last})}
     return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.engine.opcodes import KINDS, LAYER, LOOKUP, MIX
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import Layer, Lookup, Mix, Product, Term
-from fxemu.engine.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Tables:
-    """Input of the compiled loops: all weights, which step reads and writes what, and the activations' parameters."""
+    """Input of the compiled loops: weights, the addresses that each step reads and writes, activation parameters."""
 
     weights: NDArray[np.float32]
     ops: NDArray[np.uint64]
@@ -54,19 +54,19 @@ class Layout:
     """Addresses and tables for a block of `samples` of `lanes` streams.
 
     Args:
-        schedule: of a plan whose last value is the wet sample, which WET remembers.
+        partition: of a plan whose last value is the wet sample, which WET remembers.
         samples: in the block.
         lanes: streams side by side.
         keep: True if every value of the block is wanted afterwards, as for a backward pass; the part of a layer that
-            is computed before the loop then lies in its own rows. False gives it a place of its own.
+            is computed before the loop then lies in its own rows. False gives it separate rows.
         early: True if the values from before the loop, and their pasts, are kept here too, for code that computes them.
     """
 
     def __init__(
-        self, schedule: Schedule, samples: int, lanes: int = 1, keep: bool = False, early: bool = False
+        self, partition: Partition, samples: int, lanes: int = 1, keep: bool = False, early: bool = False
     ) -> None:
-        self.schedule, self.samples, self.lanes, self.keep = schedule, samples, lanes, keep
-        self.plan, self.looping, self.tapped = schedule.plan, schedule.looping, schedule.tapped
+        self.partition, self.samples, self.lanes, self.keep = partition, samples, lanes, keep
+        self.plan, self.looping, self.tapped = partition.plan, partition.looping, partition.tapped
         plan = self.plan
         self.size = 0
         past = plan.histories()
@@ -74,8 +74,8 @@ class Layout:
         self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
         # Values from before the loop that it reads at every sample; with their past, if everything is in the loop.
         read = {source for v in self.looping for source in self._read(v)}
-        self.outside = sorted(schedule.early if early else read & schedule.early)
-        behind = past if schedule.in_turn or early else dict.fromkeys(self.outside, 0)
+        self.outside = sorted(partition.early if early else read & partition.early)
+        behind = past if partition.sequential or early else dict.fromkeys(self.outside, 0)
         self.signals |= {value: self._reserve(plan.width(value), behind[value], True) for value in self.outside}
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
 
@@ -86,7 +86,7 @@ class Layout:
         return signal
 
     def _drive(self, value: int) -> Signal:
-        """Rows for what a layer gets from before the loop: one for all samples if that is its bias, else one each."""
+        """Rows for the precomputed part of a layer: one for all samples if that is its bias alone, else one each."""
         if not self.driven(value):
             signal = Signal(self.size, self.plan.width(value) * self.lanes, 0, 0, 1)
             self.size += signal.width
@@ -97,17 +97,17 @@ class Layout:
         """The values that a step reads inside the loop."""
         step = self.plan.step(value)
         if isinstance(step, Layer):
-            return {term.source for term in self.schedule.looping_terms(value)}
+            return {term.source for term in self.partition.looping_terms(value)}
         return set(step.spans())
 
     def driven(self, value: int) -> bool:
         """Whether a layer has terms that are computed before the loop."""
-        return bool(self.schedule.driving_terms(value))
+        return bool(self.partition.driving_terms(value))
 
     @cached_property
     def tables(self) -> Tables:
-        """Tables of the compiled loops, made on first use: a GPU has none, and to fetch its weights takes time."""
-        weights, offsets = _flat(self.schedule)
+        """Tables of the compiled loops, made on first use: a GPU needs none, and copying its weights takes time."""
+        weights, offsets = _flat(self.partition)
         ops, items, parameters = [], [], []
         for value in self.looping:
             step, signal, first = self.plan.step(value), self.signals[value], len(items)
@@ -124,7 +124,7 @@ class Layout:
         step = self.plan.step(value)
         if isinstance(step, Layer):
             return [
-                item for term in self.schedule.looping_terms(value) for item in self.stretches(term, offsets[id(term)])
+                item for term in self.partition.looping_terms(value) for item in self.stretches(term, offsets[id(term)])
             ]
         if isinstance(step, Mix):
             return [self._product(product, offsets) for product in step.products]
@@ -153,18 +153,18 @@ class Layout:
         signal = self.signals[value]
         return self.rows(memory, signal)[:, signal.past :]
 
-    def seen(self, memory: Tensor, value: int, back: int = 0) -> Tensor:
-        """A kept value as the steps of the block read it, `back` samples ago: (G, K, W, lanes)."""
+    def delayed(self, memory: Tensor, value: int, back: int = 0) -> Tensor:
+        """View of a kept value over the block, delayed by `back` samples: (G, K, W, lanes)."""
         signal, now, unit = self.present(value)
         first = signal.past + now - back
         return self.rows(memory, signal)[:, first : first + self.samples, unit : unit + self.plan.width(value)]
 
     def windows(self, memory: Tensor, term: Term) -> list[Tensor]:
-        """Windows of a term for the steps of the block: (G, K, N W, lanes), or taps (G, K, W, lanes) if dilated."""
+        """Views of a term's windows over the block: (G, K, N W, lanes), or one (G, K, W, lanes) a tap if dilated."""
         _, width, taps = term.weight.shape
         if term.dilation > 1:
-            return [self.seen(memory, term.source, term.span - tap * term.dilation) for tap in range(taps)]
-        oldest = self.seen(memory, term.source, term.span)
+            return [self.delayed(memory, term.source, term.span - tap * term.dilation) for tap in range(taps)]
+        oldest = self.delayed(memory, term.source, term.span)
         # Rows of a whole value (a part is read at one sample alone) lie end to end, so a window is one stretch of them.
         size = (*oldest.shape[:2], taps * width, self.lanes)
         return [oldest.as_strided(size, oldest.stride(), oldest.storage_offset())]
@@ -190,10 +190,10 @@ class Layout:
         return *a, len(product.factors), *b, offsets[id(product)]
 
 
-def _flat(schedule: Schedule) -> tuple[NDArray[np.float32], dict[int, int]]:
+def _flat(partition: Partition) -> tuple[NDArray[np.float32], dict[int, int]]:
     """All weights inside the loop in one array, laid out (tap, input, unit), and where each one's begin."""
     parts, offsets, end = [], {}, 0
-    for owner, tensor in weights_of(schedule, schedule.looping):
+    for owner, tensor in weights_of(partition, partition.looping):
         offsets[id(owner)] = end
         part = tensor.detach().cpu().float()
         parts.append((part.permute(2, 1, 0) if part.ndim == 3 else part).reshape(-1).numpy())
@@ -201,13 +201,13 @@ def _flat(schedule: Schedule) -> tuple[NDArray[np.float32], dict[int, int]]:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32), offsets
 
 
-def weights_of(schedule: Schedule, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
+def weights_of(partition: Partition, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
     """Terms, products and lookups in the loop of the given values, each with its weights: (U, W, N), (U,) or (C, U)."""
     found: list[tuple[Term | Product | Lookup, Tensor]] = []
     for value in values:
-        step = schedule.plan.step(value)
+        step = partition.plan.step(value)
         if isinstance(step, Layer):
-            found += [(term, term.weight) for term in schedule.looping_terms(value)]
+            found += [(term, term.weight) for term in partition.looping_terms(value)]
         elif isinstance(step, Mix):
             found += [(p, torch.as_tensor(p.scale, dtype=torch.float32).expand(step.units)) for p in step.products]
         else:

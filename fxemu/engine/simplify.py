@@ -16,7 +16,7 @@ NEARLY_HALF = 0.49
 HELD = Activation("clamp", 1.0)
 
 
-def simplified(plan: Plan) -> Plan:
+def simplify(plan: Plan) -> Plan:
     """A plan of fewer steps with the same numbers, but for rounding half-way between two levels of a code.
 
     The n bits of a sample, and each layer over them alone, become tables of the 2^n - 1 levels: a fraction of the work.

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from fxemu.engine.feedforward import compute, evaluate
 from fxemu.engine.plan import DRY, WET, Plan, State
 from fxemu.engine.playable import Playable
-from fxemu.engine.settle import settled
 from fxemu.engine.simplify import on_cpu
+from fxemu.engine.steady_state import steady_state
 
 
 class Stepper:
@@ -75,7 +75,7 @@ class PlanStep(nn.Module):
     def __init__(self, loop: Playable) -> None:
         super().__init__()
         plan = on_cpu(loop.plan())
-        self.stepper, quiet = Stepper(plan), settled(loop, plan)
+        self.stepper, quiet = Stepper(plan), steady_state(loop, plan)
         self.start = [quiet[v][:, None].repeat(1, self.stepper.past[v]) for v in self.stepper.remembered]
 
     def forward(self, dry: Tensor, *state: Tensor) -> tuple[Tensor, ...]:

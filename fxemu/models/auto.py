@@ -27,7 +27,7 @@ GAIN_WIDTH = 16
 class Auto(Predictor):
     """wet = direct + sum over e, k of taps_ek source[t - lag_e - k], where direct = net(dry) gain(levels of dry):
 
-    net is an `MLP` over a window of dry; gain, up to 24 dB, comes of the levels of dry over octave-spaced windows
+    net is an `MLP` over a window of dry; gain, up to 24 dB, follows from the levels of dry over octave-spaced windows
     (`octaves.py`), a context of a second; and echoes lie at lags that are found in the training songs (`fit`), or
     left out where there are none (`echoes.py`). With feedback they are echoes of wet: a delay that feeds itself back
     then needs few taps, and its target is known whenever dry and wet are. Without, they are echoes of direct, to the

@@ -40,10 +40,10 @@ class Predictor(nn.Module, ABC):
     """Whether `fit` finds all of its weights, so that training without a step, `training=closed_form`, makes sense."""
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
-        """dry, wet (B, C, T) to params (B, P, T - receptive_field + 1): those with their whole past in sight.
+        """dry, wet (B, C, T) to params (B, P, T - receptive_field + 1), for the samples with a whole receptive field.
 
-        The prediction for time t sees dry[..., :t + 1] and wet[..., :t]: the shift is inside. As it stands here it
-        goes sample by sample through the plan, from silence; predictors override it where training needs the speed.
+        The prediction for time t depends on dry[..., :t + 1] and wet[..., :t]: the shift is inside. This default goes
+        sample by sample through the plan, from zero history; predictors override it where training needs speed.
         """
         plan = Plan(channels=dry.shape[1])
         params = self.plan(plan, DRY, WET)

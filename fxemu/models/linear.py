@@ -1,4 +1,4 @@
-"""A linear filter: taps over dry and, with feedback, over its own wet samples before."""
+"""A linear filter: taps over dry and, with feedback, over past wet samples."""
 
 from __future__ import annotations
 

@@ -70,14 +70,14 @@ class MLP(Predictor):
 
     def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
         samples = dry.shape[-1] - self.receptive_field + 1
-        x = _last_made(self.dry, self._embedded(dry), samples)
+        x = _last_outputs(self.dry, self._embedded(dry), samples)
         if self.wet is not None:
-            x = x + _last_made(self.wet, self._embedded(wet[..., :-1]), samples)
+            x = x + _last_outputs(self.wet, self._embedded(wet[..., :-1]), samples)
         x = activate(x, self.activation)
         for layer in self.hidden:
             x = activate(layer(x), self.activation)
         x = self.out(x)
-        return x if self.skip is None else x + _last_made(self.skip, dry, samples)
+        return x if self.skip is None else x + _last_outputs(self.skip, dry, samples)
 
     def _embedded(self, features: Tensor) -> Tensor:
         return features if self.embed is None else activate(self.embed(features), self.activation)
@@ -100,7 +100,7 @@ class MLP(Predictor):
         return plan.add(Term(features, self.embed.weight), bias=self.embed.bias, activation=self.activation)
 
 
-def _last_made(conv: nn.Conv1d, x: Tensor, samples: int) -> Tensor:
+def _last_outputs(conv: nn.Conv1d, x: Tensor, samples: int) -> Tensor:
     """The last `samples` outputs of `conv` over x (B, C, T): (B, units, samples)."""
     return conv(x[..., x.shape[-1] - samples - conv.kernel_size[0] + 1 :])
 

@@ -1,4 +1,4 @@
-"""A predictor for modulation: a gain on dry from oscillators that the fed-back samples set right."""
+"""A predictor for modulation: a gain on dry from oscillators, phase-corrected by fed-back samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits.oscillator import find_rate, fit_waveform
-from fxemu.models.parts.phasors import plan_held, plan_start, plan_turned, turns
+from fxemu.models.parts.phasors import plan_renormalised, plan_rotated, plan_start, rotations
 
 INVERSE = Activation("inverse", 1e-8)
 # Harmonics below this share of the strongest are corrected more slowly: they have little to show of themselves.
@@ -95,8 +95,8 @@ class Oscillator(Predictor):
             pushes.append(Term(error, self._push()[:, None, None]))
         re_before = plan.mix(Product((re,)), Product((plan.add(*pushes),)))
         im_before = plan.mix(Product((im,)), Product((plan.add(Term(first, self.phase.sin()[:, None, None])),)))
-        turning = turns(self.rate, units)
-        re_held, im_held = plan_held(plan, *plan_turned(plan, re_before, im_before, *turning))
+        rotation = rotations(self.rate, units)
+        re_held, im_held = plan_renormalised(plan, *plan_rotated(plan, re_before, im_before, *rotation))
         gain = plan.add(Term(re_held, self.amplitude[None, :, None]), bias=self.mean[None])
         prediction = plan.mix(Product((dry, gain)))
         for state, value in ((re, re_held), (im, im_held), (previous, prediction), (runs, one)):

@@ -1,4 +1,4 @@
-"""A predictor for phasers, flangers and choruses: a filter that repeats, whose phase the fed-back samples tell."""
+"""A predictor for phasers, flangers and choruses: a periodic filter, its phase tracked from fed-back samples."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn import functional as F
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits.periodic_filter import fit_periodic_taps
-from fxemu.models.parts.phasors import plan_held, plan_start, plan_turned, turns
+from fxemu.models.parts.phasors import plan_renormalised, plan_rotated, plan_start, rotations
 
-# 1 / power where dry is loud enough to tell the phase: from 20 dB below the training songs on.
+# 1 / power where dry is loud enough to track the phase: from 20 dB below the training songs on.
 INVERSE = Activation("inverse", 1e-4)
 # Share by which a phasor nears the product of the first one and the one before it, in a sample.
 CHAIN = 1e-3
 # Share by which it nears length 1: less than where phasors stand alone, since each follows the first one as well.
-HOLD = 1e-4
+PULL = 1e-4
 
 
 class PeriodicFilter(Predictor):
@@ -92,8 +92,8 @@ class PeriodicFilter(Predictor):
         self.power.copy_(self.mixing[1:].square().sum())
 
     def _start(self) -> tuple[Tensor, Tensor]:
-        """The phasors before the first sample: the song begins, at phase 0, `receptive_field` turns later."""
-        return turns(-self.receptive_field * self.rate.double(), self.harmonics)
+        """The phasors before the first sample: the song begins, at phase 0, `receptive_field` rotations later."""
+        return rotations(-self.receptive_field * self.rate.double(), self.harmonics)
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         states = re, im, previous, runs = [plan.state(width) for width in (self.harmonics, self.harmonics, 1, 1)]
@@ -103,8 +103,8 @@ class PeriodicFilter(Predictor):
         pushes = self._plan_pushes(plan, basis, wet, previous) if self.feedback else ((), ())
         re = plan.mix(Product((re,)), starts[0], *pushes[0])
         im = plan.mix(Product((im,)), starts[1], *pushes[1])
-        re, im = plan_turned(plan, re, im, *turns(self.rate, self.harmonics))
-        re, im = plan_held(plan, *self._plan_chained(plan, re, im), HOLD)
+        re, im = plan_rotated(plan, re, im, *rotations(self.rate, self.harmonics))
+        re, im = plan_renormalised(plan, *self._plan_chained(plan, re, im), PULL)
         fixed = plan.add(Term(basis, self.mixing[:1, :, None]))
         w_re, w_im = (plan.add(Term(basis, rows[..., None])) for rows in self._rows())
         moving = plan.mix(Product((re, w_re)), Product((im, w_im), -1.0))

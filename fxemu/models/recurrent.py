@@ -1,4 +1,4 @@
-"""Recurrent predictors: an LSTM or a GRU over dry and, with feedback, the wet sample before.
+"""Recurrent predictors: an LSTM or a GRU that reads dry and, with feedback, the previous wet sample.
 
 `feedback=False` is the black-box model of Wright et al. 2019, "Real-time black-box modelling with recurrent neural
 networks" (one recurrent layer, a linear layer, and the dry sample added; here with a learned gain).

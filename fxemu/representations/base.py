@@ -36,12 +36,12 @@ class Representation(nn.Module, ABC):
         return _evaluated(plan, self.plan_decode(plan, DRY), params)
 
     def disturb(self, samples: Tensor, noise: Tensor) -> Tensor:
-        """Samples (B, 1, T) with noise (B, 1, T) added to their companded amplitude."""
+        """Samples (B, 1, T) with noise (B, 1, T) added in the companded domain."""
         return activate(activate(samples, self.compress) + noise, self.expand)
 
     @abstractmethod
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
-        """The mean negative log-likelihood of target samples (B, 1, T) under parameters (B, P, T), or its like."""
+        """The mean negative log-likelihood of target samples (B, 1, T) under parameters (B, P, T), or a surrogate."""
 
     @abstractmethod
     def plan_encode(self, plan: Plan, samples: int) -> int:

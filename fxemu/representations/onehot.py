@@ -1,7 +1,7 @@
-"""Samples as classes: which of some mu-law levels, alone or with the offset from it.
+"""Samples as mu-law classes, alone or with the residual from the class.
 
-A class is one of `classes` places spread evenly over [-1, 1] in companded space, the middle one being silence, so their
-number is odd. After van den Oord et al. 2016, "WaveNet", where they are 256 and there is no middle.
+The classes are levels spread evenly over [-1, 1] in companded space, the middle one being silence, so their number is
+odd. After van den Oord et al. 2016, "WaveNet", where they are 256 and there is no middle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Samples as they are."""
+"""Raw samples: linear amplitude, one float each."""
 
 from __future__ import annotations
 

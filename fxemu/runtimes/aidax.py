@@ -11,7 +11,7 @@ import torch
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.foreign import content
+from fxemu.runtimes.foreign import read_json
 from fxemu.runtimes.rtneural import parse, recurrent_layers
 from fxemu.runtimes.without_feedback import cell_with_dry, compared_with_reader, plain_predictor
 
@@ -42,7 +42,7 @@ class AidaX(Format):
             "in_gain": 0,
             "out_gain": 0,
         }
-        dry, _ = model.check_pair()
+        dry, _ = model.reference_pair()
         # The plugin checks itself from its first moment, before it has settled.
         wet = render(replace(parse(data), warm_up=0), dry)
         batches = {"input_batch": dry.tolist(), "output_batch": wet.tolist()}
@@ -50,4 +50,4 @@ class AidaX(Format):
         path.write_text(json.dumps(data | batches | {"metadata": metadata}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(content(path)))
+        return compared_with_reader(model, parse(read_json(path)))

@@ -41,7 +41,7 @@ class Model:
         loop: a trained predictor with its representations.
         sample_rate: that it was trained at, in Hz.
         name: of the emulation, for people; a letter or digit at least.
-        files: what `weights.save` wrote of it (see `packed.files`), for the formats that are programs to carry.
+        files: content by name of the two files of `models.files.save`, which exported programs carry.
     """
 
     loop: ClosedLoop
@@ -62,11 +62,11 @@ class Model:
         word = re.sub(r"[^A-Za-z0-9]+", "_", self.name).strip("_").lower()
         return word if word[0].isalpha() else f"model_{word}"
 
-    def check_pair(self, samples: int = PAIR_SAMPLES) -> tuple[Tensor, Tensor]:
-        """Dry samples, a decaying note with noise in it, and the output of the model for them, from silence.
+    def reference_pair(self, samples: int = PAIR_SAMPLES) -> tuple[Tensor, Tensor]:
+        """Dry test samples (T,), a decaying note with noise, and the model's output for them (T,), from silence.
 
-        A model that rounds its input to levels can jump where a sample lies half-way between two. Of some noises, this
-        is the one for which the output depends least on the last bits of the samples.
+        A model that rounds its input to levels can jump where a sample lies half-way between two. Of `SEEDS` noises,
+        this is the one for which the output depends least on the last bits of the samples.
         """
         pairs = [_pair(self, samples, seed) for seed in range(1 if _is_smooth(self.loop) else SEEDS)]
         return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self.loop, *pair))
@@ -97,8 +97,8 @@ def _sensitivity(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> float:
 class Format(ABC):
     """A file format.
 
-    `suffix` is what its name ends with, or `extension` alone of a name that is given. `holds_pair`: whether a pair of
-    input and output to check it by is in it.
+    `suffix` is the end of a default file name; a name that a user chooses need only end with `extension`. `holds_pair`:
+    whether the file itself holds a pair of input and output to check it by.
     """
 
     suffix: str
@@ -160,7 +160,7 @@ def _remove_earlier(path: Path, new: Path) -> None:
 
 def _write_pair(model: Model, folder: Path, name: str) -> list[str]:
     """Two WAV files to check the export by elsewhere, from silence on; returns their names."""
-    dry = torch.cat((torch.zeros(model.loop.warm_up), model.check_pair()[0]))
+    dry = torch.cat((torch.zeros(model.loop.warm_up), model.reference_pair()[0]))
     files = {f"{name}-check-dry.wav": dry, f"{name}-check-wet.wav": render(model.loop, dry)}
     for file, samples in files.items():
         write_wav(folder / file, samples, model.sample_rate)

@@ -54,7 +54,7 @@ def source(model: Model) -> str:
     """The text of the file."""
     steps = PlanInC(model)
     start, block, sample = steps.start(), steps.block(), steps.sample()
-    dry, wet = model.check_pair()
+    dry, wet = model.reference_pair()
     parts = {
         "title": re.sub(r"[^ -)+-~]", "?", model.name),
         "name": model.identifier,

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from fxemu.engine.layout import Layout
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
-from fxemu.engine.schedule import Schedule
-from fxemu.engine.settle import settled
 from fxemu.engine.simplify import on_cpu
+from fxemu.engine.steady_state import steady_state
 from fxemu.runtimes.base import Model
 
 # Samples computed at once; pasts are moved back to the start of their rows every so many.
@@ -25,9 +25,9 @@ class PlanInC:
 
     def __init__(self, model: Model) -> None:
         self.plan = on_cpu(model.loop.plan())
-        self.schedule = Schedule(self.plan)
-        self.layout = Layout(self.schedule, BLOCK, early=True)
-        self.quiet = settled(model.loop, self.plan)
+        self.partition = Partition(self.plan)
+        self.layout = Layout(self.partition, BLOCK, early=True)
+        self.quiet = steady_state(model.loop, self.plan)
         self.tables: list[str] = []
         values, drives = self.layout.signals.items(), self.layout.drives.items()
         # An array a signal, not one for all: so a compiler knows that they do not overlap.
@@ -65,7 +65,7 @@ class PlanInC:
 
     def sample(self) -> list[str]:
         """Lines for the other steps, for the sample t."""
-        return [line for value in self.schedule.looping for line in self._step(value, "1")]
+        return [line for value in self.partition.looping for line in self._step(value, "1")]
 
     def row(self, value: int, back: int = 0) -> str:
         """The row of sample t, or of the one `back` before."""
@@ -88,13 +88,13 @@ class PlanInC:
             return [self._bias(value, layer, n), *self._terms(value, layer.terms, layer.units, n)]
         drive = self.layout.drives[value]
         start = f"memcpy(z, {self._place(drive.row(0), drive.stride)}, {layer.units} * sizeof(float));"
-        return [start, *self._terms(value, self.schedule.looping_terms(value), layer.units, n)]
+        return [start, *self._terms(value, self.partition.looping_terms(value), layer.units, n)]
 
     def _drive(self, value: int) -> list[str]:
         """The part of a looping layer that is computed before the loop, bias included."""
         layer, drive = self.plan.step(value), self.layout.drives[value]
         start = [f"float *z = {self._place(drive.row(0), drive.stride)};", self._bias(value, layer, "n")]
-        lines = start + self._terms(value, self.schedule.driving_terms(value), layer.units, "n", "d")
+        lines = start + self._terms(value, self.partition.driving_terms(value), layer.units, "n", "d")
         return [f"{{ /* into {value} */", *(f"  {line}" for line in lines), "}"]
 
     def _bias(self, value: int, layer: Layer, n: str) -> str:

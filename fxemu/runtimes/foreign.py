@@ -57,11 +57,11 @@ class Foreign:
         return self.steps
 
 
-def finished(plan: Plan, sample_rate: Any) -> Foreign:
-    """The model whose last value is its output; ValueError for a rate or a memory that is out of range."""
+def checked_model(plan: Plan, sample_rate: Any) -> Foreign:
+    """The model whose output is the last value of a plan; ValueError for a rate or a memory that is out of range."""
     if not plan.steps:
         raise ValueError("it has no layers")
-    rate, reach = whole(sample_rate or DEFAULT_RATE_HZ, "sample_rate"), plan.reach()
+    rate, reach = whole_number(sample_rate or DEFAULT_RATE_HZ, "sample_rate"), plan.reach()
     if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
         raise ValueError(f"sample_rate: got {rate}; must be from {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
     if plan.width(plan.last) != 1:
@@ -73,7 +73,7 @@ def finished(plan: Plan, sample_rate: Any) -> Foreign:
     return Foreign(plan, rate, max(reach, SETTLING_S * rate) if plan.hidden_states() else reach)
 
 
-def content(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; OSError or ValueError if it holds none."""
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError(f"larger than {LARGEST_BYTES} bytes")
@@ -120,8 +120,8 @@ def tensor(values: Any, *shape: int | None) -> Tensor:
     return found
 
 
-def whole(value: Any, name: str) -> int:
-    """A whole number from 1 to LARGEST_SIZE."""
+def whole_number(value: Any, name: str) -> int:
+    """`value` as an int; ValueError unless it is a whole number from 1 to LARGEST_SIZE."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise ValueError(f"{name}: got {printable(str(value))[:40]!r}; must be a whole number")
     if not 1 <= value <= LARGEST_SIZE:

@@ -1,4 +1,13 @@
-"""A model as an LV2 plugin: a bundle that a host loads once it lies in a folder of its LV2 path, such as ~/.lv2."""
+"""A model as an LV2 plugin: a bundle that a host loads once it lies in a folder of its LV2 path, such as ~/.lv2.
+
+A bundle is a folder `*.lv2`, NAME being the model's name as an identifier of C. It holds
+
+    manifest.ttl                     what a host reads first: the plugin's URI, and where its code and description are
+    NAME.ttl                         the description: title, one audio input and one audio output
+    NAME.c                           the source: the model as C (`c.py`), and the plugin around it (`lv2_plugin.c`)
+    NAME.so                          that source compiled for this kind of machine
+    model.safetensors, model.json    the trained model (`models/files.py`), from which fxemu plays the bundle
+"""
 
 from __future__ import annotations
 
@@ -57,7 +66,7 @@ class Lv2(Format):
         put_files(model, path)
 
     def check(self, model: Model, path: Path) -> str:
-        dry, wet = model.check_pair()
+        dry, wet = model.reference_pair()
         played = _play(path / f"{model.identifier}.so", dry.numpy(), model.sample_rate)
         return compared(torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
 

@@ -20,7 +20,7 @@ from fxemu.engine import cells
 from fxemu.engine.plan import DRY, Plan, Product, Term
 from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.foreign import Foreign, content, finished, layer, tensor, whole
+from fxemu.runtimes.foreign import Foreign, checked_model, layer, read_json, tensor, whole_number
 from fxemu.runtimes.without_feedback import Cell, cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "Neural Amp Modeler"
@@ -60,7 +60,7 @@ class Nam(Format):
         path.write_text(json.dumps(data))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(content(path)))
+        return compared_with_reader(model, parse(read_json(path)))
 
 
 def _now() -> dict[str, int]:
@@ -133,7 +133,7 @@ def parse(data: dict[str, Any]) -> Foreign:
     weights, plan = _Weights(data["weights"]), Plan()
     makers[name](data["config"], weights, plan)
     weights.end()
-    return finished(plan, data.get("sample_rate"))
+    return checked_model(plan, data.get("sample_rate"))
 
 
 class _Weights:
@@ -156,13 +156,13 @@ class _Weights:
 
 
 def _read_linear(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
-    taps = weights.take(1, 1, whole(config["receptive_field"], "receptive_field"))
+    taps = weights.take(1, 1, whole_number(config["receptive_field"], "receptive_field"))
     plan.add(Term(DRY, taps), bias=weights.take(1) if config["bias"] else None)
 
 
 def _read_convnet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
     """Dilated convolutions of two taps, one after another, and a linear layer."""
-    x, width, channels = DRY, 1, whole(config["channels"], "channels")
+    x, width, channels = DRY, 1, whole_number(config["channels"], "channels")
     for dilation in config["dilations"]:
         kernel = weights.take(channels, width, 2)
         if config["batchnorm"]:
@@ -173,14 +173,17 @@ def _read_convnet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None
                 raise ValueError("its batch normalisation divides by zero, or by the root of less")
         else:
             bias = weights.take(channels)
-        term = Term(x, kernel, whole(dilation, "dilation"))
+        term = Term(x, kernel, whole_number(dilation, "dilation"))
         x, width = layer(plan, term, bias=bias, activation=_activation_name(config["activation"])), channels
     plan.add(Term(x, weights.take(1, width, 1)), bias=weights.take(1))
 
 
 def _read_lstm(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
-    size, layers = whole(config["hidden_size"], "hidden_size"), whole(config.get("num_layers", 1), "num_layers")
-    if whole(config.get("input_size", 1), "input_size") != 1:
+    size, layers = (
+        whole_number(config["hidden_size"], "hidden_size"),
+        whole_number(config.get("num_layers", 1), "num_layers"),
+    )
+    if whole_number(config.get("input_size", 1), "input_size") != 1:
         raise ValueError("input_size must be 1")
     x, width = DRY, 1
     for _ in range(layers):
@@ -197,7 +200,7 @@ def _read_wavenet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None
         raise ValueError("a WaveNet with a head network or a condition network, which cannot be played here")
     given = config["layers"]
     for before, after in pairwise(given):
-        if whole(before["channels"], "channels") != after["input_size"]:
+        if whole_number(before["channels"], "channels") != after["input_size"]:
             raise ValueError("input_size is not the number of channels of the array before")
         if _head(before)[0] != after["channels"]:
             raise ValueError("head_size is not the number of channels of the next array")
@@ -212,16 +215,16 @@ def _read_wavenet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None
 def _read_array(given: dict[str, Any], weights: _Weights, plan: Plan, x: int, head: int | None) -> tuple[int, int]:
     """Append an array of layers over the value x; return the next array's x and head."""
     _check_plain(given)
-    channels, dilations = whole(given["channels"], "channels"), given["dilations"]
+    channels, dilations = whole_number(given["channels"], "channels"), given["dilations"]
     kernels = given["kernel_sizes"] if "kernel_sizes" in given else given["kernel_size"]
     kernels = kernels if isinstance(kernels, list) else [kernels] * len(dilations)
     x = plan.add(Term(x, weights.take(channels, plan.width(x), 1)))
     heads = [] if head is None else [head]
     for kernel, dilation, active in zip(kernels, dilations, _activations(given, len(dilations)), strict=True):
         wide = 2 * channels if active[1] else channels
-        conv = weights.take(wide, channels, whole(kernel, "kernel_size"))
+        conv = weights.take(wide, channels, whole_number(kernel, "kernel_size"))
         parts = conv, weights.take(wide), weights.take(wide, 1, 1)
-        z = _read_layer(plan, x, parts, whole(dilation, "dilation"), *active)
+        z = _read_layer(plan, x, parts, whole_number(dilation, "dilation"), *active)
         out = plan.add(Term(z, weights.take(channels, channels, 1)), bias=weights.take(channels))
         x = plan.mix(Product((x,)), Product((out,)))
         heads.append(z)
@@ -258,7 +261,7 @@ def _check_plain(given: dict[str, Any]) -> None:
         active = isinstance(value, dict) and value.get("active") and (key.endswith("film") or key == "head1x1")
         if active or not USUAL.get(key, lambda value, given: True)(value, given):
             raise ValueError(f"a WaveNet with {key} {json.dumps(value)[:60]}, which cannot be played here")
-    if whole(given["condition_size"], "condition_size") != 1:
+    if whole_number(given["condition_size"], "condition_size") != 1:
         raise ValueError("condition_size must be 1")
 
 
@@ -267,7 +270,7 @@ def _head(given: dict[str, Any]) -> tuple[int, bool]:
     head = given.get("head") or {"out_channels": given["head_size"], "kernel_size": 1, "bias": given["head_bias"]}
     if head.get("kernel_size", 1) != 1:
         raise ValueError("a head of more than one tap, which cannot be played here")
-    return whole(head["out_channels"], "head_size"), bool(head["bias"])
+    return whole_number(head["out_channels"], "head_size"), bool(head["bias"])
 
 
 def _activations(given: dict[str, Any], layers: int) -> list[tuple[str, bool]]:

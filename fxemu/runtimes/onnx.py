@@ -37,7 +37,7 @@ class Onnx(Format):
 
     def check(self, model: Model, path: Path) -> str:
         runtime = _needed("onnxruntime")
-        dry, wet = model.check_pair(CHECK_SAMPLES)
+        dry, wet = model.reference_pair(CHECK_SAMPLES)
         step = runtime.InferenceSession(str(path / "step.onnx"), providers=["CPUExecutionProvider"])
         names = [given.name for given in step.get_inputs()]
         state, played = [row.numpy() for row in PlanStep(model.loop).start], []

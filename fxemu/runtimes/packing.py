@@ -1,6 +1,6 @@
-"""The two files of a model inside an exported program: a comment of C, and the extra files of TorchScript.
+"""A model's two files embedded in C (as a comment) and TorchScript exports (as extra files).
 
-A program is thus played by fxemu as the model that it was made from, and is never run.
+fxemu plays such an export from these files, and never runs the program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fxemu.models.files import MOST_BYTES, WEIGHTS, WeightsError, check_size
 
 
 def as_comment(content: Mapping[str, bytes]) -> str:
-    """Both files as a comment of C."""
+    """The files, base64-encoded, as a comment of C."""
     parts = [f"\n{name}\n{base64.encodebytes(part).decode()}" for name, part in content.items()]
     return f"/* The model that this was made from, for fxemu:\n{''.join(parts)}*/\n" if parts else ""
 

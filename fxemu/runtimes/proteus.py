@@ -1,4 +1,4 @@
-"""JSON files of Proteus and its kin (GuitarML), written and read.
+"""JSON files of Proteus and other GuitarML plugins, written and read.
 
 Written: an LSTM without feedback, to which those runtimes add dry themselves.
 """
@@ -15,7 +15,7 @@ from fxemu.engine import cells
 from fxemu.engine.plan import DRY, Plan, Product, Term
 from fxemu.models import LSTM
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.foreign import Foreign, content, finished, tensor
+from fxemu.runtimes.foreign import Foreign, checked_model, read_json, tensor
 from fxemu.runtimes.without_feedback import cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "Proteus"
@@ -52,7 +52,7 @@ class Proteus(Format):
         path.write_text(json.dumps({"model_data": DATA, "state_dict": {key: w.tolist() for key, w in state.items()}}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(content(path)))
+        return compared_with_reader(model, parse(read_json(path)))
 
 
 DATA = {
@@ -93,4 +93,4 @@ def parse(data: dict[str, Any]) -> Foreign:
     wet = plan.add(Term(hidden, tensor(state["lin.weight"], 1, size)[..., None]), bias=tensor(state["lin.bias"], 1))
     if described["skip"]:
         plan.mix(Product((wet,)), Product((DRY,)))
-    return finished(plan, RATE_HZ)
+    return checked_model(plan, RATE_HZ)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fxemu.files import printable
 from fxemu.runtimes import nam, proteus, rtneural
-from fxemu.runtimes.foreign import Foreign, ForeignError, content
+from fxemu.runtimes.foreign import Foreign, ForeignError, read_json
 
 SUFFIXES = (".nam", ".json", ".aidax")
 # By a key that the others do not have.
@@ -33,7 +33,7 @@ def read(path: str | os.PathLike[str]) -> Foreign:
             weights do not fit.
     """
     try:
-        data = content(Path(path))
+        data = read_json(Path(path))
         kinds = [parse for key, parse in PARSERS.items() if key in data]
         if not kinds:
             raise ValueError("it is neither a .nam file nor JSON of RTNeural, AIDA-X or Proteus")

@@ -19,7 +19,7 @@ from fxemu.engine.plan import DRY, Plan, Product, Term
 from fxemu.files import printable
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.foreign import Foreign, activated, content, finished, layer, tensor, whole
+from fxemu.runtimes.foreign import Foreign, activated, checked_model, layer, read_json, tensor, whole_number
 from fxemu.runtimes.without_feedback import SMALL, Cell, cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "RTNeural"
@@ -50,7 +50,7 @@ class RTNeural(Format):
         path.write_text(json.dumps(data | {"metadata": metadata}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(content(path)))
+        return compared_with_reader(model, parse(read_json(path)))
 
 
 def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def parse(data: dict[str, Any]) -> Foreign:
     if data.get("in_skip"):
         x = plan.mix(Product((x,)), Product((dry,)))
     _scaled(plan, x, data.get("out_gain", 0))
-    return finished(plan, float(data.get("metadata", {}).get("samplerate", RATE_HZ)))
+    return checked_model(plan, float(data.get("metadata", {}).get("samplerate", RATE_HZ)))
 
 
 def _scaled(plan: Plan, value: int, gain_db: float) -> int:
@@ -157,8 +157,8 @@ def _read_dense(plan: Plan, x: int, given: dict[str, Any]) -> int:
 def _read_convolution(plan: Plan, x: int, given: dict[str, Any]) -> int:
     if given.get("groups", 1) != 1:
         raise ValueError("a conv1d in groups, which cannot be played here")
-    weight = tensor(given["weights"][0], whole(given["kernel_size"][0], "kernel_size"), plan.width(x), None)
-    term = Term(x, weight.permute(2, 1, 0), whole(given["dilation"][0], "dilation"))
+    weight = tensor(given["weights"][0], whole_number(given["kernel_size"][0], "kernel_size"), plan.width(x), None)
+    term = Term(x, weight.permute(2, 1, 0), whole_number(given["dilation"][0], "dilation"))
     return layer(plan, term, bias=tensor(given["weights"][1], weight.shape[2]), activation=_activation(given))
 
 

@@ -31,7 +31,7 @@ class TorchScript(Format):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             player = torch.jit.load(str(path))
-        dry, wet = model.check_pair()
+        dry, wet = model.reference_pair()
         with torch.no_grad():
             played = torch.cat([player(dry[i : i + BLOCK]) for i in range(0, dry.numel(), BLOCK)])
         return compared(played, wet, "TorchScript")

@@ -83,6 +83,6 @@ def _padded(rows: Tensor, gates: int, more: int) -> Tensor:
 
 def compared_with_reader(model: Model, read: Foreign) -> str:
     """The sentence of `compared`, for a file as our reader has read it: after as much silence as the model has."""
-    (dry, wet), limit = model.check_pair(), float(model.loop.limit)
+    (dry, wet), limit = model.reference_pair(), float(model.loop.limit)
     played = render(replace(read, warm_up=max(model.loop.warm_up, read.plan().reach())), dry)
     return compared(played.clamp(-limit, limit), wet, "fxemu's reader of such files")

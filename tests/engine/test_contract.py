@@ -19,8 +19,8 @@ from fxemu.engine.feedforward import evaluate
 from fxemu.engine.lockstep import lanes
 from fxemu.engine.lockstep.rollout import forced, rollout
 from fxemu.engine.lookup import look_up
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, Activation, Layer, Lookup, Mix, Part, Plan, Product, State, Term
-from fxemu.engine.schedule import Schedule
 from fxemu.engine.step import step_by_step
 from fxemu.engine.streaming.stream import render
 from fxemu.models import Predictor
@@ -117,7 +117,7 @@ def make(kind: str, nearest: bool = False) -> ClosedLoop:
 def test_the_predictor_has_every_kind_of_step_inside_and_outside_the_loop() -> None:
     plan = make("tanh").plan()
     assert {type(step) for step in plan.steps} == {Layer, Mix, Lookup, State, Part}
-    early = Schedule(plan).early - {DRY}
+    early = Partition(plan).early - {DRY}
     assert {type(plan.step(value)) for value in early} == {Layer, Mix, Lookup, Part}
 
 
@@ -135,7 +135,7 @@ def test_the_plan_in_pytorch_is_the_predictor_by_hand(kind: str) -> None:
 @torch.no_grad()
 def test_values_before_the_loop_for_all_samples_at_once(kind: str) -> None:
     plan, dry = make(kind).plan(), noise(3, 1, 100)
-    value = max(Schedule(plan).early)
+    value = max(Partition(plan).early)
     at_once = evaluate(plan, {DRY: torch.nn.functional.pad(dry, (8, 0))}, {value})[value]
     assert torch.allclose(at_once, step_by_step(plan, {DRY: dry}, value), atol=1e-5)
 
@@ -200,7 +200,7 @@ def in_c(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 @each_kind
 def test_c(in_c: ctypes.CDLL, kind: str) -> None:
-    dry, wet = Model(make(kind), RATE, kind).check_pair(500)
+    dry, wet = Model(make(kind), RATE, kind).reference_pair(500)
     state, played = ctypes.create_string_buffer(1_000_000), torch.empty(500)
     getattr(in_c, f"{kind}_init")(state)
     getattr(in_c, f"{kind}_process")(state, *(ctypes.c_void_p(x.data_ptr()) for x in (dry, played)), 500)

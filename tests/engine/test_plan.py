@@ -1,9 +1,9 @@
-"""Facts of a plan, and of its schedule: which values depend on the feedback, how far layers look back, costs."""
+"""Facts of a plan, and of its partition: which values depend on the feedback, how far layers look back, costs."""
 
 import torch
 
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, FIRST, WET, Plan, Product, Term
-from fxemu.engine.schedule import Schedule
 
 
 def small_plan() -> Plan:
@@ -26,9 +26,9 @@ def test_numbers_and_widths() -> None:
 def test_what_depends_on_the_feedback() -> None:
     plan = small_plan()
     assert plan.feedforward() == {DRY, FIRST, FIRST + 1}
-    assert Schedule(plan).looping == [FIRST + 2, FIRST + 3]
-    assert [term.source for term in Schedule(plan).looping_terms(FIRST + 2)] == [WET]
-    assert Schedule(plan).boundary == {DRY, FIRST + 1}
+    assert Partition(plan).looping == [FIRST + 2, FIRST + 3]
+    assert [term.source for term in Partition(plan).looping_terms(FIRST + 2)] == [WET]
+    assert Partition(plan).boundary == {DRY, FIRST + 1}
 
 
 def test_how_far_layers_look_back() -> None:
@@ -65,7 +65,7 @@ def test_a_state_makes_what_reads_it_sequential() -> None:
     plan.add(Term(total, torch.ones(1, 3, 1)))
     assert plan.hidden_states() == [state]
     assert plan.feedforward() == {DRY, given}
-    assert Schedule(plan).looping == [total, plan.last]
+    assert Partition(plan).looping == [total, plan.last]
     assert plan.histories()[total] == 1
     assert plan.multiply_adds() == 2 * 3 + 2 * 3 + 3
 
@@ -81,8 +81,8 @@ def test_a_term_of_few_inputs_stays_in_the_loop() -> None:
     """Storing what it gives for all samples would cost more than computing it anew."""
     plan = Plan()
     plan.add(Term(DRY, torch.ones(6, 1, 1)), Term(DRY, torch.ones(6, 1, 9)), Term(WET, torch.ones(6, 1, 1)))
-    assert [term.weight.shape[-1] for term in Schedule(plan).looping_terms(plan.last)] == [1, 1]
-    assert [term.weight.shape[-1] for term in Schedule(plan).driving_terms(plan.last)] == [9]
+    assert [term.weight.shape[-1] for term in Partition(plan).looping_terms(plan.last)] == [1, 1]
+    assert [term.weight.shape[-1] for term in Partition(plan).driving_terms(plan.last)] == [9]
 
 
 def test_a_layer_of_few_inputs_stays_in_the_loop_where_nothing_else_reads_it() -> None:
@@ -93,7 +93,7 @@ def test_a_layer_of_few_inputs_stays_in_the_loop_where_nothing_else_reads_it() -
         plan.mix(Product((cheap,)), Product((fed_back, cheap)))
         if windowed:
             plan.add(Term(cheap, torch.ones(1, 3, 9)), Term(plan.last, torch.ones(1, 3, 1)))
-        return Schedule(plan).early
+        return Partition(plan).early
 
     assert feedforward(windowed=False) == {DRY}
     assert feedforward(windowed=True) == {DRY, FIRST}
@@ -105,5 +105,5 @@ def test_a_part_costs_nothing_and_is_where_its_source_is() -> None:
     part = plan.part(whole, 2, 3)
     plan.mix(Product((part,)))
     assert plan.width(part) == 3
-    assert Schedule(plan).looping == [whole, plan.last]
+    assert Partition(plan).looping == [whole, plan.last]
     assert plan.multiply_adds() == 6 + 3

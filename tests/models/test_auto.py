@@ -52,8 +52,8 @@ def test_it_hears_wet_at_its_lags_and_nothing_of_the_future() -> None:
     t = 60
     model(dry, wet)[0, 0, t - model.receptive_field + 1].backward()
     assert dry.grad[0, 0, t] != 0 and not dry.grad[0, 0, t + 1 :].any()
-    heard = {t - lag - tap for lag in (1, 9) for tap in range(4)}
-    assert set(wet.grad[0, 0].nonzero().flatten().tolist()) == heard
+    echo_sources = {t - lag - tap for lag in (1, 9) for tap in range(4)}
+    assert set(wet.grad[0, 0].nonzero().flatten().tolist()) == echo_sources
     control = make(feedback=False)
     assert torch.equal(control(dry, wet), control(dry, 2 * wet + 1))
 

@@ -88,7 +88,7 @@ def test_a_linear_model_is_a_recursive_filter() -> None:
 
 
 def test_the_standard_shape_of_neural_amp_modeler() -> None:
-    """Its file has 13802 floats: a head scale, and a last 1x1 convolution (8 * 8 + 8) whose output nothing hears."""
+    """Its file has 13802 floats: a head scale, and a last 1x1 convolution (8 * 8 + 8) whose output nothing reads."""
     model = WaveNet(1, 1, **NAM)
     head_bias_of_the_first_array = 8
     ours = sum(p.numel() for p in model.parameters()) - head_bias_of_the_first_array

@@ -117,12 +117,12 @@ def test_true_samples_correct_the_reduction() -> None:
     model.rates[1, 1] = logit(40_000.0)
     dry = torch.cat((music(1, 0), 1e-2 * music(1, 1)))
     truth = render(closed(model), dry)
-    late, heard = dry[RATE:], truth[RATE:]
+    late, late_truth = dry[RATE:], truth[RATE:]
     stream = Stream(closed(model))
-    stream.process(late[:2000], heard[:2000])
+    stream.process(late[:2000], late_truth[:2000])
     primed = stream.process(late[2000:])
-    assert esr(render(closed(model), late)[2000:], heard[2000:]) > 0.01
-    assert esr(primed, heard[2000:]) < 1e-6
+    assert esr(render(closed(model), late)[2000:], late_truth[2000:]) > 0.01
+    assert esr(primed, late_truth[2000:]) < 1e-6
 
 
 def test_it_learns_through_rollouts() -> None:

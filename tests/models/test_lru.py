@@ -51,9 +51,9 @@ def test_forward_the_recurrence_and_the_renderer_agree_over_a_second(feedback: b
     loop, dry = ClosedLoop(model, Raw(), Raw()), 0.1 * noise(8000)
     loop.limit.fill_(10.0)
     wet = render(loop, dry)
-    heard = [pad(x, (64, 0))[None, None] for x in (dry, wet)]
-    assert torch.allclose(model(*heard)[0, 0], wet, atol=1e-4)
-    assert torch.allclose(stepped(model, *heard)[0, 0, 64:], wet, atol=1e-4)
+    history = [pad(x, (64, 0))[None, None] for x in (dry, wet)]
+    assert torch.allclose(model(*history)[0, 0], wet, atol=1e-4)
+    assert torch.allclose(stepped(model, *history)[0, 0, 64:], wet, atol=1e-4)
 
 
 def test_time_constants_are_evenly_spread_over_octaves() -> None:

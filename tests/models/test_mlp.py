@@ -57,8 +57,8 @@ def test_a_prediction_sees_exactly_its_window(config: dict[str, object]) -> None
     t = 25
     model(dry, wet)[0, 0, t - model.receptive_field + 1].backward()
     assert (dry.grad[0, 0] != 0).nonzero().flatten().tolist() == list(range(t - m + 1, t + 1))
-    heard = [] if wet.grad is None else (wet.grad[0, 0] != 0).nonzero().flatten().tolist()
-    assert heard == list(range(t - n, t))
+    wet_read = [] if wet.grad is None else (wet.grad[0, 0] != 0).nonzero().flatten().tolist()
+    assert wet_read == list(range(t - n, t))
     assert model.feedback == (n > 0)
 
 

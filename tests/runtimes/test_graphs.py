@@ -46,7 +46,7 @@ def model(family: str, representation: type, feedback: bool) -> Model:
 @pytest.mark.parametrize(("family", "representation", "feedback"), CASES)
 def test_a_step_after_another_is_the_renderer(family, representation, feedback):
     given = model(family, representation, feedback)
-    dry, wet = given.check_pair(400)
+    dry, wet = given.reference_pair(400)
     step, played = PlanStep(given.loop), []
     state = step.start
     for sample in dry:
@@ -58,7 +58,7 @@ def test_a_step_after_another_is_the_renderer(family, representation, feedback):
 @pytest.mark.parametrize("family", [f for f in FAMILIES if FAMILIES[f](1, 1, False).vectorised])
 def test_a_whole_song_at_once_is_the_renderer(family):
     given = model(family, Raw, False)
-    dry, wet = given.check_pair(400)
+    dry, wet = given.reference_pair(400)
     with torch.no_grad():
         assert (WholeSong(given)(dry) - wet).abs().max() < 1e-5
 
@@ -67,7 +67,7 @@ def test_a_whole_song_at_once_is_the_renderer(family):
 def test_torchscript_is_played_without_fxemu(family, tmp_path):
     given = model(family, Raw, True)
     assert "TorchScript: within" in export(given, TorchScript(), tmp_path / "x.pt")
-    dry, wet = given.check_pair(400)
+    dry, wet = given.reference_pair(400)
     np.save(tmp_path / "dry.npy", dry.numpy())
     program = (
         "import sys, numpy, torch\n"

@@ -47,8 +47,8 @@ def test_recurrent_layers_of_rtneural_are_those_of_pytorch(kind):
     both = first + second if kind == "lstm" else torch.stack((first, second))
     model = rtneural.parse(layers_file(entry(kind, given.T, own.T, both), out, in_skip=1, in_gain=-6, out_gain=3))
     assert model.sample_rate == 48_000
-    heard = 10 ** (-6 / 20) * dry
-    expected = 10 ** (3 / 20) * ((settled(net, heard) @ weight + bias)[:, 0] + heard)
+    driven = 10 ** (-6 / 20) * dry
+    expected = 10 ** (3 / 20) * ((settled(net, driven) @ weight + bias)[:, 0] + driven)
     assert (render(model, dry) - expected).abs().max() < 1e-5
 
 

@@ -45,7 +45,7 @@ def seed():
 )
 def test_the_file_plays_as_the_renderer(form, make, tmp_path):
     given = model(make())
-    assert given.check_pair()[1].std() > 1e-3
+    assert given.reference_pair()[1].std() > 1e-3
     assert "within" in export(given, FORMATS[form](), tmp_path / "x.json")
     # And the comparison would have seen a wrong weight.
     with torch.no_grad():

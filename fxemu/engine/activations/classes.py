@@ -69,7 +69,7 @@ def argmax_slope(y: Tensor, others: float) -> Tensor:
 
 
 def bits(x: Tensor, slope: float) -> Tensor:
-    """1 where the whole number below x is odd, else -1; unit u counts as a line of slope `slope` 4^-u backwards."""
+    """1 where the whole number below x is odd, else -1; straight-through gradient of `slope` 4^-u at unit u."""
     hard = 2 * torch.remainder(x.detach().floor(), 2) - 1
     return hard + bits_slope(x, slope) * (x - x.detach()) if x.requires_grad else hard
 

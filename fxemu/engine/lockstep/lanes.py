@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.engine.activations import LANES
-from fxemu.engine.feedforward import drive, evaluate, pasts
+from fxemu.engine.feedforward import drive, evaluate, stateless_past_values
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import numba_loops, torch_loops
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY
-from fxemu.engine.schedule import Schedule
 
-# Numbers that the streams of one turn may take up: 4 MB, well inside the caches that cores share.
+# Numbers that the streams of a sub-batch may take up: 4 MB, well inside the caches that cores share.
 CACHE = 1_000_000
 
 
@@ -32,9 +32,9 @@ def compiled(where: torch.device) -> bool:
     return where.type == "cpu"
 
 
-def layout_for(schedule: Schedule, samples: int, batch: int, where: torch.device) -> Layout:
-    """The layout of a block of samples of `batch` streams on a device, with every value kept."""
-    return Layout(schedule, samples, LANES if compiled(where) else batch, keep=True)
+def layout_for(partition: Partition, samples: int, batch: int, where: torch.device) -> Layout:
+    """The memory layout for a block of samples of `batch` streams on a device, with every value kept."""
+    return Layout(partition, samples, LANES if compiled(where) else batch, keep=True)
 
 
 def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
@@ -42,14 +42,14 @@ def memory_for(layout: Layout, batch: int, where: torch.device) -> Tensor:
     return torch.zeros(-(-batch // layout.lanes), layout.size, device=where)
 
 
-def turns(layout: Layout, batch: int, where: torch.device) -> list[slice]:
-    """The streams of a batch in turns: each as many as a cache can hold, or all on a GPU."""
+def sub_batches(layout: Layout, batch: int, where: torch.device) -> list[slice]:
+    """Slices of a batch to run one after another: each as many streams as a cache can hold, or all on a GPU."""
     threads = torch.get_num_threads()
     span = layout.lanes * threads * max(1, CACHE // (layout.size * threads)) if compiled(where) else batch
     return [slice(first, min(first + span, batch)) for first in range(0, batch, span)]
 
 
-def put(place: Tensor, x: Tensor) -> None:
+def write_streams(place: Tensor, x: Tensor) -> None:
     """Write the streams x (B, W, T) to rows (G, T, W, lanes); lanes beyond them stay as they are."""
     # Through (W, T, lanes): PyTorch transposes a matrix in tiles, and anything else number by number.
     for rows, streams in zip(place, x.split(place.shape[-1]), strict=True):
@@ -57,12 +57,12 @@ def put(place: Tensor, x: Tensor) -> None:
         rows[..., : turned.shape[-1]] = turned.transpose(0, 1)
 
 
-def share(place: Tensor, x: Tensor) -> None:
+def broadcast_stream(place: Tensor, x: Tensor) -> None:
     """Write one stream x (1, W, T), or (1, W, 1) for all samples, to all lanes of rows (G, T, W, lanes)."""
     place.copy_(x.permute(0, 2, 1)[..., None])
 
 
-def take(place: Tensor, out: Tensor) -> Tensor:
+def read_streams(place: Tensor, out: Tensor) -> Tensor:
     """Write rows (G, T, W, lanes) to the streams out (B, W, T), which is returned."""
     for rows, streams in zip(place, out.split(place.shape[-1]), strict=True):
         turned = rows[..., : streams.shape[0]].transpose(0, 1).contiguous()
@@ -71,7 +71,7 @@ def take(place: Tensor, out: Tensor) -> Tensor:
 
 
 def run_forward(layout: Layout, memory: Tensor, forced: bool = False) -> None:
-    """Run the loop in place; `forced` leaves out the last step, so that the wet signal stays as it was put in."""
+    """Run the loop in place; `forced` leaves out the last step, which leaves the given feedback unmodified."""
     if not compiled(memory.device):
         torch_loops.forward(layout, memory, forced)
         return
@@ -101,47 +101,48 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
         list(pool.map(run, range(groups)))
 
 
-def past_values(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """The past of every looping value whose past is read, given dry and wet (B, 1, H) up to a moment: (B, W, rows).
+def past_values(partition: Partition, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """Past samples (B, W, rows) of the values in the loop that look back, from a history of dry and wet (B, 1, H).
 
-    Gradient flows through it, except for plans with states beside WET, which run over the history. Where
-    there is no history (H = 0), all is zero.
+    Gradient flows through them, except for plans with states beside WET, which run over the history. Without a history
+    (H = 0) all are zero.
     """
-    plan = schedule.plan
+    plan = partition.plan
     if not wet.shape[-1]:
-        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in schedule.tapped.items()}
-    return _remembered(schedule, dry, wet) if plan.hidden_states() else pasts(schedule, dry, wet)
+        return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in partition.tapped.items()}
+    compute = _teacher_forced_past_values if plan.hidden_states() else stateless_past_values
+    return compute(partition, dry, wet)
 
 
 @torch.no_grad()
-def _remembered(schedule: Schedule, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
-    """A teacher-forced run from silence over dry, wet (B, 1, H)."""
-    batch, samples, plan = wet.shape[0], wet.shape[-1], schedule.plan
-    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, schedule.boundary, samples)
-    layout = layout_for(schedule, samples, batch, wet.device)
+def _teacher_forced_past_values(partition: Partition, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+    """`past_values` by a teacher-forced run from silence, for plans with hidden states."""
+    batch, samples, plan = wet.shape[0], wet.shape[-1], partition.plan
+    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, partition.boundary, samples)
+    layout = layout_for(partition, samples, batch, wet.device)
     memory = memory_for(layout, batch, wet.device)
-    fill(layout, memory, {v: s.detach() for v, s in signals.items()})
-    put(layout.now(memory, plan.last), wet)
+    write_inputs(layout, memory, {v: s.detach() for v, s in signals.items()})
+    write_streams(layout.now(memory, plan.last), wet)
     run_forward(layout, memory, forced=True)
     return {
-        value: take(
+        value: read_streams(
             layout.rows(memory, layout.signals[value])[:, -rows:], wet.new_empty(batch, plan.width(value), rows)
         )
         for value, rows in layout.tapped.items()
     }
 
 
-def fill(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
-    """Put all that the loop reads from before it, given the feed-forward signals, into memory."""
-    given = {value: drive(layout.schedule, value, signals, layout.samples) for value in layout.drives}
-    given |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
-    for value, x in given.items():
+def write_inputs(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:
+    """Write the precomputed inputs of the loop to memory, given the feed-forward signals."""
+    inputs = {value: drive(layout.partition, value, signals, layout.samples) for value in layout.drives}
+    inputs |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
+    for value, x in inputs.items():
         place = outside_rows(layout, memory, value)
-        put(place, x) if x.shape[0] > 1 else share(place, x)
+        write_streams(place, x) if x.shape[0] > 1 else broadcast_stream(place, x)
 
 
 def outside_rows(layout: Layout, memory: Tensor, value: int) -> Tensor:
-    """The rows for a layer's part from before the loop, or for a value from there: (G, T, W, lanes)."""
+    """The rows for a layer's precomputed part, or for a value computed before the loop: (G, T, W, lanes)."""
     if value not in layout.drives:
         return layout.now(memory, value)
     signal = layout.drives[value]

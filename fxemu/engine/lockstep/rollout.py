@@ -21,9 +21,9 @@ from fxemu.engine.feedforward import drive, evaluate
 from fxemu.engine.layout import Layout, weights_of
 from fxemu.engine.lockstep import lanes
 from fxemu.engine.lookup import row_below
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, Lookup, Plan, Product, Term
 from fxemu.engine.playable import Playable
-from fxemu.engine.schedule import Schedule
 
 
 def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,63 +36,63 @@ def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tenso
     plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
-    schedule = Schedule(plan)
-    signals = evaluate(plan, {DRY: dry}, schedule.boundary, steps)
+    partition = Partition(plan)
+    signals = evaluate(plan, {DRY: dry}, partition.boundary, steps)
     if plan.last in signals:
         return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
-    past = lanes.past_values(schedule, dry[..., :-steps], history)
-    return _run(schedule, signals, past, steps)
+    past = lanes.past_values(partition, dry[..., :-steps], history)
+    return _run(partition, signals, past, steps)
 
 
 def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
     """Parameters (B, P, T) from silence with the true past at every step: dry, wet (B, 1, T); with gradient."""
     steps = dry.shape[-1]
-    schedule = Schedule(plan)
-    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, schedule.boundary, steps)
-    silence = lanes.past_values(schedule, dry[..., :0], wet[..., :0])
-    return _run(schedule, signals, silence, steps, fed=wet)[1]
+    partition = Partition(plan)
+    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, partition.boundary, steps)
+    silence = lanes.past_values(partition, dry[..., :0], wet[..., :0])
+    return _run(partition, signals, silence, steps, fed=wet)[1]
 
 
 def _run(
-    schedule: Schedule, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
+    partition: Partition, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The wet signal (B, 1, steps) and its parameters (B, P, steps), given the values before the loop and the pasts.
 
     Given `fed` (B, 1, steps), that is fed back in place of the prediction.
     """
-    layout = lanes.layout_for(schedule, steps, signals[DRY].shape[0], signals[DRY].device)
-    drives = [drive(schedule, v, signals, steps) for v in layout.drives]
+    layout = lanes.layout_for(partition, steps, signals[DRY].shape[0], signals[DRY].device)
+    drives = [drive(partition, v, signals, steps) for v in layout.drives]
     outside = [signals[value][..., -steps:] for value in layout.outside]
-    weights = [tensor for _, tensor in weights_of(schedule, layout.looping)]
+    weights = [tensor for _, tensor in weights_of(partition, layout.looping)]
     return _Rollout.apply(layout, fed, *drives, *outside, *(past[v] for v in layout.tapped), *weights)
 
 
 class _Rollout(torch.autograd.Function):
     """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters.
 
-    A few streams after the others, so that what one step leaves to the next is still in the cache.
+    One sub-batch after another, so that what a step writes is still in the cache when the next one reads it.
     """
 
     @staticmethod
     def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         inputs = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
         batch, forced = max(x.shape[0] for x in inputs), fed is not None
-        turns = lanes.turns(layout, batch, inputs[0].device)
+        sub_batches = lanes.sub_batches(layout, batch, inputs[0].device)
         memories = []
         values = layout.plan.last, layout.plan.params
         found = [inputs[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
-        for streams in turns:
+        for streams in sub_batches:
             memory = lanes.memory_for(layout, streams.stop - streams.start, inputs[0].device)
             memories.append(memory)
             places = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
-            for place, x in zip(places + _pasts(layout, memory), inputs, strict=True):
-                lanes.put(place, x[streams]) if x.shape[0] > 1 else lanes.share(place, x)
+            for place, x in zip(places + _past_rows(layout, memory), inputs, strict=True):
+                lanes.write_streams(place, x[streams]) if x.shape[0] > 1 else lanes.broadcast_stream(place, x)
             if fed is not None:
-                lanes.put(layout.now(memory, layout.plan.last), fed[streams])
+                lanes.write_streams(layout.now(memory, layout.plan.last), fed[streams])
             lanes.run_forward(layout, memory, forced)
             for value, out in zip(values, found, strict=True):
-                lanes.take(layout.now(memory, value), out[streams])
-        ctx.layout, ctx.turns, ctx.memories, ctx.forced = layout, turns, memories, forced
+                lanes.read_streams(layout.now(memory, value), out[streams])
+        ctx.layout, ctx.sub_batches, ctx.memories, ctx.forced = layout, sub_batches, memories, forced
         ctx.shapes = [x.shape for x in inputs]
         ctx.set_materialize_grads(False)
         return found[0], found[1]
@@ -100,37 +100,37 @@ class _Rollout(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
         layout, needed = ctx.layout, ctx.needs_input_grad[2 + len(ctx.shapes) :]
-        owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.schedule, [value])]
+        owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.partition, [value])]
         wanted = [pair for pair, need in zip(owners, needed, strict=True) if need]
         found = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
         learned = []
-        for streams, memory in zip(ctx.turns, ctx.memories, strict=True):
+        for streams, memory in zip(ctx.sub_batches, ctx.memories, strict=True):
             grads = torch.zeros_like(memory)
             for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
                 if grad is not None:
-                    lanes.put(layout.now(grads, value), grad[streams])
+                    lanes.write_streams(layout.now(grads, value), grad[streams])
             lanes.run_backward(layout, memory, grads, ctx.forced)
-            # The gradient before a layer's activation is that of what it gets from outside.
+            # The gradient before a layer's activation is also that of its precomputed part.
             places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
-            for place, total in zip(places + _pasts(layout, grads), found, strict=True):
+            for place, total in zip(places + _past_rows(layout, grads), found, strict=True):
                 _collect(place, total, streams)
             learned.append([_weight_gradient(layout, memory, grads, *pair) for pair in wanted])
         ready = (torch.stack(parts).sum(0) for parts in zip(*learned, strict=True))
         return None, None, *found, *(next(ready) if need else None for need in needed)
 
 
-def _pasts(layout: Layout, memory: Tensor) -> list[Tensor]:
-    """The rows (G, T, W, lanes) of every tapped value from before the block."""
+def _past_rows(layout: Layout, memory: Tensor) -> list[Tensor]:
+    """The rows (G, T, W, lanes) before the block, of every value in the loop whose past is read."""
     return [layout.rows(memory, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
 
 
 def _collect(place: Tensor, total: Tensor, streams: slice) -> None:
     """Write the gradient (G, T, U, lanes) of some streams to that of all, (B, U, T).
 
-    Or add it, summed, where all streams, or all samples too, have something in common: (1, U, T) or (1, U, 1).
+    Or add it, summed over what shares the value: all streams, (1, U, T), or all samples too, (1, U, 1).
     """
     if total.shape[-1] == place.shape[1] and total.shape[0] > 1:
-        lanes.take(place, total[streams])
+        lanes.read_streams(place, total[streams])
         return
     shared = place.sum((0, 3)).t()[None]
     total += shared if shared.shape[-1] == total.shape[-1] else shared.sum(-1, keepdim=True)
@@ -143,9 +143,9 @@ def _weight_gradient(
     if isinstance(owner, Term):
         return _term_gradient(layout, memory, delta, owner)
     if isinstance(owner, Product):
-        factors = [layout.seen(memory, factor) for factor in owner.factors]
+        factors = [layout.delayed(memory, factor) for factor in owner.factors]
         return torch.stack([delta, *factors]).prod(0).sum((0, 1, 3))
-    return _table_gradient(layout.seen(memory, owner.source), delta, owner)
+    return _table_gradient(layout.delayed(memory, owner.source), delta, owner)
 
 
 def _term_gradient(layout: Layout, memory: Tensor, delta: Tensor, term: Term) -> Tensor:

@@ -50,11 +50,11 @@ def _forward(layout: Layout, memory: Tensor, value: int) -> At:
     step, out = layout.plan.step(value), layout.now(memory, value)[0]
     z = out.unbind()
     if isinstance(step, Layer):
-        # What is driven from outside lies in its own rows already; a bias alone is one row for all samples.
+        # A precomputed part lies in the rows of the layer already; a bias alone is one row for all samples.
         if not layout.driven(value):
             drive = layout.drives[value]
             out.copy_(memory[0, drive.start : drive.end].view(-1, layout.lanes))
-        parts = [_add_products(term, layout, memory, z) for term in layout.schedule.looping_terms(value)]
+        parts = [_add_products(term, layout, memory, z) for term in layout.partition.looping_terms(value)]
     elif isinstance(step, Mix):
         parts = [_add_product(product, layout, memory, z) for product in step.products]
     else:
@@ -101,7 +101,7 @@ def _look_up(step: Lookup, layout: Layout, memory: Tensor, z: tuple[Tensor, ...]
 def _backward(layout: Layout, memory: Tensor, grads: Tensor, value: int) -> list[At]:
     step, delta = layout.plan.step(value), layout.now(grads, value)[0].unbind()
     if isinstance(step, Layer):
-        shares = [_share_sum(term, layout, grads, delta) for term in layout.schedule.looping_terms(value)]
+        shares = [_share_sum(term, layout, grads, delta) for term in layout.partition.looping_terms(value)]
     elif isinstance(step, Mix):
         shares = [_share_product(product, layout, memory, grads, delta) for product in step.products]
     else:
@@ -171,4 +171,4 @@ def _weighted(term: Term, layout: Layout, memory: Tensor) -> list[tuple[Tensor, 
 
 def _present(layout: Layout, memory: Tensor, value: int) -> tuple[Tensor, ...]:
     """A value at each sample of the block: K times (W, B)."""
-    return layout.seen(memory, value)[0].unbind()
+    return layout.delayed(memory, value)[0].unbind()

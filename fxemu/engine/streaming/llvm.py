@@ -17,7 +17,7 @@ FAST = ("contract", "reassoc", "arcp", "nsz")
 
 @dataclass(frozen=True)
 class Number:
-    """A value in a function; its operators append instructions there. A plain float counts as one of any size."""
+    """One float, or a vector of them, in a function; operators append instructions and broadcast plain floats."""
 
     builder: ir.IRBuilder
     value: ir.Value
@@ -26,8 +26,8 @@ class Number:
     def size(self) -> int:
         return getattr(self.value.type, "count", 1)
 
-    def spread(self, size: int) -> Number:
-        """One float, `size` times side by side."""
+    def broadcast(self, size: int) -> Number:
+        """A scalar as a vector of `size` equal numbers."""
         if size == 1:
             return self
         vector = self.builder.insert_element(_vector(size)(ir.Undefined), self.value, ir.IntType(32)(0))
@@ -35,9 +35,9 @@ class Number:
         return Number(self.builder, self.builder.shuffle_vector(vector, vector, first))
 
     def like(self, x: Number | float) -> ir.Value:
-        """x as often as this has numbers side by side."""
+        """x broadcast to the size of this."""
         if isinstance(x, Number):
-            return x.value if x.size == self.size else x.spread(self.size).value
+            return x.value if x.size == self.size else x.broadcast(self.size).value
         return ir.Constant(self.value.type, x if self.size == 1 else [FLOAT(x)] * self.size)
 
     def __add__(self, x: Number | float) -> Number:
@@ -61,7 +61,7 @@ class Number:
         return Number(self.builder, self.builder.select(kept, self.value, other))
 
     def sum(self) -> Number:
-        """The sum of those side by side."""
+        """The sum over the vector: a scalar."""
         if self.size == 1:
             return self
         kind = ir.FunctionType(FLOAT, [FLOAT, self.value.type])
@@ -70,7 +70,7 @@ class Number:
 
 
 class Code:
-    """A function `run` of a number of samples and of pointers to tables that do not overlap, being written."""
+    """Builder of a function `run` of a number of samples and of pointers to tables that do not overlap."""
 
     def __init__(self, tables: int) -> None:
         self.module = ir.Module()
@@ -81,7 +81,7 @@ class Code:
         self._builder = ir.IRBuilder(function.append_basic_block())
 
     def at(self, pointer: ir.Value, index: ir.Value | int, stride: int = 1) -> ir.Value:
-        """A pointer to the float `index` * `stride` places on."""
+        """A pointer to the float `index` * `stride` floats after `pointer`."""
         place = INDEX(index * stride) if isinstance(index, int) else self._builder.mul(index, INDEX(stride))
         return self._builder.gep(pointer, [place], source_etype=FLOAT)
 
@@ -89,7 +89,7 @@ class Code:
         return Number(self._builder, self._builder.load(pointer, typ=_vector(size), align=4))
 
     def zero(self, size: int) -> Number:
-        """0, so many times side by side."""
+        """A vector of zeros."""
         return Number(self._builder, ir.Constant(_vector(size), None))
 
     def load_index(self, pointer: ir.Value, place: int) -> ir.Value:
@@ -99,10 +99,10 @@ class Code:
     def store(self, x: Number, pointer: ir.Value) -> None:
         self._builder.store(x.value, pointer, align=4)
 
-    def repeat(
+    def for_loop(
         self, count: ir.Value | int, body: Callable[..., list[Number]], numbers: Sequence[Number] = ()
     ) -> list[Number]:
-        """What becomes of `numbers` when `body` (index, *numbers) has renewed them `count` (at least 1) times."""
+        """A for-loop carrying `numbers`: `body` (index, *numbers) returns the next ones, `count` (at least 1) times."""
         build, before = self._builder, self._builder.block
         start = build.append_basic_block()
         build.branch(start)
@@ -120,7 +120,7 @@ class Code:
         return made
 
     def call(self, name: str, *arguments: Number | ir.Value | int) -> None:
-        """A function of this process that LLVM knows by name, without a result."""
+        """Call a function of this process, registered with LLVM by name, that returns nothing."""
         values = [x.value if isinstance(x, Number) else _index(x) for x in arguments]
         kind = ir.FunctionType(ir.VoidType(), [x.type for x in values])
         self._builder.call(_function(self.module, name, kind), values)

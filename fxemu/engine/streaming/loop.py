@@ -53,8 +53,8 @@ Piece = tuple[int, int]
 Loop = Callable[[NDArray[np.float32], int], None]
 
 
-def loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
-    """Some of the layout's steps (rows of its table), as a function of (memory, samples) that works in place."""
+def compile_loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
+    """Compile steps of a layout (rows of its table) to a function of (memory, samples) that works in place."""
     weights, items, parameters = layout.tables.weights, layout.tables.items, layout.tables.parameters
     run = _compiled(_without(ops, (OUT, DRIVE)), _without(items, (A, B)))
     # Pointers that keep their tables alive.
@@ -99,7 +99,7 @@ class _Program:
     def __init__(self, ops: tuple[Row, ...], items: tuple[Row, ...]) -> None:
         self.ops, self.items, self.code = ops, items, Code(tables=5)
         self.memory, self.weights, self.parameters, *self.addresses = self.code.tables
-        self.code.repeat(self.code.samples, self._sample)
+        self.code.for_loop(self.code.samples, self._sample)
         self.text = self.code.end()
 
     def _sample(self, t: ir.Value) -> list[Number]:
@@ -163,13 +163,13 @@ class _Program:
             values, rows = self.code.at(x, index, at_once), self.code.at(weights, index, at_once * units)
             for n in range(inputs):
                 value = self.code.load(self.code.at(values, n))
-                spread = {size: value.spread(size) for _, size in block}
+                broadcast = {size: value.broadcast(size) for _, size in block}
                 for i, (first, size) in enumerate(block, start=n * len(block)):
-                    added[i] += self.code.load(self.code.at(rows, n * units + first), size) * spread[size]
+                    added[i] += self.code.load(self.code.at(rows, n * units + first), size) * broadcast[size]
             return added
 
         groups, left = divmod(count, at_once)
-        sums = self.code.repeat(groups, add_inputs, sums) if groups else sums
+        sums = self.code.for_loop(groups, add_inputs, sums) if groups else sums
         return add_inputs(INDEX(groups), *sums, inputs=left)
 
     def _dot(self, x: ir.Value, weights: ir.Value, count: int) -> Number:
@@ -182,7 +182,7 @@ class _Program:
             return [so_far + self._product(rows, 8 * i, 8) for i, so_far in enumerate(sums)]
 
         zeros = [self.code.zero(8)] * DOT_SUMS
-        products = {8: self.code.repeat(groups, add_group, zeros) if groups else []}
+        products = {8: self.code.for_loop(groups, add_group, zeros) if groups else []}
         for first, width in _pieces(count - groups * size):
             products.setdefault(width, []).append(self._product((x, weights), groups * size + first, width))
         return reduce(add, [_sum(same).sum() for same in products.values() if same])

@@ -16,11 +16,11 @@ from torch import Tensor
 from fxemu.engine.allocator import keep_freed_memory
 from fxemu.engine.feedforward import evaluate, has_long_window
 from fxemu.engine.lockstep.lanes import past_values
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY
 from fxemu.engine.playable import Playable
-from fxemu.engine.schedule import Schedule
-from fxemu.engine.simplify import on_cpu, simplified
-from fxemu.engine.streaming.block import BlockRunner, Pasts
+from fxemu.engine.simplify import on_cpu, simplify
+from fxemu.engine.streaming.block import BlockRunner, PastValues
 
 BLOCK = 16_384
 # A block is short up to this many samples, or this part of the dry history that the plan reads.
@@ -43,20 +43,20 @@ class Stream:
         primed = min(dry.numel(), wet.numel())
         if primed < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        self._plan = plan = simplified(on_cpu(loop.plan()))
-        self._at_once, self._in_turn = (BlockRunner(Schedule(plan, in_turn)) for in_turn in (False, True))
+        self._plan = plan = simplify(on_cpu(loop.plan()))
+        self._at_once, self._sequential = (BlockRunner(Partition(plan, sequential)) for sequential in (False, True))
         self._long_window = has_long_window(plan)
         self._dry = torch.zeros(plan.reach())
         nothing = torch.empty(1, 1, 0)
-        self._pasts = past_values(self._at_once.schedule, nothing, nothing)
+        self._past = past_values(self._at_once.partition, nothing, nothing)
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
 
     @torch.inference_mode()
     def process(self, dry: Tensor, fed: Tensor | None = None) -> Tensor:
         """dry (samples,) to wet (samples,), float32; what came before is remembered.
 
-        Given `fed` (samples,), that is fed back instead of the prediction: the truth to
-        prime it, or anything else to lead it astray. ValueError unless it is as long as `dry`.
+        Given `fed` (samples,), that is fed back instead of the prediction: the truth to prime it, or any other
+        history. ValueError unless it is as long as `dry`.
         """
         dry = torch.as_tensor(dry).detach().cpu().float()
         if fed is not None and fed.shape != dry.shape:
@@ -71,8 +71,8 @@ class Stream:
 
     def state(self) -> dict[str, Tensor]:
         """A copy of everything remembered: for `restore`, or for a file."""
-        pasts = {str(value): self._pasts[value].clone() for value in self._at_once.schedule.tapped}
-        return {"dry": self._dry.clone(), **pasts}
+        past = {str(value): self._past[value].clone() for value in self._at_once.partition.tapped}
+        return {"dry": self._dry.clone(), **past}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from the state of a stream of the same model; ValueError if it is of another."""
@@ -80,28 +80,28 @@ class Stream:
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
             raise ValueError(f"state: got {sorted(state)} of another model's shapes; this one has {sorted(own)}")
         self._dry = state["dry"].clone()
-        self._pasts = {value: state[str(value)].clone() for value in self._at_once.schedule.tapped}
+        self._past = {value: state[str(value)].clone() for value in self._at_once.partition.tapped}
 
     def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
         short = fed is None and dry.numel() <= max(SHORT, SHORT_PART * self._dry.numel())
-        runner = self._in_turn if short or not self._long_window else self._at_once
-        pasts = self._pasts_for(runner)
+        runner = self._sequential if short or not self._long_window else self._at_once
+        past = self._past_for(runner)
         seen = torch.cat((self._dry, dry))
         self._dry = seen[dry.numel() :]
-        signals = evaluate(self._plan, {DRY: seen[None, None]}, runner.schedule.boundary, dry.numel())
+        signals = evaluate(self._plan, {DRY: seen[None, None]}, runner.partition.boundary, dry.numel())
         if self._plan.last in signals:
-            self._pasts = {}  # all follows from dry
+            self._past = {}  # all follows from dry
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        wet, self._pasts = runner.block(dry.numel(), fed is not None).run(signals, pasts, fed)
+        wet, self._past = runner.block(dry.numel(), fed is not None).run(signals, past, fed)
         return wet
 
-    def _pasts_for(self, runner: BlockRunner) -> Pasts:
-        """The pasts that the loop reads; those that depend on dry alone may have to be computed first."""
-        missing = runner.schedule.tapped.keys() - self._pasts.keys()
+    def _past_for(self, runner: BlockRunner) -> PastValues:
+        """The past that the loop reads; what depends on dry alone may have to be computed first."""
+        missing = runner.partition.tapped.keys() - self._past.keys()
         if not missing:
-            return self._pasts
+            return self._past
         known = evaluate(self._plan, {DRY: self._dry[None, None]}, missing)
-        return {**self._pasts, **{v: known[v][..., -runner.schedule.tapped[v] :] for v in missing}}
+        return {**self._past, **{v: known[v][..., -runner.partition.tapped[v] :] for v in missing}}
 
 
 def render(loop: Playable, dry: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ def render_many(
     """Free runs over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
 
     Given `fed`, a song for each, those are fed back, as in `Stream.process`. They begin from silence or, given `after`,
-    (dry, wet) for each, from what such a past has left.
+    (dry, wet) for each, from the state after that history.
     """
     threads, none = torch.get_num_threads(), [None] * len(songs)
     runs = list(zip(songs, fed or none, after or none, strict=True))

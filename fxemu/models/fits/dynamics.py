@@ -52,7 +52,7 @@ class Gain:
         return Gain(self.level[:samples], self.gain[:samples], self.weight[:samples])
 
 
-def seen_gain(dry: Tensor, wet: Tensor) -> Gain:
+def observed_gain(dry: Tensor, wet: Tensor) -> Gain:
     """The gain wet / dry of a song, (samples,) each.
 
     An error's weight is the energy of wet, over that of the song (its share of the error-to-signal ratio), plus that
@@ -84,7 +84,7 @@ def fit(songs: Sequence[tuple[Tensor, Tensor]], knees: int, iterations: int = 40
     Begins with attacks of several kinds (after the hold, at once, in the hold, there inside a loop) and several
     releases, continues with the best three of these, and then with the best.
     """
-    gains = [seen_gain(*song) for song in songs]
+    gains = [observed_gain(*song) for song in songs]
     seen = np.concatenate([song.gain[song.weight > 0.1] for song in gains])
     makeup = float(np.quantile(seen, 0.99)) if seen.size else 0.0
     attacks = ((0.2, 150.0, 0.0), (0.2, 0.2, 0.0), (150.0, 0.2, 0.0), (150.0, 0.2, -1.0))

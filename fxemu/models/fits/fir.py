@@ -1,4 +1,4 @@
-"""The longest of filters in closed form: taps over dry, and over wet before, with the least squared error."""
+"""Least-squares fit of a long FIR filter, by conjugate gradients and the FFT."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-# Of the energy of the input, per frequency: what is weaker is not worth a tap's growing for.
+# Regularisation as a share of the input's energy: weaker frequencies do not make taps grow.
 RIDGE = 1e-9
 
 
 def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: int = 30) -> Tensor:
-    """The causal filter h (taps,) float64 that comes nearest to making wet of dry, (samples,) each.
+    """The causal filter h (taps,), float64, whose output for dry is nearest to wet, (samples,) each.
 
     Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
     the mean spectrum of the input (Chan & Ng, "Conjugate gradient methods for Toeplitz systems", 1996), so that tens of
@@ -25,14 +25,14 @@ def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: in
     power = power + RIDGE * power.mean()
 
     def normal(h: Tensor) -> Tensor:
-        return sum(song.back(song.forth(h)) for song in spectra) + ridge * h
+        return sum(song.correlate(song.convolve(h)) for song in spectra) + ridge * h
 
     def precondition(r: Tensor) -> Tensor:
         return torch.fft.irfft(torch.fft.rfft(r, size) / power, size)[:taps]
 
     ridge = RIDGE * sum(float(dry.double().square().sum()) for dry, _ in songs)
     h = torch.zeros(taps, dtype=torch.float64)
-    residual = sum(song.back(wet.double()) for song, (_, wet) in zip(spectra, songs, strict=True))
+    residual = sum(song.correlate(wet.double()) for song, (_, wet) in zip(spectra, songs, strict=True))
     start, direction, before = float(residual.norm()), torch.zeros_like(h), 1.0
     for _ in range(iterations):
         z = precondition(residual)
@@ -47,17 +47,17 @@ def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: in
 
 
 class _Song:
-    """Convolution with a song, cut to its length, and the transpose of that."""
+    """Convolution with a song, cut to its length, and its transpose, the correlation with it."""
 
     def __init__(self, dry: Tensor, wet: Tensor, taps: int) -> None:
         self.samples, self.taps = dry.numel(), taps
         self.size = next_fast_len(dry.numel() + taps - 1, real=True)
         self.spectrum = torch.fft.rfft(dry.double(), self.size)
 
-    def forth(self, h: Tensor) -> Tensor:
+    def convolve(self, h: Tensor) -> Tensor:
         return torch.fft.irfft(torch.fft.rfft(h, self.size) * self.spectrum, self.size)[: self.samples]
 
-    def back(self, y: Tensor) -> Tensor:
+    def correlate(self, y: Tensor) -> Tensor:
         return torch.fft.irfft(torch.fft.rfft(y, self.size) * self.spectrum.conj(), self.size)[: self.taps]
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 Songs = Sequence[tuple[Tensor, Tensor]]
 BINS = 256
-# Of the mean energy of a lag: what is weaker is not worth a tap's growing for.
+# Regularisation as a share of the mean energy of a lag: weaker directions do not make taps grow.
 RIDGE = 1e-7
 # Samples over which the filter is taken to stand still when its rate is looked for, and shapes of it that are followed.
 FRAME, SHAPES = 512, 16

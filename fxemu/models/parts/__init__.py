@@ -1,1 +1,1 @@
-"""Parts that several predictors share."""
+"""Building blocks shared by predictors."""

@@ -1,4 +1,4 @@
-"""Phasors that turn at multiples of one rate, and are kept at length 1: parts of predictors with an oscillator.
+"""Phasors that rotate at multiples of one rate, renormalised to length 1: for predictors with an oscillator.
 
 Steps of a plan: a phasor is two values, its real and imaginary parts.
 """
@@ -13,27 +13,27 @@ from fxemu.engine.plan import Activation, Plan, Product, Term
 # Phasors have length 1; a history that is no modulation at all must not throw them far.
 BOUND = Activation("clamp", 2.0)
 # Share by which a phasor nears length 1 in a sample, so that rounding does not accumulate.
-HOLD = 1e-3
+PULL = 1e-3
 
 
-def turns(rate: Tensor, harmonics: int) -> tuple[Tensor, Tensor]:
+def rotations(rate: Tensor, harmonics: int) -> tuple[Tensor, Tensor]:
     """Cosine and sine of 1 .. K times an angle in radians, a scalar: (K,) each, float32."""
     angles = rate.double() * torch.arange(1, harmonics + 1, device=rate.device)
     return angles.cos().float(), angles.sin().float()
 
 
-def plan_turned(plan: Plan, re: int, im: int, cos: Tensor, sin: Tensor) -> tuple[int, int]:
-    """Phasors turned on by angles (K,), and held within `BOUND`."""
+def plan_rotated(plan: Plan, re: int, im: int, cos: Tensor, sin: Tensor) -> tuple[int, int]:
+    """Phasors rotated by angles (K,), given their cosines and sines, and clamped to `BOUND`."""
     return (
         plan.mix(Product((re,), cos), Product((im,), -sin), activation=BOUND),
         plan.mix(Product((im,), cos), Product((re,), sin), activation=BOUND),
     )
 
 
-def plan_held(plan: Plan, re: int, im: int, hold: float = HOLD) -> tuple[int, int]:
-    """Phasors a little nearer to length 1."""
+def plan_renormalised(plan: Plan, re: int, im: int, pull: float = PULL) -> tuple[int, int]:
+    """Phasors renormalised: moved by the share `pull` towards length 1, to first order."""
     square = plan.mix(Product((re, re)), Product((im, im)))
-    return tuple(plan.mix(Product((x,), 1 + hold), Product((x, square), -hold)) for x in (re, im))
+    return tuple(plan.mix(Product((x,), 1 + pull), Product((x, square), -pull)) for x in (re, im))
 
 
 def plan_start(plan: Plan, runs: int, like: Tensor) -> tuple[int, int]:

@@ -14,8 +14,8 @@ from fxemu.engine.feedforward import FFT_SAMPLES, FFT_TAPS, evaluate
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import lanes
 from fxemu.engine.lockstep.rollout import rollout
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, Plan, Term
-from fxemu.engine.schedule import Schedule
 from fxemu.engine.streaming.stream import BLOCK, Stream, render, render_many
 from fxemu.models import closed_loop
 from fxemu.models.closed_loop import ClosedLoop
@@ -188,12 +188,14 @@ def test_rollout_elsewhere_asks_for_few_operations_a_sample_and_waits_for_none_i
 
 
 @pytest.mark.parametrize("case", ["raw", "embedding", "lstm"])
-@pytest.mark.parametrize("way", ["compiled", "in turns", "elsewhere"])
+@pytest.mark.parametrize("loops", ["compiled", "sub-batches", "PyTorch"])
 @pytest.mark.parametrize("batch", [1, 31, 33, 70])
-def test_any_batch_size(monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, batch: int, way: str, case: str) -> None:
+def test_any_batch_size(
+    monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, batch: int, loops: str, case: str
+) -> None:
     """Compiled, streams are grouped into lanes, and the last group is padded; a turn may be a single stream."""
-    monkeypatch.setattr(lanes, "compiled", lambda where: way != "elsewhere")
-    if way == "in turns":
+    monkeypatch.setattr(lanes, "compiled", lambda where: loops != "PyTorch")
+    if loops == "sub-batches":
         monkeypatch.setattr(lanes, "CACHE", 1)
     loop = make_loop(**CASES[case])
     history, dry = noise(batch, 1, loop.warm_up, seed=1), noise(batch, 1, loop.warm_up + 9)
@@ -318,7 +320,7 @@ def test_a_stream_keeps_the_weights_it_was_made_with(make_loop: MakeLoop) -> Non
 @each_case
 def test_the_last_samples_alone_are_those_of_all(make_loop: MakeLoop, case: dict[str, object]) -> None:
     plan = make_loop(**case).plan()
-    dry, wanted = noise(2, 1, plan.reach() + 100), Schedule(plan).boundary
+    dry, wanted = noise(2, 1, plan.reach() + 100), Partition(plan).boundary
     whole, late = evaluate(plan, {DRY: dry}, wanted), evaluate(plan, {DRY: dry}, wanted, 10)
     for value in wanted:
         assert late[value].shape[-1] >= 10

@@ -60,7 +60,7 @@ def test_blocks_of_any_size_and_other_weights_share_their_code() -> None:
 
 
 def test_what_is_not_a_number_stays_so() -> None:
-    """So that a diverged net is seen, not heard as silence."""
+    """So that a diverged net is reported, not played as silence."""
     loop = ClosedLoop(GRU(1, 1, width=5), Raw(), Raw())
     with torch.no_grad():
         loop.predictor.out.bias.fill_(float("nan"))

@@ -6,7 +6,7 @@ import torch
 
 from fxemu.effects import Compressor
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import Gain, fit, logit, refine, seen_gain, start
+from fxemu.models.fits.dynamics import Gain, fit, logit, observed_gain, refine, start
 
 
 def test_a_rate_is_that_of_a_time_constant() -> None:
@@ -16,7 +16,7 @@ def test_a_rate_is_that_of_a_time_constant() -> None:
 
 def test_the_gain_of_a_song_and_its_weight() -> None:
     dry = torch.cat((torch.full((882,), 0.1), torch.full((441,), 1e-7)))
-    seen = seen_gain(dry, dry * 0.5)
+    seen = observed_gain(dry, dry * 0.5)
     assert seen.level[0] == pytest.approx(1 - 20 / 80)
     assert seen.gain[:882] == pytest.approx(20 * np.log10(0.5) / 80, abs=1e-6)
     # A frame like the rest of the song but for a silent third: 1.5 from the song, 1 from the frame.
@@ -28,7 +28,7 @@ def test_the_gain_of_a_song_and_its_weight() -> None:
 def test_the_gradient_is_that_of_finite_differences(loop: float) -> None:
     generator = torch.Generator().manual_seed(0)
     dry = (torch.rand(1500, generator=generator) - 0.5) * torch.linspace(0.1, 2, 1500)
-    song = seen_gain(dry, Compressor()(dry, 44_100))
+    song = observed_gain(dry, Compressor()(dry, 44_100))
     theta = start(3, up=20.0, down=300.0, smoothing=40.0, loop=loop)
     error, normal, slope = dynamics._normal_equations(theta, [song])
     assert error > 0
@@ -42,7 +42,7 @@ def test_the_gradient_is_that_of_finite_differences(loop: float) -> None:
 
 def test_refining_never_makes_it_worse() -> None:
     dry = torch.sin(torch.arange(3000) * 0.1) * torch.linspace(0, 1, 3000)
-    song = seen_gain(dry, Compressor()(dry, 44_100))
+    song = observed_gain(dry, Compressor()(dry, 44_100))
     theta = start(4, up=0.2, down=4000.0, smoothing=150.0, loop=0.0)
     errors = [refine(theta, [song], iterations)[0] for iterations in (0, 4, 30)]
     assert errors[0] > errors[1] > 2 * errors[2]

@@ -1,4 +1,4 @@
-"""The state of a plan after silence, from which every exported file starts."""
+"""The steady state of a plan after silence, from which every exported file starts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.lockstep.lanes import past_values
+from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, Plan
 from fxemu.engine.playable import Playable
-from fxemu.engine.schedule import Schedule
 
 
 @torch.no_grad()
-def settled(loop: Playable, plan: Plan) -> dict[int, Tensor]:
+def steady_state(loop: Playable, plan: Plan) -> dict[int, Tensor]:
     """Every value whose past is read, in the silence before the first sample: (width,)."""
     spans = plan.histories()
 
     silence = torch.zeros(1, 1, loop.warm_up)
-    known = past_values(Schedule(plan), silence, silence)
+    known = past_values(Partition(plan), silence, silence)
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
     known |= evaluate(plan, {DRY: quiet}, {value for value in plan.feedforward() if spans[value]})

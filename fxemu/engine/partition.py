@@ -1,4 +1,4 @@
-"""Which values of a plan are computed before the feedback loop, for all samples at once, and which inside it.
+"""The partition of a plan: values computed before the feedback loop, for all samples at once, and inside it.
 
 What does not depend on a state may be computed before the loop. It is not where that costs more than it saves: where
 few inputs make many numbers, all of which would have to be stored.
@@ -14,24 +14,24 @@ from fxemu.engine.plan import DRY, Layer, Mix, Part, Plan, State, Term
 SMALL = 4
 
 
-class Schedule:
+class Partition:
     """A plan's values in two groups.
 
     Args:
         plan: what is computed.
-        in_turn: whether everything is computed inside the loop, which is faster for a few samples.
+        sequential: whether everything is computed inside the loop, sample by sample, which is faster for a few samples.
     """
 
-    def __init__(self, plan: Plan, in_turn: bool = False) -> None:
-        self.plan, self.in_turn = plan, in_turn
-        self.early = {DRY} if in_turn else plan.feedforward() - self._cheap()
+    def __init__(self, plan: Plan, sequential: bool = False) -> None:
+        self.plan, self.sequential = plan, sequential
+        self.early = {DRY} if sequential else plan.feedforward() - self._cheap()
         """The values computed before the loop."""
         self.looping = [v for v, step in plan.values() if v not in self.early and not isinstance(step, State | Part)]
         """The values computed inside it, in order."""
 
     def driving_terms(self, value: int) -> list[Term]:
         """The terms of a looping layer that are computed before the loop."""
-        if self.in_turn:
+        if self.sequential:
             return []
         return [term for term in self.plan.step(value).terms if term.source in self.early and not self._small(term)]
 
