@@ -160,10 +160,10 @@ def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _ancestors(plan: Plan, values: set[int], known: set[int]) -> set[int]:
-    found: set[int] = set()
+    ancestors: set[int] = set()
     stack = list(values - known)
     while stack:
-        sources = set(plan.step(stack.pop()).spans()) - known - found
-        found |= sources
+        sources = set(plan.step(stack.pop()).spans()) - known - ancestors
+        ancestors |= sources
         stack += sources
-    return found
+    return ancestors

@@ -112,10 +112,10 @@ class Layout:
         for value in self.looping:
             step, signal, first = self.plan.step(value), self.signals[value], len(items)
             drive = self.drives.get(value, signal)
-            place = signal.row(0), signal.stride, step.units, drive.row(0), drive.stride
+            rows_at = signal.row(0), signal.stride, step.units, drive.row(0), drive.stride
             items += self._items(value, offsets)
             op = {Layer: LAYER, Mix: MIX, Lookup: LOOKUP}[type(step)]
-            ops.append((op, *place, KINDS.index(step.activation.kind), first, len(items)))
+            ops.append((op, *rows_at, KINDS.index(step.activation.kind), first, len(items)))
             parameters.append(step.activation.parameter)
         rows = (np.array(table, np.uint64).reshape(-1, width) for table, width in ((ops, 9), (items, 6)))
         return Tables(weights, *rows, np.array(parameters, np.float32))
@@ -170,7 +170,7 @@ class Layout:
         return [oldest.as_strided(size, oldest.stride(), oldest.storage_offset())]
 
     def address(self, value: int, back: int = 0) -> tuple[int, int]:
-        """The place of a value at the block's first sample, `back` samples ago, and the stride of its rows."""
+        """The address of a value at the block's first sample, `back` samples ago, and the stride of its rows."""
         signal, now, first = self.present(value)
         return signal.row(now - back) + first * self.lanes, signal.stride
 
@@ -182,8 +182,8 @@ class Layout:
         units, width, taps = term.weight.shape
         if term.dilation == 1:
             return [(*self.address(term.source, term.span), taps * width, 0, 0, weight)]
-        places = [self.address(term.source, term.span - tap * term.dilation) for tap in range(taps)]
-        return [(*place, width, 0, 0, weight + tap * width * units) for tap, place in enumerate(places)]
+        addresses = [self.address(term.source, term.span - tap * term.dilation) for tap in range(taps)]
+        return [(*address, width, 0, 0, weight + tap * width * units) for tap, address in enumerate(addresses)]
 
     def _product(self, product: Product, offsets: dict[int, int]) -> tuple[int, ...]:
         a, b = (self.address(product.factors[i]) for i in (0, -1))
@@ -203,13 +203,13 @@ def _flat(partition: Partition) -> tuple[NDArray[np.float32], dict[int, int]]:
 
 def weights_of(partition: Partition, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:
     """Terms, products and lookups in the loop of the given values, each with its weights: (U, W, N), (U,) or (C, U)."""
-    found: list[tuple[Term | Product | Lookup, Tensor]] = []
+    weights: list[tuple[Term | Product | Lookup, Tensor]] = []
     for value in values:
         step = partition.plan.step(value)
         if isinstance(step, Layer):
-            found += [(term, term.weight) for term in partition.looping_terms(value)]
+            weights += [(term, term.weight) for term in partition.looping_terms(value)]
         elif isinstance(step, Mix):
-            found += [(p, torch.as_tensor(p.scale, dtype=torch.float32).expand(step.units)) for p in step.products]
+            weights += [(p, torch.as_tensor(p.scale, dtype=torch.float32).expand(step.units)) for p in step.products]
         else:
-            found.append((step, step.table))
-    return found
+            weights.append((step, step.table))
+    return weights

@@ -58,12 +58,12 @@ class Stepper:
 
 def step_by_step(plan: Plan, inputs: dict[int, Tensor], value: int) -> Tensor:
     """A value (B, W, T) of a plan, from silence: inputs (B, W, T) as for `Stepper`."""
-    stepper, found = Stepper(plan), []
+    stepper, outputs = Stepper(plan), []
     state = stepper.silent(inputs[DRY][..., 0])
     for t in range(inputs[DRY].shape[-1]):
         values, state = stepper({key: x[..., t] for key, x in inputs.items()}, state)
-        found.append(values[value])
-    return torch.stack(found, dim=-1)
+        outputs.append(values[value])
+    return torch.stack(outputs, dim=-1)
 
 
 class PlanStep(nn.Module):

@@ -89,9 +89,9 @@ class Auto(Predictor):
     @torch.no_grad()
     def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Find the lags of echoes in the songs, (dry, wet) of (samples,) each; half a minute."""
-        found = find_lags(songs, *self.taps.shape, self.memory_samples)
-        self.lags.copy_(F.pad(torch.tensor(found, dtype=torch.float32), (0, self.lags.numel() - len(found))))
-        self.taps.requires_grad_(bool(found))
+        lags = find_lags(songs, *self.taps.shape, self.memory_samples)
+        self.lags.copy_(F.pad(torch.tensor(lags, dtype=torch.float32), (0, self.lags.numel() - len(lags))))
+        self.taps.requires_grad_(bool(lags))
 
     def _echoes(self) -> list[tuple[int, Tensor]]:
         """The lags, and the taps (1, 1, N) at each, the one that looks back farthest first.

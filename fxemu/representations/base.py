@@ -52,5 +52,5 @@ class Representation(nn.Module, ABC):
         """Append the steps from the value `params` to samples; return the number of their value."""
 
 
-def _evaluated(plan: Plan, value: int, given: Tensor) -> Tensor:
-    return evaluate(plan, {DRY: given}, {value})[value]
+def _evaluated(plan: Plan, value: int, inputs: Tensor) -> Tensor:
+    return evaluate(plan, {DRY: inputs}, {value})[value]

@@ -42,6 +42,6 @@ def companding(mu: float) -> tuple[Activation, Activation]:
     return Activation("mulaw_compress", float(mu)), Activation("mulaw_expand", float(mu))
 
 
-def places(count: int) -> Tensor:
-    """`count` places spread evenly over [-1, 1]."""
+def levels(count: int) -> Tensor:
+    """`count` levels spread evenly over [-1, 1]."""
     return torch.linspace(-1, 1, count)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
-from fxemu.representations.mulaw import companding, places
+from fxemu.representations.mulaw import companding, levels
 
 DECODINGS = ("expected", "argmax")
 
@@ -54,10 +54,10 @@ class OneHot(Representation):
         self.register_buffer("weights", self._decoder()[None, :, None], persistent=False)
 
     def _decoder(self) -> Tensor:
-        return places(self.classes)
+        return levels(self.classes)
 
     @property
-    def chosen(self) -> Activation:
+    def class_activation(self) -> Activation:
         return Activation("argmax" if self.decoding == "argmax" else "softmax", float(self.extra))
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class OneHot(Representation):
         return plan.lookup(plan.mix(Product((samples,)), activation=self.compress), self.table, self.nearest)
 
     def plan_decode(self, plan: Plan, params: int) -> int:
-        chosen = plan.mix(Product((params,), 1 / self.temperature), activation=self.chosen)
+        chosen = plan.mix(Product((params,), 1 / self.temperature), activation=self.class_activation)
         return plan.add(Term(chosen, self.weights), activation=self.expand)
 
 
@@ -91,7 +91,7 @@ class OneHotResidual(OneHot):
     extra = 1
 
     def _decoder(self) -> Tensor:
-        return torch.cat((places(self.classes), torch.tensor([2 / (self.classes - 1)])))
+        return torch.cat((levels(self.classes), torch.tensor([2 / (self.classes - 1)])))
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy, plus the squared error of the offset from the true class, in cells."""
@@ -102,9 +102,9 @@ class OneHotResidual(OneHot):
 
 def _first_table(classes: int, mu: float, embedding: int) -> Tensor:
     """Rows to start from: the sample itself, and companded and bent copies of it, so that neighbours are alike."""
-    place = places(classes)
-    bends = [activate(place, companding(mu)[1]), place, place.abs(), torch.cos(torch.pi * place)]
-    smooth = [torch.cos(torch.pi * (k / 2) * (place + 1)) for k in range(3, 3 + embedding)]
+    level = levels(classes)
+    bends = [activate(level, companding(mu)[1]), level, level.abs(), torch.cos(torch.pi * level)]
+    smooth = [torch.cos(torch.pi * (k / 2) * (level + 1)) for k in range(3, 3 + embedding)]
     return torch.stack([*bends, *smooth][:embedding], dim=1)
 
 

@@ -128,20 +128,20 @@ def export(model: Model, form: Format, path: Path) -> str:
         raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
-    place = path.parent / f".{path.name}.part"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    folder = path.parent / f".{path.name}.part"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
-        form.write(model, place / path.name)
-        found = form.check(model, place / path.name)
-        pair = [] if form.holds_pair else _write_pair(model, place, _stem(path, form))
+        form.write(model, folder / path.name)
+        finding = form.check(model, folder / path.name)
+        pair = [] if form.holds_pair else _write_pair(model, folder, _stem(path, form))
         if path.is_dir():
-            _remove_earlier(path, place / path.name)
+            _remove_earlier(path, folder / path.name)
         for name in (*pair, path.name):
-            os.replace(place / name, path.parent / name)
+            os.replace(folder / name, path.parent / name)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-    return found
+        shutil.rmtree(folder, ignore_errors=True)
+    return finding
 
 
 def _stem(path: Path, form: Format) -> str:

@@ -111,13 +111,13 @@ def activated(plan: Plan, x: int, activation: str) -> int:
 
 def tensor(values: Any, *shape: int | None) -> Tensor:
     """Nested lists of numbers as a tensor; ValueError unless they are finite and of this shape (None: any size)."""
-    found = torch.tensor(values, dtype=torch.float32)
-    if len(shape) != found.ndim or any(s not in (None, n) for s, n in zip(shape, found.shape, strict=True)):
+    result = torch.tensor(values, dtype=torch.float32)
+    if len(shape) != result.ndim or any(s not in (None, n) for s, n in zip(shape, result.shape, strict=True)):
         wanted = " x ".join("any" if s is None else str(s) for s in shape)
-        raise ValueError(f"weights of shape {' x '.join(map(str, found.shape))} where {wanted} belong")
-    if not found.numel() or not torch.isfinite(found).all():
+        raise ValueError(f"weights of shape {' x '.join(map(str, result.shape))} where {wanted} belong")
+    if not result.numel() or not torch.isfinite(result).all():
         raise ValueError("weights that are not finite numbers")
-    return found
+    return result
 
 
 def whole_number(value: Any, name: str) -> int:

@@ -107,14 +107,14 @@ def _play(library: Path, dry: np.ndarray, sample_rate: int) -> np.ndarray:
     find.restype = ctypes.POINTER(_Descriptor)
     plugin = find(0).contents
     handle = plugin.instantiate(None, float(sample_rate), None, None)
-    given, played = np.zeros(BLOCK, np.float32), []
+    block, played = np.zeros(BLOCK, np.float32), []
     output = np.zeros(BLOCK, np.float32)
-    for port, samples in enumerate((given, output)):
+    for port, samples in enumerate((block, output)):
         plugin.connect_port(handle, port, samples.ctypes.data)
     plugin.activate(handle)
     for start in range(0, dry.size, BLOCK):
         part = dry[start : start + BLOCK]
-        given[: part.size] = part
+        block[: part.size] = part
         plugin.run(handle, part.size)
         played.append(output[: part.size].copy())
     plugin.cleanup(handle)

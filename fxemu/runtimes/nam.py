@@ -189,7 +189,7 @@ def _read_lstm(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
     for _ in range(layers):
         inputs, own = weights.take(4 * size, width + size).split((width, size), dim=1)
         x, width = cells.lstm(plan, [Term(x, inputs[..., None])], own, weights.take(4 * size)), size
-        # The state to start from: what silence leaves it in, which is found anew.
+        # The initial state in the file is not used: we compute our own after silence.
         weights.take(2, size)
     plan.add(Term(x, weights.take(1, size, 1)), bias=weights.take(1))
 
@@ -198,29 +198,29 @@ def _read_wavenet(config: dict[str, Any], weights: _Weights, plan: Plan) -> None
     """Arrays of dilated convolutions, the sum of whose layers is the head of the next array."""
     if config.get("head") is not None or config.get("condition_dsp") is not None:
         raise ValueError("a WaveNet with a head network or a condition network, which cannot be played here")
-    given = config["layers"]
-    for before, after in pairwise(given):
+    arrays = config["layers"]
+    for before, after in pairwise(arrays):
         if whole_number(before["channels"], "channels") != after["input_size"]:
             raise ValueError("input_size is not the number of channels of the array before")
         if _head(before)[0] != after["channels"]:
             raise ValueError("head_size is not the number of channels of the next array")
-    if not given or given[0]["input_size"] != 1 or _head(given[-1])[0] != 1:
+    if not arrays or arrays[0]["input_size"] != 1 or _head(arrays[-1])[0] != 1:
         raise ValueError("its first array has not one input, or its last head not one channel")
     x, head = DRY, None
-    for array in given:
+    for array in arrays:
         x, head = _read_array(array, weights, plan, x, head)
     plan.mix(Product((head,), float(weights.take(1))))
 
 
-def _read_array(given: dict[str, Any], weights: _Weights, plan: Plan, x: int, head: int | None) -> tuple[int, int]:
+def _read_array(array: dict[str, Any], weights: _Weights, plan: Plan, x: int, head: int | None) -> tuple[int, int]:
     """Append an array of layers over the value x; return the next array's x and head."""
-    _check_plain(given)
-    channels, dilations = whole_number(given["channels"], "channels"), given["dilations"]
-    kernels = given["kernel_sizes"] if "kernel_sizes" in given else given["kernel_size"]
+    _check_plain(array)
+    channels, dilations = whole_number(array["channels"], "channels"), array["dilations"]
+    kernels = array["kernel_sizes"] if "kernel_sizes" in array else array["kernel_size"]
     kernels = kernels if isinstance(kernels, list) else [kernels] * len(dilations)
     x = plan.add(Term(x, weights.take(channels, plan.width(x), 1)))
     heads = [] if head is None else [head]
-    for kernel, dilation, active in zip(kernels, dilations, _activations(given, len(dilations)), strict=True):
+    for kernel, dilation, active in zip(kernels, dilations, _activations(array, len(dilations)), strict=True):
         wide = 2 * channels if active[1] else channels
         conv = weights.take(wide, channels, whole_number(kernel, "kernel_size"))
         parts = conv, weights.take(wide), weights.take(wide, 1, 1)
@@ -228,7 +228,7 @@ def _read_array(given: dict[str, Any], weights: _Weights, plan: Plan, x: int, he
         out = plan.add(Term(z, weights.take(channels, channels, 1)), bias=weights.take(channels))
         x = plan.mix(Product((x,)), Product((out,)))
         heads.append(z)
-    size, bias = _head(given)
+    size, bias = _head(array)
     total = plan.mix(*(Product((z,)) for z in heads))
     return x, plan.add(Term(total, weights.take(size, channels, 1)), bias=weights.take(size) if bias else None)
 
@@ -246,36 +246,36 @@ def _read_layer(
 
 
 USUAL = {
-    "bottleneck": lambda value, given: value == given["channels"],
-    "groups_input": lambda value, given: value == 1,
-    "groups_input_mixin": lambda value, given: value == 1,
-    "layer1x1": lambda value, given: value.get("active", True) and value.get("groups", 1) == 1,
-    "slimmable": lambda value, given: value is None,
-    "packing": lambda value, given: value is None,
+    "bottleneck": lambda value, array: value == array["channels"],
+    "groups_input": lambda value, array: value == 1,
+    "groups_input_mixin": lambda value, array: value == 1,
+    "layer1x1": lambda value, array: value.get("active", True) and value.get("groups", 1) == 1,
+    "slimmable": lambda value, array: value is None,
+    "packing": lambda value, array: value is None,
 }
 """Settings of an array in newer files that can be played at these values alone."""
 
 
-def _check_plain(given: dict[str, Any]) -> None:
-    for key, value in given.items():
+def _check_plain(array: dict[str, Any]) -> None:
+    for key, value in array.items():
         active = isinstance(value, dict) and value.get("active") and (key.endswith("film") or key == "head1x1")
-        if active or not USUAL.get(key, lambda value, given: True)(value, given):
+        if active or not USUAL.get(key, lambda value, array: True)(value, array):
             raise ValueError(f"a WaveNet with {key} {json.dumps(value)[:60]}, which cannot be played here")
-    if whole_number(given["condition_size"], "condition_size") != 1:
+    if whole_number(array["condition_size"], "condition_size") != 1:
         raise ValueError("condition_size must be 1")
 
 
-def _head(given: dict[str, Any]) -> tuple[int, bool]:
+def _head(array: dict[str, Any]) -> tuple[int, bool]:
     """Size of an array's head, and whether it has a bias: an object in newer files, keys in older ones."""
-    head = given.get("head") or {"out_channels": given["head_size"], "kernel_size": 1, "bias": given["head_bias"]}
+    head = array.get("head") or {"out_channels": array["head_size"], "kernel_size": 1, "bias": array["head_bias"]}
     if head.get("kernel_size", 1) != 1:
         raise ValueError("a head of more than one tap, which cannot be played here")
     return whole_number(head["out_channels"], "head_size"), bool(head["bias"])
 
 
-def _activations(given: dict[str, Any], layers: int) -> list[tuple[str, bool]]:
+def _activations(array: dict[str, Any], layers: int) -> list[tuple[str, bool]]:
     """The activation of each layer, and whether it is gated: one for all in older files, lists in newer ones."""
-    names, gates = given["activation"], given.get("gating_mode", "gated" if given.get("gated") else "none")
+    names, gates = array["activation"], array.get("gating_mode", "gated" if array.get("gated") else "none")
     names, gates = ([x] * layers if not isinstance(x, list) else x for x in (names, gates))
     plain = [_activation_name(name) for name in names]
     if any(gate not in ("none", "gated") for gate in gates) or len(gates) != layers or len(plain) != layers:

@@ -39,18 +39,18 @@ class Onnx(Format):
         runtime = _needed("onnxruntime")
         dry, wet = model.reference_pair(CHECK_SAMPLES)
         step = runtime.InferenceSession(str(path / "step.onnx"), providers=["CPUExecutionProvider"])
-        names = [given.name for given in step.get_inputs()]
+        names = [entry.name for entry in step.get_inputs()]
         state, played = [row.numpy() for row in PlanStep(model.loop).start], []
         for sample in dry.numpy():
             out, *state = step.run(None, dict(zip(names, [sample[None], *state], strict=True)))
             played.append(out)
-        found = [compared(torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
+        findings = [compared(torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
         if (path / "song.onnx").exists():
             song = runtime.InferenceSession(str(path / "song.onnx"), providers=["CPUExecutionProvider"])
             # Not the length that it was converted with.
             whole = song.run(None, {"dry": dry.numpy()[:-99]})[0]
-            found.append(compared(torch.from_numpy(whole), wet[:-99], "ONNX Runtime, the whole at once,"))
-        return "\n".join(found)
+            findings.append(compared(torch.from_numpy(whole), wet[:-99], "ONNX Runtime, the whole at once,"))
+        return "\n".join(findings)
 
 
 class WholeSong(nn.Module):

@@ -25,10 +25,10 @@ def from_comment(path: Path) -> dict[str, bytes]:
     check_size(path, WEIGHTS, path.stat().st_size)
     text = path.read_bytes()
     block = rb"\n((?:[A-Za-z0-9+/=]+\n)+)"
-    found = {name: re.search(rb"^" + re.escape(name.encode()) + block, text, re.MULTILINE) for name in MOST_BYTES}
-    if None in found.values():
+    matches = {name: re.search(rb"^" + re.escape(name.encode()) + block, text, re.MULTILINE) for name in MOST_BYTES}
+    if None in matches.values():
         raise WeightsError(f"{printable(path)}: holds no model of fxemu; a C file is played if fxemu export wrote it")
-    content = {name: base64.b64decode(match[1]) for name, match in found.items()}
+    content = {name: base64.b64decode(match[1]) for name, match in matches.items()}
     for name, part in content.items():
         check_size(path, name, len(part))
     return content
@@ -37,12 +37,14 @@ def from_comment(path: Path) -> dict[str, bytes]:
 def from_archive(path: Path) -> dict[str, bytes]:
     """From a TorchScript file, which is a ZIP archive: its programs are not loaded."""
     with zipfile.ZipFile(path) as archive:
-        found = {name: [i for i in archive.infolist() if i.filename.endswith(f"/extra/{name}")] for name in MOST_BYTES}
-        if [] in found.values():
+        entries = {
+            name: [i for i in archive.infolist() if i.filename.endswith(f"/extra/{name}")] for name in MOST_BYTES
+        }
+        if [] in entries.values():
             raise WeightsError(f"{printable(path)}: holds no model of fxemu; it is played if fxemu export wrote it")
-        for name, (place, *_) in found.items():
+        for name, (entry, *_) in entries.items():
             # PyTorch does not compress them, and what is compressed may be larger than it says.
-            if place.compress_type != zipfile.ZIP_STORED:
+            if entry.compress_type != zipfile.ZIP_STORED:
                 raise WeightsError(f"{printable(path)}: {name} in it is compressed, so it is none of ours")
-            check_size(path, name, max(place.file_size, place.compress_size))
-        return {name: archive.read(place) for name, (place, *_) in found.items()}
+            check_size(path, name, max(entry.file_size, entry.compress_size))
+        return {name: archive.read(entry) for name, (entry, *_) in entries.items()}

@@ -131,11 +131,11 @@ def parse(data: dict[str, Any]) -> Foreign:
         raise ValueError(f"in_shape: got {printable(str(data['in_shape']))[:40]}; can play models with one input")
     plan = Plan()
     dry = x = _scaled(plan, DRY, data.get("in_gain", 0))
-    for given in data["layers"]:
-        kind = str(given["type"])[:40]
+    for entry in data["layers"]:
+        kind = str(entry["type"])[:40]
         if kind not in LAYERS:
             raise ValueError(f"a layer of type {printable(kind)!r}; can play {', '.join(LAYERS)}")
-        x = LAYERS[kind](plan, x, given)
+        x = LAYERS[kind](plan, x, entry)
     if data.get("in_skip"):
         x = plan.mix(Product((x,)), Product((dry,)))
     _scaled(plan, x, data.get("out_gain", 0))
@@ -148,37 +148,37 @@ def _scaled(plan: Plan, value: int, gain_db: float) -> int:
     return plan.mix(Product((value,), 10 ** (gain_db / 20))) if gain_db else value
 
 
-def _read_dense(plan: Plan, x: int, given: dict[str, Any]) -> int:
-    weight = tensor(given["weights"][0], plan.width(x), None)
-    bias = tensor(given["weights"][1], weight.shape[1])
-    return layer(plan, Term(x, weight.T[..., None]), bias=bias, activation=_activation(given))
+def _read_dense(plan: Plan, x: int, entry: dict[str, Any]) -> int:
+    weight = tensor(entry["weights"][0], plan.width(x), None)
+    bias = tensor(entry["weights"][1], weight.shape[1])
+    return layer(plan, Term(x, weight.T[..., None]), bias=bias, activation=_activation(entry))
 
 
-def _read_convolution(plan: Plan, x: int, given: dict[str, Any]) -> int:
-    if given.get("groups", 1) != 1:
+def _read_convolution(plan: Plan, x: int, entry: dict[str, Any]) -> int:
+    if entry.get("groups", 1) != 1:
         raise ValueError("a conv1d in groups, which cannot be played here")
-    weight = tensor(given["weights"][0], whole_number(given["kernel_size"][0], "kernel_size"), plan.width(x), None)
-    term = Term(x, weight.permute(2, 1, 0), whole_number(given["dilation"][0], "dilation"))
-    return layer(plan, term, bias=tensor(given["weights"][1], weight.shape[2]), activation=_activation(given))
+    weight = tensor(entry["weights"][0], whole_number(entry["kernel_size"][0], "kernel_size"), plan.width(x), None)
+    term = Term(x, weight.permute(2, 1, 0), whole_number(entry["dilation"][0], "dilation"))
+    return layer(plan, term, bias=tensor(entry["weights"][1], weight.shape[2]), activation=_activation(entry))
 
 
-def _read_lstm(plan: Plan, x: int, given: dict[str, Any]) -> int:
-    inputs, own = _read_recurrent(given, plan.width(x), 4)
-    return cells.lstm(plan, [Term(x, inputs[..., None])], own, tensor(given["weights"][2], own.shape[0]))
+def _read_lstm(plan: Plan, x: int, entry: dict[str, Any]) -> int:
+    inputs, own = _read_recurrent(entry, plan.width(x), 4)
+    return cells.lstm(plan, [Term(x, inputs[..., None])], own, tensor(entry["weights"][2], own.shape[0]))
 
 
-def _read_gru(plan: Plan, x: int, given: dict[str, Any]) -> int:
-    inputs, own = _read_recurrent(given, plan.width(x), 3)
-    biases = tensor(given["weights"][2], 2, own.shape[0])
+def _read_gru(plan: Plan, x: int, entry: dict[str, Any]) -> int:
+    inputs, own = _read_recurrent(entry, plan.width(x), 3)
+    biases = tensor(entry["weights"][2], 2, own.shape[0])
     inputs, own, *biases = (reset_first(part) for part in (inputs, own, *biases))
     return cells.gru(plan, [Term(x, inputs[..., None])], own, tuple(biases))
 
 
-def _read_recurrent(given: dict[str, Any], width: int, gates: int) -> tuple[Tensor, Tensor]:
+def _read_recurrent(entry: dict[str, Any], width: int, gates: int) -> tuple[Tensor, Tensor]:
     """Weights (gates H, W) of its inputs and (gates H, H) of its own state."""
-    own = tensor(given["weights"][1], None, None)
+    own = tensor(entry["weights"][1], None, None)
     size = own.shape[0]
-    return tensor(given["weights"][0], width, gates * size).T, tensor(given["weights"][1], size, gates * size).T
+    return tensor(entry["weights"][0], width, gates * size).T, tensor(entry["weights"][1], size, gates * size).T
 
 
 def reset_first(gates: Tensor) -> Tensor:
@@ -187,12 +187,12 @@ def reset_first(gates: Tensor) -> Tensor:
     return torch.cat((second, first, third))
 
 
-def _read_activation(plan: Plan, x: int, given: dict[str, Any]) -> int:
-    return activated(plan, x, _activation(given))
+def _read_activation(plan: Plan, x: int, entry: dict[str, Any]) -> int:
+    return activated(plan, x, _activation(entry))
 
 
-def _activation(given: dict[str, Any]) -> str:
-    return str(given.get("activation") or "identity").lower()
+def _activation(entry: dict[str, Any]) -> str:
+    return str(entry.get("activation") or "identity").lower()
 
 
 LAYERS = {

@@ -49,23 +49,23 @@ def sub_batches(layout: Layout, batch: int, where: torch.device) -> list[slice]:
     return [slice(first, min(first + span, batch)) for first in range(0, batch, span)]
 
 
-def write_streams(place: Tensor, x: Tensor) -> None:
+def write_streams(rows: Tensor, x: Tensor) -> None:
     """Write the streams x (B, W, T) to rows (G, T, W, lanes); lanes beyond them stay as they are."""
     # Through (W, T, lanes): PyTorch transposes a matrix in tiles, and anything else number by number.
-    for rows, streams in zip(place, x.split(place.shape[-1]), strict=True):
+    for group, streams in zip(rows, x.split(rows.shape[-1]), strict=True):
         turned = streams.flatten(1).t().contiguous().view(*x.shape[1:], -1)
-        rows[..., : turned.shape[-1]] = turned.transpose(0, 1)
+        group[..., : turned.shape[-1]] = turned.transpose(0, 1)
 
 
-def broadcast_stream(place: Tensor, x: Tensor) -> None:
+def broadcast_stream(rows: Tensor, x: Tensor) -> None:
     """Write one stream x (1, W, T), or (1, W, 1) for all samples, to all lanes of rows (G, T, W, lanes)."""
-    place.copy_(x.permute(0, 2, 1)[..., None])
+    rows.copy_(x.permute(0, 2, 1)[..., None])
 
 
-def read_streams(place: Tensor, out: Tensor) -> Tensor:
+def read_streams(rows: Tensor, out: Tensor) -> Tensor:
     """Write rows (G, T, W, lanes) to the streams out (B, W, T), which is returned."""
-    for rows, streams in zip(place, out.split(place.shape[-1]), strict=True):
-        turned = rows[..., : streams.shape[0]].transpose(0, 1).contiguous()
+    for group, streams in zip(rows, out.split(rows.shape[-1]), strict=True):
+        turned = group[..., : streams.shape[0]].transpose(0, 1).contiguous()
         streams.view(streams.shape[0], -1).copy_(turned.flatten(0, 1).t())
     return out
 
@@ -137,8 +137,8 @@ def write_inputs(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> 
     inputs = {value: drive(layout.partition, value, signals, layout.samples) for value in layout.drives}
     inputs |= {value: signals[value][..., -layout.samples :] for value in layout.outside}
     for value, x in inputs.items():
-        place = outside_rows(layout, memory, value)
-        write_streams(place, x) if x.shape[0] > 1 else broadcast_stream(place, x)
+        rows = outside_rows(layout, memory, value)
+        write_streams(rows, x) if x.shape[0] > 1 else broadcast_stream(rows, x)
 
 
 def outside_rows(layout: Layout, memory: Tensor, value: int) -> Tensor:

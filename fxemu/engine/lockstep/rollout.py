@@ -80,30 +80,30 @@ class _Rollout(torch.autograd.Function):
         sub_batches = lanes.sub_batches(layout, batch, inputs[0].device)
         memories = []
         values = layout.plan.last, layout.plan.params
-        found = [inputs[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
+        outputs = [inputs[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
         for streams in sub_batches:
             memory = lanes.memory_for(layout, streams.stop - streams.start, inputs[0].device)
             memories.append(memory)
-            places = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
-            for place, x in zip(places + _past_rows(layout, memory), inputs, strict=True):
-                lanes.write_streams(place, x[streams]) if x.shape[0] > 1 else lanes.broadcast_stream(place, x)
+            targets = [lanes.outside_rows(layout, memory, value) for value in (*layout.drives, *layout.outside)]
+            for rows, x in zip(targets + _past_rows(layout, memory), inputs, strict=True):
+                lanes.write_streams(rows, x[streams]) if x.shape[0] > 1 else lanes.broadcast_stream(rows, x)
             if fed is not None:
                 lanes.write_streams(layout.now(memory, layout.plan.last), fed[streams])
             lanes.run_forward(layout, memory, forced)
-            for value, out in zip(values, found, strict=True):
+            for value, out in zip(values, outputs, strict=True):
                 lanes.read_streams(layout.now(memory, value), out[streams])
         ctx.layout, ctx.sub_batches, ctx.memories, ctx.forced = layout, sub_batches, memories, forced
         ctx.shapes = [x.shape for x in inputs]
         ctx.set_materialize_grads(False)
-        return found[0], found[1]
+        return outputs[0], outputs[1]
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
         layout, needed = ctx.layout, ctx.needs_input_grad[2 + len(ctx.shapes) :]
         owners = [(value, owner) for value in layout.looping for owner, _ in weights_of(layout.partition, [value])]
         wanted = [pair for pair, need in zip(owners, needed, strict=True) if need]
-        found = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
-        learned = []
+        input_gradients = [ctx.memories[0].new_zeros(shape) for shape in ctx.shapes]
+        weight_gradients = []
         for streams, memory in zip(ctx.sub_batches, ctx.memories, strict=True):
             grads = torch.zeros_like(memory)
             for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
@@ -111,12 +111,12 @@ class _Rollout(torch.autograd.Function):
                     lanes.write_streams(layout.now(grads, value), grad[streams])
             lanes.run_backward(layout, memory, grads, ctx.forced)
             # The gradient before a layer's activation is also that of its precomputed part.
-            places = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
-            for place, total in zip(places + _past_rows(layout, grads), found, strict=True):
-                _collect(place, total, streams)
-            learned.append([_weight_gradient(layout, memory, grads, *pair) for pair in wanted])
-        ready = (torch.stack(parts).sum(0) for parts in zip(*learned, strict=True))
-        return None, None, *found, *(next(ready) if need else None for need in needed)
+            sources = [layout.now(grads, value) for value in (*layout.drives, *layout.outside)]
+            for rows, total in zip(sources + _past_rows(layout, grads), input_gradients, strict=True):
+                _collect(rows, total, streams)
+            weight_gradients.append([_weight_gradient(layout, memory, grads, *pair) for pair in wanted])
+        ready = (torch.stack(parts).sum(0) for parts in zip(*weight_gradients, strict=True))
+        return None, None, *input_gradients, *(next(ready) if need else None for need in needed)
 
 
 def _past_rows(layout: Layout, memory: Tensor) -> list[Tensor]:
@@ -124,15 +124,15 @@ def _past_rows(layout: Layout, memory: Tensor) -> list[Tensor]:
     return [layout.rows(memory, layout.signals[value])[:, :past] for value, past in layout.tapped.items()]
 
 
-def _collect(place: Tensor, total: Tensor, streams: slice) -> None:
+def _collect(rows: Tensor, total: Tensor, streams: slice) -> None:
     """Write the gradient (G, T, U, lanes) of some streams to that of all, (B, U, T).
 
     Or add it, summed over what shares the value: all streams, (1, U, T), or all samples too, (1, U, 1).
     """
-    if total.shape[-1] == place.shape[1] and total.shape[0] > 1:
-        lanes.read_streams(place, total[streams])
+    if total.shape[-1] == rows.shape[1] and total.shape[0] > 1:
+        lanes.read_streams(rows, total[streams])
         return
-    shared = place.sum((0, 3)).t()[None]
+    shared = rows.sum((0, 3)).t()[None]
     total += shared if shared.shape[-1] == total.shape[-1] else shared.sum(-1, keepdim=True)
 
 

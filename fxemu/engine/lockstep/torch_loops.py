@@ -101,17 +101,17 @@ def _look_up(step: Lookup, layout: Layout, memory: Tensor, z: tuple[Tensor, ...]
 def _backward(layout: Layout, memory: Tensor, grads: Tensor, value: int) -> list[At]:
     step, delta = layout.plan.step(value), layout.now(grads, value)[0].unbind()
     if isinstance(step, Layer):
-        shares = [_share_sum(term, layout, grads, delta) for term in layout.partition.looping_terms(value)]
+        steps = [_pull_back_sum(term, layout, grads, delta) for term in layout.partition.looping_terms(value)]
     elif isinstance(step, Mix):
-        shares = [_share_product(product, layout, memory, grads, delta) for product in step.products]
+        steps = [_pull_back_product(product, layout, memory, grads, delta) for product in step.products]
     else:
-        shares = [_share_place(step, layout, memory, grads, delta)]
+        steps = [_pull_back_lookup(step, layout, memory, grads, delta)]
     if step.activation.kind == "identity":
-        return shares
-    return [_pull_back(layout.now(memory, value)[0], delta, step.activation), *shares]
+        return steps
+    return [_pull_back_activation(layout.now(memory, value)[0], delta, step.activation), *steps]
 
 
-def _pull_back(y: Tensor, delta: tuple[Tensor, ...], activation: Activation) -> At:
+def _pull_back_activation(y: Tensor, delta: tuple[Tensor, ...], activation: Activation) -> At:
     """The gradient of outputs y (K, U, B) to that before the activation, in place."""
     record, p = RECORDS[activation.kind], activation.parameter
     if record.slope is None:
@@ -120,17 +120,19 @@ def _pull_back(y: Tensor, delta: tuple[Tensor, ...], activation: Activation) -> 
     return lambda t: delta[t].mul_(slope[t])
 
 
-def _share_sum(term: Term, layout: Layout, grads: Tensor, delta: tuple[Tensor, ...]) -> At:
+def _pull_back_sum(term: Term, layout: Layout, grads: Tensor, delta: tuple[Tensor, ...]) -> At:
     pairs = [(w.t(), x[0].unbind()) for w, x in _weighted(term, layout, grads)]
 
     def at(t: int) -> None:
-        for weight, share in pairs:
-            share[t].addmm_(weight, delta[t])
+        for weight, grad in pairs:
+            grad[t].addmm_(weight, delta[t])
 
     return at
 
 
-def _share_product(product: Product, layout: Layout, memory: Tensor, grads: Tensor, delta: tuple[Tensor, ...]) -> At:
+def _pull_back_product(
+    product: Product, layout: Layout, memory: Tensor, grads: Tensor, delta: tuple[Tensor, ...]
+) -> At:
     a, b = product.factors[0], product.factors[-1]
     scale = product.scale.detach()[:, None] if isinstance(product.scale, Tensor) else product.scale
     to_a, to_b = (_present(layout, grads, factor) for factor in (a, b))
@@ -146,16 +148,16 @@ def _share_product(product: Product, layout: Layout, memory: Tensor, grads: Tens
     return at
 
 
-def _share_place(step: Lookup, layout: Layout, memory: Tensor, grads: Tensor, delta: tuple[Tensor, ...]) -> At:
+def _pull_back_lookup(step: Lookup, layout: Layout, memory: Tensor, grads: Tensor, delta: tuple[Tensor, ...]) -> At:
     """The gradient to the place read in a table: the slope between the rows around it, none beyond the table's ends."""
-    x, share = (_present(layout, where, step.source) for where in (memory, grads))
+    x, grad = (_present(layout, where, step.source) for where in (memory, grads))
     table = step.table.detach()
     rises = (table[1:] - table[:-1]) * ((table.shape[0] - 1) / 2)
 
     def at(t: int) -> None:
         place = x[t][0]
         low, _ = row_below(place, table.shape[0])
-        share[t].add_((rises[low].t() * delta[t]).sum(0) * (place.abs() <= 1))
+        grad[t].add_((rises[low].t() * delta[t]).sum(0) * (place.abs() <= 1))
 
     return at
 
@@ -163,10 +165,10 @@ def _share_place(step: Lookup, layout: Layout, memory: Tensor, grads: Tensor, de
 def _weighted(term: Term, layout: Layout, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Weights (U, n W) and what they weigh, (1, K, n W, B), for each stretch of n taps."""
     weight = term.weight.detach().transpose(1, 2)
-    seen = layout.windows(memory, term)
-    taps = weight.shape[1] // len(seen)
+    windows = layout.windows(memory, term)
+    taps = weight.shape[1] // len(windows)
     parts = weight.split(taps, dim=1)
-    return [(part.flatten(1), x) for part, x in zip(parts, seen, strict=True)]
+    return [(part.flatten(1), x) for part, x in zip(parts, windows, strict=True)]
 
 
 def _present(layout: Layout, memory: Tensor, value: int) -> tuple[Tensor, ...]:

@@ -85,18 +85,18 @@ def fit(songs: Sequence[tuple[Tensor, Tensor]], knees: int, iterations: int = 40
     releases, continues with the best three of these, and then with the best.
     """
     gains = [observed_gain(*song) for song in songs]
-    seen = np.concatenate([song.gain[song.weight > 0.1] for song in gains])
-    makeup = float(np.quantile(seen, 0.99)) if seen.size else 0.0
+    observed = np.concatenate([song.gain[song.weight > 0.1] for song in gains])
+    makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
     attacks = ((0.2, 150.0, 0.0), (0.2, 0.2, 0.0), (150.0, 0.2, 0.0), (150.0, 0.2, -1.0))
-    found = [
+    candidates = [
         start(knees, up, down, smoothing, loop, makeup)
         for (up, smoothing, loop), down in itertools.product(attacks, (900.0, 4000.0, 20_000.0))
     ]
     parts = [song.start(TRIED) for song in gains]
     for kept in (3, 1):
-        scored = sorted((refine(theta, parts, 12) for theta in found), key=lambda scored: scored[0])
-        found = [theta for _, theta in scored[:kept]]
-    return refine(found[0], [song.start(MOST // len(gains)) for song in gains], iterations)[1]
+        scored = sorted((refine(theta, parts, 12) for theta in candidates), key=lambda scored: scored[0])
+        candidates = [theta for _, theta in scored[:kept]]
+    return refine(candidates[0], [song.start(MOST // len(gains)) for song in gains], iterations)[1]
 
 
 def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[float, NDArray]:
@@ -109,9 +109,9 @@ def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[floa
         damped = normal + np.diag(damping * (diagonal + 1e-9 * diagonal.max()))
         moved = theta - np.linalg.lstsq(damped, slope, rcond=None)[0]
         moved[RATES] = moved[RATES].clip(-MOST_LOGIT, MOST_LOGIT)
-        found = _normal_equations(moved, songs)
-        if found[0] < error:
-            theta, (error, normal, slope), damping = moved, found, damping / 3
+        trial = _normal_equations(moved, songs)
+        if trial[0] < error:
+            theta, (error, normal, slope), damping = moved, trial, damping / 3
         else:
             damping *= 6
     return error, theta

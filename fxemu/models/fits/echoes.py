@@ -34,11 +34,11 @@ def find_lags(songs: Sequence[tuple[Tensor, Tensor]], count: int, width: int, lo
         first = int(energy.argmax())
         peaks.append(first + int(response[first : first + width].abs().argmax()))
         energy[max(0, first - width) : first + 2 * width] = 0
-    found = [peak for peak in peaks if peak + width <= longest]
-    for peak in _sums(found):
-        if len(found) < count and peak + width <= longest and all(abs(peak - other) >= width for other in found):
-            found.append(peak)
-    return [peak - width // 4 for peak in found]
+    kept = [peak for peak in peaks if peak + width <= longest]
+    for peak in _sums(kept):
+        if len(kept) < count and peak + width <= longest and all(abs(peak - other) >= width for other in kept):
+            kept.append(peak)
+    return [peak - width // 4 for peak in kept]
 
 
 def _sums(peaks: list[int]) -> list[int]:

@@ -27,13 +27,13 @@ def find_rate(dry: Tensor, wet: Tensor) -> float:
     bin_width = 2 * math.pi / dry.numel()
     # Two cycles or more in the song: what is slower cannot be told from a trend.
     rate = bin_width * (2 + int(spectrum[2:].argmax()))
-    found = minimize_scalar(
+    result = minimize_scalar(
         lambda x: _residual(dry, wet, x, FEW),
         bounds=(rate - bin_width, rate + bin_width),
         method="bounded",
         options={"xatol": 1e-7 * bin_width},
     )
-    return float(found.x)
+    return float(result.x)
 
 
 def fit_waveform(dry: Tensor, wet: Tensor, rate: float, harmonics: int) -> tuple[Tensor, Tensor]:

@@ -67,10 +67,10 @@ def find_movement_rate(songs: Songs, taps: int) -> float:
 
 def _refined(series: list[Tensor], peak: float, width: float) -> float:
     """The rate, in radians a frame, within `width` around a peak, whose harmonics are strongest."""
-    places = torch.linspace(peak - width / 2, peak + width / 2, PLACES, dtype=torch.float64).tolist()
-    best, step = max(places, key=lambda rate: _strength(series, rate)), width / (PLACES - 1)
-    found = minimize_scalar(lambda rate: -_strength(series, rate), bounds=(best - step, best + step), method="bounded")
-    return float(found.x)
+    rates = torch.linspace(peak - width / 2, peak + width / 2, PLACES, dtype=torch.float64).tolist()
+    best, step = max(rates, key=lambda rate: _strength(series, rate)), width / (PLACES - 1)
+    result = minimize_scalar(lambda rate: -_strength(series, rate), bounds=(best - step, best + step), method="bounded")
+    return float(result.x)
 
 
 def _undivided(series: list[Tensor], peak: float) -> float:
@@ -169,14 +169,14 @@ def fit_table(songs: Songs, rate: float, taps: int) -> tuple[Tensor, Tensor]:
     change by products of the samples at both ends of a run alone, so they cost next to nothing (displacement
     structure; Kailath, Kung & Morf, "Displacement ranks of matrices and linear equations", 1979).
     """
-    dry, wet, starts, ends, places = _runs(songs, rate, taps)
+    dry, wet, starts, ends, bins = _runs(songs, rate, taps)
     table, total = torch.zeros(BINS, taps, dtype=dry.dtype), torch.zeros(taps, taps, dtype=dry.dtype)
     least = RIDGE * float(dry.square().sum()) / BINS + 1e-12
-    for place in range(BINS):
-        there = places == place
-        matrix, right = _normal_equations(dry, wet, starts[there], ends[there], taps)
+    for phase_bin in range(BINS):
+        inside = bins == phase_bin
+        matrix, right = _normal_equations(dry, wet, starts[inside], ends[inside], taps)
         total += matrix
-        table[place] = _solved(matrix, right, least)
+        table[phase_bin] = _solved(matrix, right, least)
     return table, total / dry.numel()
 
 
@@ -191,15 +191,15 @@ def _runs(songs: Songs, rate: float, taps: int) -> tuple[Tensor, Tensor, Tensor,
     width = 2 * math.pi / (BINS * rate)
     around = taps, math.ceil(width) + 1
     dry, wet = (torch.cat([F.pad(song[side].double(), around) for song in songs]) for side in (0, 1))
-    starts, ends, places, first = [], [], [], 0
+    starts, ends, bins, first = [], [], [], 0
     for song, _ in songs:
         count = math.ceil(song.numel() / width)
         edges = torch.ceil(torch.arange(count + 1, dtype=torch.float64) * width).long().clamp(max=song.numel())
         starts.append(first + taps + edges[:-1])
         ends.append(first + taps + edges[1:])
-        places.append(torch.arange(count) % BINS)
+        bins.append(torch.arange(count) % BINS)
         first += song.numel() + sum(around)
-    return dry, wet, torch.cat(starts), torch.cat(ends), torch.cat(places)
+    return dry, wet, torch.cat(starts), torch.cat(ends), torch.cat(bins)
 
 
 def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
@@ -229,8 +229,8 @@ def drift(songs: Songs, rate: float, filtering: PeriodicTaps) -> float:
     matrix, right = torch.zeros(2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     harmonics = filtering.mixing.shape[0]
     order = 1j * torch.arange(harmonics, dtype=torch.float64)
-    turns = torch.exp(order * (2 * math.pi / FINE) * torch.arange(FINE)[:, None])
-    values, slopes = ((turns @ mixing).real for mixing in (filtering.mixing, order[:, None] * filtering.mixing))
+    rotations = torch.exp(order * (2 * math.pi / FINE) * torch.arange(FINE)[:, None])
+    values, slopes = ((rotations @ mixing).real for mixing in (filtering.mixing, order[:, None] * filtering.mixing))
     for dry, wet in songs:
         t = torch.arange(dry.numel(), dtype=torch.float64)
         at = torch.round(t * (rate * FINE / (2 * math.pi))).long() % FINE
