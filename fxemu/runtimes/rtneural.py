@@ -1,4 +1,4 @@
-"""JSON files of RTNeural (https://github.com/jatinchowdhury18/RTNeural), written and read; AIDA-X reads their kin.
+"""JSON files of RTNeural (https://github.com/jatinchowdhury18/RTNeural), written and read; AIDA-X reads a variant.
 
 Written: an LSTM, GRU, MLP, ConvNet or linear model without feedback.
 Shapes: W width of a layer's input, U its units, K taps, H hidden units.
