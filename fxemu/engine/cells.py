@@ -52,13 +52,13 @@ def gru(plan: Plan, inputs: Sequence[Term], own: Tensor, biases: tuple[Tensor, T
     """
     h = own.shape[1]
     hidden, first, last = plan.state(h), slice(0, 2 * h), slice(2 * h, None)
-    seen_bias, own_bias = biases
+    input_bias, own_bias = biases
     terms = *_rows(inputs, first), Term(hidden, own[first, :, None])
-    r_z = plan.add(*terms, bias=seen_bias[first] + own_bias[first], activation=SIGMOID)
+    r_z = plan.add(*terms, bias=input_bias[first] + own_bias[first], activation=SIGMOID)
     r, z = (plan.part(r_z, i * h, h) for i in (0, 1))
-    seen = plan.add(*_rows(inputs, last), bias=seen_bias[last])
+    input_n = plan.add(*_rows(inputs, last), bias=input_bias[last])
     own_n = plan.add(Term(hidden, own[last, :, None]), bias=own_bias[last])
-    n = plan.mix(Product((seen,)), Product((r, own_n)), activation=TANH)
+    n = plan.mix(Product((input_n,)), Product((r, own_n)), activation=TANH)
     # (1 - z) n + z h
     next_hidden = plan.mix(Product((n,)), Product((z, n), -1.0), Product((z, hidden)))
     plan.close(hidden, next_hidden)

@@ -13,7 +13,7 @@ from fxemu.engine.plan import FIRST, IDENTITY, Activation, Layer, Lookup, Mix, P
 
 # In half steps between two levels: how far from its level a row of a table is checked to hold.
 NEARLY_HALF = 0.49
-HELD = Activation("clamp", 1.0)
+CLAMP = Activation("clamp", 1.0)
 
 
 def simplify(plan: Plan) -> Plan:
@@ -61,9 +61,9 @@ def _table(plan: Plan, value: int) -> Lookup | None:
         if plan.width(sample) == 1 and _determines(plan, sample, bits):
             rows = _rows(plan, sample, levels, value)
             near = [_rows(plan, sample, levels + side * NEARLY_HALF / top, value) for side in (-1, 1)]
-            held = plan.step(sample) if sample >= FIRST else None
-            if isinstance(held, Mix) and held.activation == HELD and _activated(held) is not None:
-                sample = _activated(held)  # a lookup holds its place in range itself
+            clamped = plan.step(sample) if sample >= FIRST else None
+            if isinstance(clamped, Mix) and clamped.activation == CLAMP and _activated(clamped) is not None:
+                sample = _activated(clamped)  # a lookup clamps by itself
             return Lookup(sample, rows, nearest=True) if all(torch.equal(rows, other) for other in near) else None
     return None
 

@@ -96,9 +96,9 @@ class Oscillator(Predictor):
         re_before = plan.mix(Product((re,)), Product((plan.add(*pushes),)))
         im_before = plan.mix(Product((im,)), Product((plan.add(Term(first, self.phase.sin()[:, None, None])),)))
         rotation = rotations(self.rate, units)
-        re_held, im_held = plan_renormalised(plan, *plan_rotated(plan, re_before, im_before, *rotation))
-        gain = plan.add(Term(re_held, self.amplitude[None, :, None]), bias=self.mean[None])
+        next_re, next_im = plan_renormalised(plan, *plan_rotated(plan, re_before, im_before, *rotation))
+        gain = plan.add(Term(next_re, self.amplitude[None, :, None]), bias=self.mean[None])
         prediction = plan.mix(Product((dry, gain)))
-        for state, value in ((re, re_held), (im, im_held), (previous, prediction), (runs, one)):
+        for state, value in ((re, next_re), (im, next_im), (previous, prediction), (runs, one)):
             plan.close(state, value)
         return prediction
