@@ -1,4 +1,4 @@
-"""The user's door: `python train.py effect=distortion repr=mulaw`; see `python train.py --help`."""
+"""Command-line entry to training: `python train.py effect=distortion repr=mulaw`; see `python train.py --help`."""
 
 from fxemu.cli.train import main
 

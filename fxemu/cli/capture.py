@@ -1,4 +1,4 @@
-"""`fxemu capture`: make the file to play through a hardware box, and turn its recording into pairs to train on."""
+"""`fxemu capture`: make a test signal to play through hardware, and turn its recording into pairs to train on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.errors import one_line_errors
 from fxemu.errors import check_sample_rate
 from fxemu.files import write_whole
-from fxemu.library.recordings.capture import REPEAT_S, loudest, make_signal, pairs_from_recording, read_signal
+from fxemu.library.recordings.capture import REPEAT_S, make_signal, most_energetic, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
 from fxemu.library.songs import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
 
@@ -83,7 +83,7 @@ def _play(given: argparse.Namespace) -> None:
     """Play the file through an audio interface and record it, after a check of the level."""
     signal, description = read_signal(given.file)
     rate = description["sample_rate"]
-    trial = play_and_record(loudest(signal, 2 * rate), rate, given.device)
+    trial = play_and_record(most_energetic(signal, 2 * rate), rate, given.device)
     peak = db(float(trial.abs().max()))
     print(f"level check: the loudest 2 s come back at {peak:.1f} dBFS")
     if not -40 < peak < -0.5:

@@ -1,4 +1,4 @@
-"""`fxemu check-pair DRY WET`: the findings of training on two recordings, or on two folders of them."""
+"""`fxemu check-pair DRY WET`: check two recordings, or two folders of them, before training on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that prints errors that a user can mend: a line on standard error."""
+"""Printing of errors that a user can mend: one line on standard error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
 
 
 def _line(error: Exception) -> str | None:
-    """What a user can mend, in a line; None for any other error."""
+    """The line for an error that a user can mend; None for any other error."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:

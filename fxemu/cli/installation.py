@@ -1,4 +1,4 @@
-"""Whether the packages that fxemu stands on work together: asked once something has failed that should not have."""
+"""Diagnosis of broken or incompatible packages, after an unexpected failure."""
 
 from __future__ import annotations
 

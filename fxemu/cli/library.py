@@ -100,7 +100,7 @@ def list_songs(options: argparse.Namespace, index: Index) -> bool:
     selection = Selection(*bounds, dict(options.tag or []))
     paths = [os.path.abspath(path) for path in matching(list_audio_files(options.folder), options.folder, options.glob)]
     entries = [entry for path in paths if (entry := index.known(path))]
-    chosen = [entry for entry in entries if not entry.error and selection.takes(entry)]
+    chosen = [entry for entry in entries if not entry.error and selection.matches(entry)]
     print(f"{'duration':>9}  {'rate':>6}  {'ch':>2}  {'codec':<10} {'peak dB':>7}  {'LUFS':>6}  {'silent':>6}  song")
     for entry in chosen:
         print(f"{_row(entry)}  {song_name(entry.path, options.folder)}")
@@ -138,7 +138,11 @@ def _problem(before: Entry | None, after: Entry) -> str | None:
         return after.error or after.damage
     if before is None or before == after:
         return None
-    return "has changed since it was measured" if before.stamp != after.stamp else "decodes differently than before"
+    return (
+        "has changed since it was measured"
+        if before.signature != after.signature
+        else "decodes differently than before"
+    )
 
 
 def summary(entries: Iterable[Entry]) -> str:

@@ -8,5 +8,5 @@ import argparse
 def add_mix_options(parser: argparse.ArgumentParser) -> None:
     """The arguments of a `Mix`, under their own names."""
     parser.add_argument("--mix", type=float, default=1.0, help="share of wet, 0 to 1 (default 1)")
-    parser.add_argument("--input-gain-db", type=float, default=0.0, help="on what the model hears, -60 to 60")
+    parser.add_argument("--input-gain-db", type=float, default=0.0, help="on the model's input, -60 to 60")
     parser.add_argument("--output-gain-db", type=float, default=0.0, help="on the result, -60 to 60")

@@ -25,7 +25,7 @@ from fxemu.audio.decoding import AudioError, read
 from fxemu.cli.errors import one_line_errors
 from fxemu.data.module import SongData
 from fxemu.data.stream import WHOLE_S
-from fxemu.data.wet_cache import WetCache, kept
+from fxemu.data.wet_cache import WetCache, is_cacheable
 from fxemu.effects import Effect
 from fxemu.errors import ConfigError, UserError
 from fxemu.files import printable
@@ -43,7 +43,7 @@ MOST_JOBS = 256
 Submit = Callable[..., Future]
 
 
-def render(effect: Effect, cache: WetCache, sample_rate: int, path: str, peak: float | None) -> str | None:
+def make_wet(effect: Effect, cache: WetCache, sample_rate: int, path: str, peak: float | None) -> str | None:
     """Make a song wet and keep it, unless it is kept already; returns why if the song cannot be used.
 
     Args:
@@ -65,19 +65,19 @@ def render(effect: Effect, cache: WetCache, sample_rate: int, path: str, peak: f
 
 
 def songs(data: SongData) -> list[tuple[str, float | None]]:
-    """`path` and `peak` for `render`, of all songs that a training on this data may use.
+    """`path` and `peak` for `make_wet`, of all songs that a training on this data may use.
 
     Raises:
         ConfigError: for an effect that is not kept, gains drawn in training, or a cache too small for all.
     """
-    if not kept(data.effect):
+    if not is_cacheable(data.effect):
         raise ConfigError("effect: it needs no whole songs, or they cannot be kept; training runs it as it needs it")
     if data.gain_db != (0.0, 0.0):
         raise ConfigError(f"data.gain_db: got {list(data.gain_db)}; must be [0,0]: the effect comes after that gain")
     scan = data.scan_library().scan
-    streamed = scan.hours_exceed(data.memory_hours, data.selection.takes)
+    streamed = scan.hours_exceed(data.memory_hours, data.selection.matches)
     scan.wait(lambda entries: False)
-    chosen = [entry for entry in scan.known().values() if not entry.error and data.selection.takes(entry)]
+    chosen = [entry for entry in scan.known().values() if not entry.error and data.selection.matches(entry)]
     needed = 4 * data.sample_rate * sum(_seconds(entry, streamed) for entry in chosen)
     if needed > data.cache.limit_bytes:
         limit = data.cache.limit_bytes / 1e9
@@ -90,8 +90,8 @@ def _seconds(entry: Entry, streamed: bool) -> float:
 
 
 @contextmanager
-def processes(jobs: int) -> Iterator[Submit]:
-    """`submit` for so many processes on this machine."""
+def process_pool(jobs: int) -> Iterator[Submit]:
+    """Submit function of a pool of `jobs` processes on this machine."""
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _alone)
     try:
         yield pool.submit
@@ -108,8 +108,8 @@ def _alone() -> None:
 
 
 @contextmanager
-def cluster() -> Iterator[Submit]:
-    """`submit` for the Ray cluster that is running, or a new one of this machine alone."""
+def ray_cluster() -> Iterator[Submit]:
+    """Submit function of the running Ray cluster, or of a new one of this machine alone."""
     try:
         import ray
     except ImportError as error:
@@ -127,7 +127,7 @@ def cluster() -> Iterator[Submit]:
 
 def prepare(data: SongData, submit: Submit, todo: list[tuple[str, float | None]]) -> list[str]:
     """Process and keep all songs, with a line of progress; returns why songs cannot be used."""
-    work = partial(submit, render, data.effect, data.cache, data.sample_rate)
+    work = partial(submit, make_wet, data.effect, data.cache, data.sample_rate)
     futures = [work(*song) for song in todo]
     done = tqdm(as_completed(futures), total=len(todo), unit=" songs", mininterval=1)
     return [problem for future in done if (problem := future.result())]
@@ -149,7 +149,7 @@ def main(arguments: list[str]) -> None:
         config = compose("train", overrides(given.options))
     data, _ = build(config, build_parts(config))
     todo = songs(data)
-    with cluster() if given.ray else processes(given.jobs) as submit:
+    with ray_cluster() if given.ray else process_pool(given.jobs) as submit:
         problems = prepare(data, submit, todo)
     for problem in problems:
         print(f"skipped {problem}", file=sys.stderr)

@@ -28,9 +28,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("input", metavar="in", help="a song, a folder of songs, or - for WAV on stdin")
     parser.add_argument("output", metavar="out", help="a .wav or .flac, a folder, or - for WAV on stdout")
     add_mix_options(parser)
-    parser.add_argument("--prime", nargs=2, metavar=("DRY", "WET"), help="true recordings to go on from, not silence")
+    parser.add_argument("--prime", nargs=2, metavar=("DRY", "WET"), help="true recordings to continue from")
     parser.add_argument(
-        "--feedback", metavar="silence|sine|FILE", help="let it hear this instead of its own past: an effect of its own"
+        "--feedback", metavar="silence|sine|FILE", help="feed this back instead of its own output: an effect of its own"
     )
     given = parser.parse_args(arguments)
     # A block is too small a piece of work to share.
@@ -46,7 +46,7 @@ def _render(given: argparse.Namespace) -> bool:
     pairs = songs_and_targets(given.input, given.output)
     emulation = load(given.run)
     if given.feedback and not emulation.loop.plan().feedback:
-        raise RenderError("--feedback: this model hears no feedback (such as one trained with model.feedback=false)")
+        raise RenderError("--feedback: this model has no feedback (such as one trained with model.feedback=false)")
     renderer = Renderer(
         emulation,
         mix,
@@ -66,7 +66,7 @@ def _render(given: argparse.Namespace) -> bool:
 
 
 def songs_and_targets(source: str, target: str) -> list[tuple[str, str]]:
-    """What is to be rendered into what: one file, or all songs of a folder into the same places of another.
+    """Input and output files of a rendering: one file, or all songs of a folder into the same places of another.
 
     Raises:
         RenderError: for a song that would be written over itself, or onto a terminal.

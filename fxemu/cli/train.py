@@ -1,4 +1,4 @@
-"""`python train.py ...` and `fxemu train ...`: options in, messages out; `fxemu.training.run` does the rest."""
+"""`python train.py ...` and `fxemu train ...`: command-line entry to training (`fxemu.training.run`)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(given: list[str] | None = None) -> None:
     if given is not None:
         # What Lightning starts further processes of a run with.
         sys.argv[0], sys.modules["__main__"].__spec__ = __file__, None
-    # Hydra's errors come to us, to be said in a line.
+    # So that Hydra raises its errors, which are printed in one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with one_line_errors(), config_errors():
         sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)

@@ -64,7 +64,7 @@ class DrawnGains:
         draw = (epoch - song % self.turns) // self.turns + 1
         return float(np.random.default_rng((self.seed, song, draw)).uniform(*self.gain_db))
 
-    def at(self, epoch: int) -> list[Pair]:
+    def pairs_for_epoch(self, epoch: int) -> list[Pair]:
         """Every song at its gain in this epoch."""
         return [self._song(song, self.drawn_db(song, epoch)) for song in range(len(self.full))]
 

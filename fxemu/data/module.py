@@ -114,7 +114,7 @@ class SongData(pl.LightningDataModule):
                 raise ValueError(f"data.{name}_seconds: got {seconds}; must be above 0, or null for all")
         self.train_seconds, self.val_seconds = train_seconds, val_seconds
         self.cache = WetCache(cache, cache_gb)
-        self.cached_effect = self.cache.through(effect)
+        self.cached_effect = self.cache.wrap(effect)
         self.skipped = Skipped()
         self.source: Source | None = None
 
@@ -137,7 +137,7 @@ class SongData(pl.LightningDataModule):
             pairs = read_recordings(self.effect, self.sample_rate)
             return self._in_memory(split_recordings(pairs, self.sizes.samples, *self.split))
         library = self.scan_library()
-        if library.scan.hours_exceed(self.memory_hours, self.selection.takes):
+        if library.scan.hours_exceed(self.memory_hours, self.selection.matches):
             return self._streamed(library)
         return self._in_memory(self._read(library))
 
@@ -161,7 +161,7 @@ class SongData(pl.LightningDataModule):
         for path, entry in entries.items():
             if entry.error:
                 self.skipped.add(path, f"{printable(path)}: {entry.error}")
-        paths = [path for path, entry in entries.items() if not entry.error and self.selection.takes(entry)]
+        paths = [path for path, entry in entries.items() if not entry.error and self.selection.matches(entry)]
         songs = read_songs(paths, self.sample_rate, self.sizes.samples, self.skipped, self.library)
         if not songs:
             raise LibraryError(
@@ -208,7 +208,7 @@ class SongData(pl.LightningDataModule):
             return [torch.zeros_like(probe) for probe in probes]
 
     def train_dataloader(self) -> DataLoader:
-        """The batches of the epoch; of one in which an earlier start was interrupted, those that remain."""
+        """The batches of the epoch; on resuming within one, the remaining ones."""
         epoch, done, shard = 0, 0, WHOLE
         if self.trainer:
             epoch, done = self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready

@@ -1,4 +1,4 @@
-"""This process's part of the work when several train one model together."""
+"""Sharding of batches and streams among the processes that train one model together (DDP)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shard:
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def number(self, own: int, together: int = 1) -> int:
-        """Which item of all its `own`-th one is; runs of `together` items go to the same process."""
+        """The number among all items of its `own`-th one; runs of `together` items go to the same process."""
         return (own // together * self.count + self.rank) * together + own % together
 
 

@@ -34,14 +34,14 @@ class Source(Protocol):
         """Wet for a dry signal (samples,) of any origin; EffectError if the effect cannot process it."""
 
     def summary(self) -> str:
-        """What there is to train and to report on, in a line."""
+        """The amount of audio to train and to report on, in a line."""
 
     def close(self) -> None:
         """End the threads and processes of the source; it gives no further batches."""
 
 
 class BatchSizes(NamedTuple):
-    """How segments are drawn: samples in each, segments in a batch, batches in an epoch, and the seed."""
+    """Sizes by which segments are drawn: samples in each, segments in a batch, batches in an epoch, and the seed."""
 
     samples: int
     batch_size: int
@@ -64,7 +64,7 @@ class InMemory:
         self.audio_seconds = sum(pair.dry.numel() for pair in parts["train"]) / gains.sample_rate
 
     def batches(self, epoch: int, shard: Shard) -> RandomSegments:
-        return RandomSegments(self.gains.at(epoch), *self.sizes, epoch, shard)
+        return RandomSegments(self.gains.pairs_for_epoch(epoch), *self.sizes, epoch, shard)
 
     def process(self, dry: Tensor) -> Tensor:
         return self.effect(dry, self.gains.sample_rate)

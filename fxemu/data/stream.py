@@ -1,4 +1,4 @@
-"""Segments from a library of any size: stretches of songs are decoded while the model trains, and soon forgotten.
+"""Segments streamed from a library of any size with bounded memory: stretches of songs, decoded during training.
 
 Stretch i is some seconds of some song, which the seed and i decide. A batch draws its segments at random from a pool
 of POOL successive stretches; from one batch to the next the pool moves on a little. So memory is bounded, many
@@ -29,7 +29,7 @@ from fxemu.audio.worker import Worker
 from fxemu.data.shard import WHOLE
 from fxemu.effects import Effect
 from fxemu.files import printable
-from fxemu.library.index import Entry, Selection, stamp
+from fxemu.library.index import Entry, Selection, file_signature
 from fxemu.library.scan import BackgroundScan
 from fxemu.library.songs import LibraryError, Skipped, Song, hash_order
 from fxemu.slices import segment_starts
@@ -82,7 +82,7 @@ class MeasuredSongs:
             why = f"too short: {entry.duration_s:.2f} s, {self.shortest / self.sample_rate:.2f} s are needed"
         if why:
             self.skipped.add(name, f"{printable(entry.path)}: {why}")
-        return bool(why) or not self.selection.takes(entry)
+        return bool(why) or not self.selection.matches(entry)
 
     def read(self, worker: Worker, entry: Entry, start_s: int, seconds: int) -> Tensor:
         """Samples from the middle of a song, scaled so that the whole song has a peak of 1.
@@ -91,7 +91,7 @@ class MeasuredSongs:
             AudioError: if the file is gone, has changed since it was measured, or is too short.
         """
         try:
-            if stamp(entry.path) != entry.stamp:
+            if file_signature(entry.path) != entry.signature:
                 raise AudioError(f"{printable(entry.path)}: has changed while it was in use")
         except OSError as error:
             raise AudioError(f"{printable(entry.path)}: {error.strerror}") from error
@@ -220,7 +220,7 @@ class SongStream(Dataset):
         return name, entry, int(start)
 
     def _starts(self, entry: Entry) -> int:
-        """How many seconds of a song a stretch may begin at."""
+        """Seconds of a song at which a stretch may begin."""
         seconds = min(entry.duration_s, WHOLE_S) if self._needs_whole else entry.duration_s
         return max(1, int(seconds) - STRETCH_S + 1)
 

@@ -37,8 +37,8 @@ class WetCache:
         self.writable = True
 
     def wet(self, effect: Effect, dry: Tensor, sample_rate: int, start: int = 0) -> Tensor:
-        """Return `effect(dry, sample_rate, start)`, from disk if it is there; others than `kept` effects always run."""
-        if start or not kept(effect):
+        """Return `effect(dry, sample_rate, start)`, from disk if it is there; an effect that is not cacheable runs."""
+        if start or not is_cacheable(effect):
             return effect(dry, sample_rate, start)
         identity = effect.identity()
         key = hashlib.sha256(f"1 {identity} {sample_rate} ".encode() + dry.numpy().tobytes()).hexdigest()
@@ -56,7 +56,7 @@ class WetCache:
                 )
         return wet
 
-    def through(self, effect: Effect) -> Effect:
+    def wrap(self, effect: Effect) -> Effect:
         """An effect that looks into this cache before it runs the given one."""
         return _Cached(effect, self)
 
@@ -92,8 +92,8 @@ class WetCache:
             total -= size
 
 
-def kept(effect: Effect) -> bool:
-    """Whether an effect's wet songs are kept: it needs whole songs, and has an identity to keep them under."""
+def is_cacheable(effect: Effect) -> bool:
+    """True if an effect's wet songs are cached: it needs whole songs, and has an identity to keep them under."""
     return effect.memory_s is None and effect.identity() is not None
 
 

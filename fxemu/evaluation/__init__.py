@@ -1,1 +1,1 @@
-"""What a run is worth: metrics, baselines, the report, plots, and comparing runs."""
+"""Evaluation of a run: metrics, baselines, the report, plots, and comparing runs."""

@@ -1,4 +1,4 @@
-"""Finished runs side by side, as rows of tables: in the terminal, and as CSV."""
+"""Tables of finished runs side by side: in the terminal, and as CSV."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
 
 
 def task_of(group: Group) -> tuple:
-    """What must be the same for scores to be compared: the effect, the sample rate and the test songs."""
+    """Key of the runs whose scores can be compared: the effect, the sample rate and the test songs."""
     effect = tuple(sorted(item for item in group.options.items() if item[0].split(".")[0] == "effect"))
     return effect, group.options.get("data.sample_rate", ""), tuple(sorted(group.typical.songs))
 

@@ -1,4 +1,4 @@
-"""How long an effect rings after a burst of noise, and how far off the model is: the decay time of reverbs and echoes.
+"""Decay time of reverbs and echoes after a burst of noise, and the relative error of the model's.
 
 By backward integration of the squared response (Schroeder 1965, "New method of measuring reverberation time"), from
 -5 to -35 dB as in ISO 3382-1 (T30), and extended to -60 dB.

@@ -1,4 +1,4 @@
-"""How well an emulation does at each level of its input: free runs over test songs turned down before the effect."""
+"""Errors by input level: free runs over test songs turned down before the effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTENED_DB = -40  # dBFS, peak: what is written as audio files
 SECONDS, SONGS = 4.0, 6
 
 
-def loudest(dry: Tensor, samples: int) -> Tensor:
+def around_peak(dry: Tensor, samples: int) -> Tensor:
     """The stretch of at most `samples` with the peak of `dry` (any,) in its middle, or as near to that as it goes."""
     start = max(0, min(int(dry.abs().argmax()) - samples // 2, dry.numel() - samples))
     return dry[start : start + samples]
@@ -39,7 +39,7 @@ def at_levels(
         scores over all songs for each level, and (pair, prediction) of each song at LISTENED_DB.
     """
     samples = int(SECONDS * sample_rate)
-    dry = [(song.name, loudest(song.dry, samples)) for song in songs[:SONGS]]
+    dry = [(song.name, around_peak(song.dry, samples)) for song in songs[:SONGS]]
     levels = (*LEVELS_DB, LISTENED_DB)
     turned = [(name, amplify(x, level)) for level in levels for name, x in dry]
     pairs = [Pair(name, x, effect(x, sample_rate)) for name, x in turned]

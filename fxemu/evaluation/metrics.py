@@ -70,13 +70,13 @@ def samples_to_divergence(prediction: Tensor, limit: float) -> int | None:
     """The sample after which a free run that `diverged` is never off its limit for 100 samples; None if it did not."""
     if not diverged(prediction, limit):
         return None
-    well = torch.isfinite(prediction) & (prediction.abs() < 0.999 * limit)
-    stretches = well.unfold(0, min(100, well.numel()), 1).all(-1).nonzero()
+    within_limit = torch.isfinite(prediction) & (prediction.abs() < 0.999 * limit)
+    stretches = within_limit.unfold(0, min(100, within_limit.numel()), 1).all(-1).nonzero()
     return int(stretches[-1]) + 100 if stretches.numel() else 0
 
 
-def samples_well(prediction: Tensor, limit: float) -> int:
-    """The number of samples before a free run diverges; all of them, if it does not."""
+def samples_before_divergence(prediction: Tensor, limit: float) -> int:
+    """Number of samples before a free run diverges; all of them, if it does not."""
     diverged_at = samples_to_divergence(prediction, limit)
     return prediction.numel() if diverged_at is None else diverged_at
 

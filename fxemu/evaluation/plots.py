@@ -1,4 +1,4 @@
-"""Pictures of an emulation of one song: what it sounds like next to the real thing, and where it is wrong."""
+"""Plots of an emulation: target, prediction and error of a song, errors by level and over training, its windows."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def level_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
 
 
 def contraction_curves(apart: Mapping[str, Tensor], block_s: float = 0.01) -> Figure:
-    """How far apart free runs from different pasts are: a line for each past, where it is worst.
+    """Distance between free runs from different pasts: a line for each past, where it is worst.
 
     Args:
         apart: power of the difference over the target's (stretches, pasts, blocks), of the model and of the effect.
@@ -117,7 +117,7 @@ def training_curve(validations: list[tuple[int, float, float]]) -> Figure:
 
 
 def first_layer(plan: Plan, sample_rate: int) -> Figure | None:
-    """What the windows over dry and wet learned: impulse responses of the strongest units, and their spectra.
+    """Learned windows over dry and wet: impulse responses of the strongest units, and their spectra.
 
     None for a predictor whose first layers have no window of `WINDOW_TAPS` samples or more.
     """

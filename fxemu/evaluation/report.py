@@ -129,7 +129,7 @@ def _publish(
     for kind, samples in sounds.items():
         write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
         writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
-    writer.add_scalar(f"{stem}/samples_well", metrics.samples_well(prediction, limit))
+    writer.add_scalar(f"{stem}/samples_well", metrics.samples_before_divergence(prediction, limit))
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():
         figure = draw(song.dry, song.wet, prediction, sample_rate, limit)

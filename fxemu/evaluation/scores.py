@@ -1,4 +1,4 @@
-"""What a run is worth, as `metrics.json` holds it: one schema for all who write, print or compare it.
+"""Schema of `metrics.json`, one for all that write, print or compare it.
 
 Every error is of a free run from silence over whole held-out songs unless its field says otherwise. A dataclass here is
 a mapping in the file, with a key for each field; what is None is null.
@@ -95,7 +95,7 @@ class PastScores:
 
 @dataclass(frozen=True)
 class ContractionScores:
-    """Whether runs begun from different pasts come together.
+    """Contraction: whether runs begun from different pasts come together.
 
     Args:
         model: of the model.
@@ -129,7 +129,7 @@ class StabilityScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model is worth on held-out songs.
+    """Scores of a model on held-out songs.
 
     Args:
         esr, nmae, esr_preemphasis, dc, mrstft, gain_error_db: see `metrics`; over all songs together.
@@ -166,7 +166,7 @@ class Scores:
     songs: list[SongScores]
 
     def to_json(self) -> dict[str, Any]:
-        """What `metrics.json` holds under "test"."""
+        """The content of `metrics.json` under "test"."""
         content = asdict(self)
         for primed in content["primed"]:
             primed |= primed.pop("phase") or {}
@@ -179,7 +179,8 @@ class Report:
 
     Args:
         test: on held-out songs.
-        val_esr: the least ESR on the validation songs, by which the checkpoint was selected (None: none was finite).
+        val_esr: the least selection score, by which the checkpoint was selected: ESR of a free run over the validation
+            songs plus penalties, see `validation.scores` (None: none was finite).
         parameters: of the model.
         multiply_adds: of the model in one sample.
         audio_seconds: of training audio (None for a streamed library).

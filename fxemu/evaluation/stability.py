@@ -1,4 +1,4 @@
-"""Whether a free run stays bounded, comes back to rest, and forgets a disturbance of its history."""
+"""Stability: whether a free run stays bounded, comes back to rest, and forgets a disturbance of its history."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> StabilityScore
 
 
 def forgets_ms(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> float | None:
-    """How long a disturbed history changes a free run over `dry` (samples,), in ms; None if to its end."""
+    """Time for which a disturbed history changes a free run over `dry` (samples,), in ms; None if to its end."""
     history = max(1, loop.warm_up)
     noise = torch.rand(history, generator=torch.Generator().manual_seed(0)) * 2 - 1
     runs = [Stream(loop, torch.zeros(history), wet).process(dry) for wet in (0 * noise, DISTURBANCE * noise)]

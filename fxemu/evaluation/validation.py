@@ -88,7 +88,7 @@ def scores(
         "val/esr_from_silence": metrics.esr(prediction, target),
         "val/inverted_esr": metrics.inverted_esr(prediction, target) + added,
         "val/nmae": metrics.nmae(prediction, target),
-        "val/samples_well": float(min(metrics.samples_well(p, float(loop.limit)) for p in predictions)),
+        "val/samples_well": float(min(metrics.samples_before_divergence(p, float(loop.limit)) for p in predictions)),
         "val/teacher_forced_esr": teacher_forced_esr(loop, [song.middle(PIECE) for song in songs]),
     }
 

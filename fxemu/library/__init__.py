@@ -1,4 +1,4 @@
-"""What there is to train on: songs and recordings, found, measured, aligned, checked and split."""
+"""Songs and recordings to train on: found, measured, aligned, checked and split."""
 
 from fxemu.library.songs import LibraryError, list_audio_files, read_audio_normalized
 

@@ -37,7 +37,7 @@ class Entry(Measurement):
     mtime_ns: int = 0
 
     @property
-    def stamp(self) -> tuple[int, int]:
+    def signature(self) -> tuple[int, int]:
         """Size and time of change, which differ between two states of a file."""
         return self.size, self.mtime_ns
 
@@ -48,7 +48,7 @@ SCHEMA = f"CREATE TABLE IF NOT EXISTS songs ({', '.join(COLUMNS)}, PRIMARY KEY (
 
 @dataclass(frozen=True)
 class Selection:
-    """Which songs of an index to use; None puts no bound.
+    """Bounds on the songs of an index to use; None for none.
 
     Args:
         duration_s: (shortest, longest), in s.
@@ -68,7 +68,7 @@ class Selection:
         if unknown := set(self.tags or {}) - set(TAGS):
             raise LibraryError(f"tags: got {', '.join(sorted(map(str, unknown)))}; there is {', '.join(TAGS)}")
 
-    def takes(self, entry: Entry) -> bool:
+    def matches(self, entry: Entry) -> bool:
         """Whether a song is within the bounds; one of no measurable loudness counts as -70 LUFS."""
         loudness = -70.0 if entry.loudness_lufs is None else entry.loudness_lufs
         tagged = all(
@@ -87,7 +87,7 @@ def default_file() -> Path:
     return platformdirs.user_cache_path("fxemu", appauthor=False) / "library.sqlite"
 
 
-def stamp(path: str) -> tuple[int, int]:
+def file_signature(path: str) -> tuple[int, int]:
     """A file's size and time of change; OSError if it is gone."""
     state = os.stat(path)
     return state.st_size, state.st_mtime_ns
@@ -172,7 +172,7 @@ class Index:
         """The entry of a file that has not changed since it was measured; OSError if it is gone."""
         rows = self._execute("SELECT * FROM songs WHERE path = ?", [os.fsencode(path)])
         entry = _entry(rows[0]) if rows else None
-        return entry if entry and entry.stamp == stamp(path) else None
+        return entry if entry and entry.signature == file_signature(path) else None
 
     def below(self, folder: str | os.PathLike[str]) -> list[Entry]:
         """All entries of files below a folder, sorted by path, changed or not."""

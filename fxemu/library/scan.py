@@ -10,7 +10,7 @@ from threading import Condition, Event, Thread
 
 from fxemu.audio.decoding import SUFFIXES
 from fxemu.audio.worker import Worker
-from fxemu.library.index import Entry, Index, stamp
+from fxemu.library.index import Entry, Index, file_signature
 from fxemu.library.songs import LibraryError, choose, list_audio_files, matching, scan_order, song_name
 
 
@@ -54,7 +54,7 @@ def measure_songs(
 
 @dataclass(frozen=True)
 class _Scan:
-    """What the threads of one scan share: paths to measure, entries measured, and whether to stop."""
+    """State shared by the threads of one scan: paths to measure, entries measured, and whether to stop."""
 
     index: Index
     afresh: bool
@@ -80,7 +80,7 @@ class _Scan:
         try:
             if not self.afresh and (entry := self.index.known(path)):
                 return entry
-            size, mtime_ns = stamp(path)
+            size, mtime_ns = file_signature(path)
         except OSError as error:
             return Entry(path=path, error=error.strerror)
         entry = Entry(path=path, size=size, mtime_ns=mtime_ns, **asdict(worker.measure(path, self.background)))
@@ -134,11 +134,11 @@ class BackgroundScan(Thread):
         if self.failure:
             raise self.failure
 
-    def hours_exceed(self, hours: float, takes: Callable[[Entry], bool] = lambda entry: True) -> bool:
+    def hours_exceed(self, hours: float, matches: Callable[[Entry], bool] = lambda entry: True) -> bool:
         """Whether the usable songs that are selected last longer than that; waits until it is certain."""
 
         def exceed(entries: dict[str, Entry]) -> bool:
-            return sum(e.duration_s for e in entries.values() if not e.error and takes(e)) > 3600 * hours
+            return sum(e.duration_s for e in entries.values() if not e.error and matches(e)) > 3600 * hours
 
         self.wait(exceed)
         return exceed(self.known())
@@ -151,7 +151,7 @@ class BackgroundScan(Thread):
 
 @dataclass(frozen=True)
 class LibraryScan:
-    """The files of a library, sorted, their absolute paths by name, and the scan of them that has begun."""
+    """The files of a library, sorted, their absolute paths by name, and the running scan that measures them."""
 
     files: list[str]
     songs: dict[str, str]

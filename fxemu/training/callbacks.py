@@ -1,4 +1,4 @@
-"""Lightning callbacks: Ctrl-C and kills lose no work, the curve of validations, and a line of progress for each."""
+"""Lightning callbacks: whole checkpoints, end on Ctrl-C, the curve of validations, and progress lines."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class StopOnInterrupt(pl.Callback):
 
 
 class KeepCurve(pl.Callback):
-    """Keeps (step, free-run ESR, teacher-forced ESR) of every validation, and the seconds that training took.
+    """Keeps (step, selection score, teacher-forced ESR) of every validation, and the seconds that training took.
 
     Both are part of the checkpoint: what came after the last one does not count.
     """
@@ -109,7 +109,7 @@ class KeepCurve(pl.Callback):
         self.validations.append((trainer.global_step, *errors))
 
     def best(self) -> float | None:
-        """The least free-run ESR; None before the first validation, or if none gave a number."""
+        """The least selection score, see `validation.scores`; None before any validation, or if none is finite."""
         return min((esr for _, esr, _ in self.validations if math.isfinite(esr)), default=None)
 
     def state_dict(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class PrintProgress(pl.Callback):
         rate = (trainer.global_step - self.first) / elapsed
         tell(
             f"step {trainer.global_step:>7}  {done:>4.0%}  loss {float(scores['train/loss']):.3e}  "
-            f"free-run ESR {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}  "
+            f"selection score {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}  "
             f"{duration(elapsed)} elapsed, {duration(left)} left, {rate:.1f} steps/s"
         )
         if scores["val/inverted_esr"] < scores["val/esr"]:

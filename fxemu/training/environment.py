@@ -1,4 +1,4 @@
-"""What a run depends on besides its config, for environment.json: code, packages, device, and the chosen options."""
+"""Content of environment.json, beside the config: code, packages, device, seeds, and the chosen options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The syntax of our command line beyond Hydra's, translated to Hydra's overrides."""
+"""Translation of fxemu's command-line shorthands into Hydra overrides."""
 
 from __future__ import annotations
 

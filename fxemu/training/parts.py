@@ -1,4 +1,4 @@
-"""The parts of a run, made of its config and checked against each other before any audio is read."""
+"""Effect, closed loop, loss and schedule of a run, built from its config and checked before any audio is read."""
 
 from __future__ import annotations
 

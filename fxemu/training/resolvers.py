@@ -1,4 +1,4 @@
-"""What the option files in `conf/` may refer to: `${options:}` and `${embedding_units:NAME}`."""
+"""Resolvers for the option files in `conf/`: `${options:}` and `${embedding_units:NAME}`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     """Train, evaluate and report in `folder`, from a checkpoint or from the beginning.
 
     Returns:
-        the least free-run ESR on the validation songs, to select by; infinity if there is none. Of several processes
+        the least selection score (`val/esr`, see `validation.scores`); infinity if there is none. Of several processes
         that train together the first alone writes and reports; the others return NaN.
 
     Raises:
@@ -94,7 +94,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
 
 
 def build(config: DictConfig, parts: Parts) -> tuple[SongData, TrainingModule]:
-    """Make the two halves of a training, of a config and its parts.
+    """Make the data module and the training module from a config and its parts.
 
     Raises:
         ConfigError: for an argument of `data` that is out of range.

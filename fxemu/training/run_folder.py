@@ -1,4 +1,4 @@
-"""The folder of a run: locked while it trains, and what an earlier start has left in it."""
+"""Run folders: locking, resuming, and detection of finished runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AnotherRunError(UserError):
 
 
 def in_sweep() -> bool:
-    """Whether this run is one of several (`-m`)."""
+    """True for a run of a sweep (`-m`)."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 

@@ -1,4 +1,4 @@
-"""A sweep of several runs: one that fails does not end the others, and all failures are listed at the end."""
+"""Failure isolation in sweeps: a run that fails does not end the others, and all failures are listed at the end."""
 
 from __future__ import annotations
 

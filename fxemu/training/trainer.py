@@ -103,7 +103,7 @@ def _checkpoints(folder: Path) -> list[ModelCheckpoint]:
 
 
 def _stopping(config: DictConfig) -> list[pl.Callback]:
-    """What may end training early; Ctrl-C ends a whole sweep, at once, so that no run counts that was cut short."""
+    """Callbacks to end a run early; Ctrl-C ends a whole sweep at once, so that no run counts that was cut short."""
     early = []
     if config.patience is not None:
         # Not every epoch is validated.

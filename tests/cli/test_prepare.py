@@ -7,7 +7,7 @@ import torch
 from helpers.commands import begun, options, prepare
 from hydra import compose, initialize_config_dir
 
-from fxemu.cli.prepare import render, songs
+from fxemu.cli.prepare import make_wet, songs
 from fxemu.data import SongData
 from fxemu.data.shard import WHOLE
 from fxemu.data.wet_cache import WetCache
@@ -30,7 +30,7 @@ def test_training_finds_every_song(library, memory_hours):
     given = [*options(library), f"data.memory_hours={memory_hours}", "data.excerpts=1"]
     data = data_for(given)
     todo = songs(data)
-    assert [render(data.effect, data.cache, data.sample_rate, *song) for song in todo] == [None] * 5
+    assert [make_wet(data.effect, data.cache, data.sample_rate, *song) for song in todo] == [None] * 5
     assert begun(library) == 5
     again = data_for(given)
     again.setup()
@@ -43,7 +43,7 @@ def test_training_finds_every_song(library, memory_hours):
 
 def test_a_song_that_cannot_be_used_is_named(library, tmp_path):
     data = data_for(options(library))
-    problem = render(data.effect, WetCache(str(tmp_path)), 8000, str(tmp_path / "gone.wav"), None)
+    problem = make_wet(data.effect, WetCache(str(tmp_path)), 8000, str(tmp_path / "gone.wav"), None)
     assert "gone.wav" in problem
 
 

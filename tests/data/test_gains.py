@@ -23,7 +23,7 @@ def test_minus_twenty_decibels_is_a_tenth():
 
 def test_the_effect_comes_after_the_gain():
     gains = drawn()
-    for song, (full, pair) in enumerate(zip(gains.full, gains.at(3), strict=True)):
+    for song, (full, pair) in enumerate(zip(gains.full, gains.pairs_for_epoch(3), strict=True)):
         assert torch.equal(pair.dry, amplify(full.dry, gains.drawn_db(song, 3)))
         assert torch.equal(pair.wet, torch.tanh(20 * pair.dry))
         assert not torch.allclose(pair.wet, amplify(full.wet, gains.drawn_db(song, 3)), atol=1e-3)
@@ -40,8 +40,8 @@ def test_gains_fill_their_range_evenly_in_decibels():
 def test_gains_repeat_by_seed_wherever_a_run_goes_on():
     whole, resumed, other = drawn(), drawn(), drawn(seed=1)
     for epoch in range(4):
-        expected = whole.at(epoch)
-    for first, second in zip(expected, resumed.at(3), strict=True):
+        expected = whole.pairs_for_epoch(epoch)
+    for first, second in zip(expected, resumed.pairs_for_epoch(3), strict=True):
         assert torch.equal(first.dry, second.dry) and torch.equal(first.wet, second.wet)
     assert whole.drawn_db(0, 3) != other.drawn_db(0, 3)
 
@@ -58,7 +58,7 @@ def test_a_large_library_takes_turns(monkeypatch):
 
 def test_no_range_means_no_work():
     gains = drawn(gain_db=(0.0, 0.0))
-    assert all(song is full for song, full in zip(gains.at(5), gains.full, strict=True))
+    assert all(song is full for song, full in zip(gains.pairs_for_epoch(5), gains.full, strict=True))
 
 
 @pytest.mark.parametrize("bad", [(0, -10), (-90, 0), (-10, 6), (float("nan"), 0), (-10,), -10, "loud"])

@@ -7,7 +7,7 @@ from torch import nn
 import fxemu.evaluation.levels
 from fxemu.effects import Tanh
 from fxemu.engine.streaming.stream import render
-from fxemu.evaluation.levels import LEVELS_DB, LISTENED_DB, at_levels, loudest
+from fxemu.evaluation.levels import LEVELS_DB, LISTENED_DB, around_peak, at_levels
 from fxemu.evaluation.metrics import esr
 from fxemu.evaluation.plots import ESR_FLOOR, level_curves
 from fxemu.library.pair import Pair
@@ -31,8 +31,8 @@ def test_the_loudest_stretch_holds_the_peak_and_stays_in_the_song():
     for peak in (0, 50, 99):
         dry[:] = 0
         dry[peak] = -1.0
-        assert loudest(dry, 20).numel() == 20 and float(loudest(dry, 20).min()) == -1.0
-    assert loudest(dry, 500).numel() == 100
+        assert around_peak(dry, 20).numel() == 20 and float(around_peak(dry, 20).min()) == -1.0
+    assert around_peak(dry, 500).numel() == 100
 
 
 def test_a_linear_model_of_tanh_errs_less_the_quieter_it_gets(noise, monkeypatch):

@@ -46,6 +46,6 @@ def test_a_run_stuck_at_its_limit_or_not_finite_has_diverged():
 def test_samples_to_divergence():
     well = torch.rand(50_000) - 0.5
     assert metrics.samples_to_divergence(well, 1.0) is None
-    assert metrics.samples_well(well, 1.0) == well.numel()
+    assert metrics.samples_before_divergence(well, 1.0) == well.numel()
     stuck = torch.cat((well[:3000], torch.full((60_000,), 1.0)))
-    assert metrics.samples_to_divergence(stuck, 1.0) == metrics.samples_well(stuck, 1.0) == 3000
+    assert metrics.samples_to_divergence(stuck, 1.0) == metrics.samples_before_divergence(stuck, 1.0) == 3000

@@ -162,10 +162,10 @@ def test_an_index_of_an_older_form_is_made_anew(library, index):
 
 def test_a_selection_goes_by_duration_and_loudness():
     song = Entry(path="x", duration_s=200, loudness_lufs=-14, peak=0.9)
-    assert Selection().takes(song) and Selection((100, 300), (-20, -10)).takes(song)
-    assert not Selection((0, 100)).takes(song)
-    assert not Selection(None, (-10, 0)).takes(song)
-    assert Selection(None, (-70, 0)).takes(Entry(path="x", loudness_lufs=None))
+    assert Selection().matches(song) and Selection((100, 300), (-20, -10)).matches(song)
+    assert not Selection((0, 100)).matches(song)
+    assert not Selection(None, (-10, 0)).matches(song)
+    assert Selection(None, (-70, 0)).matches(Entry(path="x", loudness_lufs=None))
     for bad in ((3, 1), (1,)):
         with pytest.raises(ValueError, match=r"duration_s: got .*must be \[lowest, highest\]"):
             Selection(bad)
@@ -174,9 +174,9 @@ def test_a_selection_goes_by_duration_and_loudness():
 def test_a_selection_goes_by_tags():
     song = Entry(path="x", tags={"genre": "Chicago Blues", "artist": "Muddy Waters"})
     for tags in ({}, {"genre": "*blues*"}, {"genre": "chicago blues", "artist": "MUDDY*"}, {"title": "*"}):
-        assert Selection(tags=tags).takes(song)
+        assert Selection(tags=tags).matches(song)
     for tags in ({"genre": "blues"}, {"genre": "*blues*", "artist": "John*"}, {"title": "?*"}):
-        assert not Selection(tags=tags).takes(song)
+        assert not Selection(tags=tags).matches(song)
     with pytest.raises(ValueError, match="tags: got style; there is title, artist, album, genre"):
         Selection(tags={"style": "x"})
 

@@ -34,7 +34,7 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen) -> None:
 
 def workers() -> int:
     """Processes that make songs wet."""
-    return len(subprocess.run(["pgrep", "-f", "^ray::render"], capture_output=True).stdout.split())
+    return len(subprocess.run(["pgrep", "-f", "^ray::make_wet"], capture_output=True).stdout.split())
 
 
 def test_wet_songs(library, cluster):

@@ -1,4 +1,4 @@
-"""A signal to play through hardware, and its recording turned into pairs."""
+"""A test signal to play through hardware, and its recording turned into pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fxemu.audio.tensors import decode
 from fxemu.errors import SAMPLE_RATES_HZ
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
-from fxemu.library.recordings.checks import Finding, Report, check_pair, db, dropouts
+from fxemu.library.recordings.checks import Finding, PairReport, check_pair, db, dropouts
 from fxemu.library.recordings.pairs import longest_clean
 from fxemu.library.songs import LibraryError, Song
 
@@ -30,7 +30,7 @@ def make_signal(songs: list[Song], sample_rate: int, seconds_a_song: float) -> t
     Sections are markers and a sweep for alignment, noise in level steps, a passage played twice, and the loudest
     `seconds_a_song` of each song, with silence between.
     """
-    passage = loudest(songs[0].dry, int(REPEAT_S * sample_rate))
+    passage = most_energetic(songs[0].dry, int(REPEAT_S * sample_rate))
     marker = 0.5 * sweep(0.1, 200, 8000, sample_rate)
     noise = torch.randn(int(STEP_S * sample_rate), generator=torch.Generator().manual_seed(0)) / 4
     sections: list[Section] = [("silence", "noise floor", torch.zeros(sample_rate)), ("marker", "first", marker)]
@@ -39,7 +39,7 @@ def make_signal(songs: list[Song], sample_rate: int, seconds_a_song: float) -> t
     )
     sections += [("level", str(level), (noise * 10 ** (level / 20)).clamp(-1, 1)) for level in LEVELS_DB]
     sections += [("repeat", str(take), passage) for take in (1, 2)]
-    sections += [("song", song.name, loudest(song.dry, int(seconds_a_song * sample_rate))) for song in songs]
+    sections += [("song", song.name, most_energetic(song.dry, int(seconds_a_song * sample_rate))) for song in songs]
     sections += [("marker", "last", marker), ("silence", "tail", torch.zeros(sample_rate))]
     pause, parts, places, start = torch.zeros(int(PAUSE_S * sample_rate)), [], [], 0
     for kind, name, samples in sections:
@@ -49,7 +49,7 @@ def make_signal(songs: list[Song], sample_rate: int, seconds_a_song: float) -> t
     return torch.cat(parts), {"version": VERSION, "sample_rate": sample_rate, "samples": start, "sections": places}
 
 
-def loudest(x: Tensor, samples: int) -> Tensor:
+def most_energetic(x: Tensor, samples: int) -> Tensor:
     """The stretch of x (N,) with the most energy, of `samples`, or all of x if that is shorter."""
     samples = min(samples, x.numel())
     energy = torch.nn.functional.pad(x.double().square().cumsum(0), (1, 0))
@@ -65,7 +65,9 @@ def sweep(seconds: float, low_hz: float, high_hz: float, sample_rate: int) -> Te
     return (wave * (torch.minimum(t, seconds - t) / 0.005).clamp(0, 1)).float()
 
 
-def pairs_from_recording(recording: Tensor, signal: Tensor, description: dict[str, Any]) -> tuple[list[Pair], Report]:
+def pairs_from_recording(
+    recording: Tensor, signal: Tensor, description: dict[str, Any]
+) -> tuple[list[Pair], PairReport]:
     """The songs of a capture as aligned pairs, cut at dropouts; and the report on the recording.
 
     Args:
@@ -92,7 +94,7 @@ def pairs_from_recording(recording: Tensor, signal: Tensor, description: dict[st
         if section["kind"] == "song" and start < end:
             first, end = longest_clean(start, end, gaps)
             songs.append(Pair(section["name"], signal[first:end], wet[first:end]))
-    return songs, Report(tuple(findings), place)
+    return songs, PairReport(tuple(findings), place)
 
 
 def _gains(signal: Tensor, wet: Tensor, sections: list[dict[str, Any]]) -> Finding:

@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class PairReport:
     """All findings on a pair, and its alignment (None where there is none)."""
 
     findings: tuple[Finding, ...]
@@ -42,20 +42,20 @@ class Report:
 
     @property
     def refused(self) -> bool:
-        """Whether some finding refuses the pair."""
+        """True if some finding refuses the pair."""
         return any(finding.kind == "refused" for finding in self.findings)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.findings))
 
 
-def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> Report:
+def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> PairReport:
     """Check and align wet (M,) as a recording of an effect of dry (N,)."""
     findings = [*_level("dry", dry), *_level("wet", wet), *_lengths(dry, wet, sample_rate)]
     try:
         alignment = align(dry, wet)
     except ValueError as error:
-        return Report((*findings, Finding("refused", str(error))), None)
+        return PairReport((*findings, Finding("refused", str(error))), None)
     findings += _timing(alignment, sample_rate)
     if alignment.strength >= LEAST_STRENGTH:
         aligned = correct(wet, alignment, dry.numel())
@@ -65,7 +65,7 @@ def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> Report:
             *(_dropout_finding(s, sample_rate) for s in dropouts(dry, wet, alignment, sample_rate)),
             *_repeats(dry, aligned, sample_rate),
         ]
-    return Report(tuple(findings), alignment)
+    return PairReport(tuple(findings), alignment)
 
 
 def db(ratio: float) -> float:
@@ -225,7 +225,7 @@ def _repeats(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 
 def find_repeat(dry: Tensor, samples: int, decimation: int = 8) -> tuple[int, int, int] | None:
-    """Two places, and the length `samples`, at which dry is the same to the last bit; None where nothing repeats."""
+    """Repeated segment of dry, equal to the last bit: its two places and its length `samples`; None if none."""
     low = torch.nn.functional.avg_pool1d(dry[None], decimation)[0].double()
     length = samples // decimation
     spectrum = torch.fft.rfft(low, 2 * low.numel())

@@ -13,7 +13,7 @@ from fxemu.audio.decoding import SUFFIXES
 from fxemu.audio.tensors import decode, rate_and_channels
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
-from fxemu.library.recordings.checks import Finding, Report, check_pair, dropouts
+from fxemu.library.recordings.checks import Finding, PairReport, check_pair, dropouts
 from fxemu.library.songs import PARTS, LibraryError, split_songs
 
 
@@ -70,7 +70,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, Tensor, Report]:
+def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, Tensor, PairReport]:
     """Read and check two files: both signals at `sample_rate`, and the report, which notes other rates and stereo."""
     (dry, _), (wet, _) = decode(dry_path, sample_rate), decode(wet_path, sample_rate)
     report = check_pair(dry, wet, sample_rate)
@@ -81,10 +81,10 @@ def examine(dry_path: Path, wet_path: Path, sample_rate: int) -> tuple[Tensor, T
             notes.append(Finding("note", f"{name} is at {rate} Hz: resampled to {sample_rate} Hz"))
         if channels > 1:
             notes.append(Finding("note", f"{name} has {channels} channels: their mean is used"))
-    return dry, wet, Report((*notes, *report.findings), report.alignment)
+    return dry, wet, PairReport((*notes, *report.findings), report.alignment)
 
 
-def aligned(name: str, dry: Tensor, wet: Tensor, report: Report, sample_rate: int, flip: bool = False) -> Pair:
+def aligned(name: str, dry: Tensor, wet: Tensor, report: PairReport, sample_rate: int, flip: bool = False) -> Pair:
     """The pair without latency and drift, cut to its longest stretch without a dropout.
 
     A pair that could not be aligned is only cut to equal length.
