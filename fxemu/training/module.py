@@ -122,7 +122,7 @@ class TrainingModule(pl.LightningModule):
 
     def _carried(self, stage: Stage, history: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
         """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
-        own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own
+        own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own_history
         return torch.where(own.to(wet.device), torch.cat((history, prediction), dim=-1), wet)
 
     def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, dry: Tensor, wet: Tensor) -> None:
@@ -187,7 +187,7 @@ class TrainingModule(pl.LightningModule):
 
     def _with_wrong_history(self, wet: Tensor, stage: Stage) -> Tensor:
         """A wrong history in place of the true one (B, 1, H) in a share of the segments, of a kind drawn for each."""
-        if stage.wrong == 0:
+        if stage.wrong_history == 0:
             return wet
         generator, each = self._generator(2), (wet.shape[0], 1, 1)
         wrong, kind = (self._drawn(torch.rand, each, generator).to(wet.device) for _ in range(2))
@@ -196,12 +196,12 @@ class TrainingModule(pl.LightningModule):
         held = (level * self.loop.limit).expand_as(wet)
         hiss = (noise * held).clamp(-self.loop.limit, self.loop.limit)
         history = torch.where(kind < 1 / 3, held, torch.where(kind < 2 / 3, wet.roll(1, 0), hiss))
-        return torch.where(wrong < stage.wrong, history, wet)
+        return torch.where(wrong < stage.wrong_history, history, wet)
 
     def _without_history(self, wet: Tensor, stage: Stage) -> Tensor:
         """Silence in place of the wet samples in a share of the segments."""
-        deaf = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.deaf
-        return wet.masked_fill(deaf.to(wet.device), 0.0)
+        dropped = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.drop_history
+        return wet.masked_fill(dropped.to(wet.device), 0.0)
 
     def validation_step(self, songs: list[Pair], batch_index: int) -> None:
         """Free runs over the validation songs, from silence and from wrong pasts, in one process for all."""

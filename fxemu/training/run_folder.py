@@ -22,8 +22,9 @@ from fxemu.errors import ConfigError, UserError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
-# Names of classes in the configs of earlier versions, and their names now.
+# Names of classes, and of fields of a training stage, in the configs of earlier versions, and their names now.
 RENAMED = {"fxemu.schedule.Schedule": "fxemu.training.Schedule"}
+RENAMED_FIELDS = {"own": "own_history", "deaf": "drop_history", "wrong": "wrong_history"}
 # Holds why a run of a sweep failed; its last line is the reason in short.
 ERROR = "error.txt"
 # Errors of a failed write: the disk is full, over quota, read-only, forbidden or broken.
@@ -152,6 +153,9 @@ def _read_config(folder: Path) -> DictConfig:
     target = OmegaConf.select(config, "training._target_")
     if target in RENAMED:
         OmegaConf.update(config, "training._target_", RENAMED[target])
+    for stage in OmegaConf.select(config, "training.stages") or []:
+        for old in RENAMED_FIELDS.keys() & stage.keys():
+            stage[RENAMED_FIELDS[old]] = stage.pop(old)
     if OmegaConf.select(config, "repr.embedding") is not None:
         del config.repr.embedding
     return config

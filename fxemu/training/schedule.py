@@ -1,4 +1,4 @@
-"""When to do what in training: stages of teacher forcing and of ever longer rollouts, and the learning rate.
+"""Stages of training, teacher forced and of ever longer rollouts, and the learning-rate schedule.
 
 Everything follows `progress`, from 0 to 1: the share of the steps done or of the time used, whichever is further.
 """
@@ -22,17 +22,18 @@ class Stage:
             Brandstetter et al. 2022, "Message passing neural PDE solvers").
         chunks: rollouts only: how many follow each other in a segment, an optimizer step each (truncated
             backpropagation through time).
-        own: from chunk to chunk, the share of segments whose history stays the predictor's own; the others get the
-            truth again (scheduled sampling: Bengio et al. 2015).
+        own_history: from chunk to chunk, the share of segments whose history stays the predictor's own; the others get
+            the truth again (scheduled sampling: Bengio et al. 2015).
         noise: the largest standard deviation of Gaussian noise on the true wet samples of the history, where the input
             representation compands them (full scale is 1): in teacher forcing all, in rollouts those before the first
             chunk, to be forgotten. Each segment draws its own, log-uniform over a factor of 300 below that; a quarter
             of them stay clean.
-        deaf: teacher forcing only: the share of segments with silence in place of the true wet samples, so that a
-            predictor with a state of its own learns to use that instead (as the history of a language model is dropped
-            in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
-        wrong: rollouts only: the share of segments that begin from a wrong history, so that the predictor learns to
-            come back from any state: a constant, another segment's wet, or white noise, at levels up to the limit.
+        drop_history: teacher forcing only: the share of segments with silence in place of the true wet samples, so that
+            a predictor with a state of its own learns to use that instead (as the history of a language model is
+            dropped in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
+        wrong_history: rollouts only: the share of segments that begin from a wrong history, so that the predictor
+            learns to come back from any state: a constant, another segment's wet, or white noise, at levels up to the
+            limit.
     """
 
     share: float
@@ -41,9 +42,9 @@ class Stage:
     noise: float = 0.0
     lead: int = 0
     chunks: int = 1
-    own: float = 1.0
-    deaf: float = 0.0
-    wrong: float = 0.0
+    own_history: float = 1.0
+    drop_history: float = 0.0
+    wrong_history: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("length", "lead", "chunks"):
@@ -54,19 +55,20 @@ class Stage:
                 f"training stage: got share {self.share}, length {self.length}, noise {self.noise}; "
                 "allowed are 0 < share <= 1, length >= 1, 0 <= noise <= 1"
             )
-        if self.lead < 0 or self.chunks < 1 or not 0 <= self.own <= 1:
+        if self.lead < 0 or self.chunks < 1 or not 0 <= self.own_history <= 1:
             raise ValueError(
-                f"training stage: got lead {self.lead}, chunks {self.chunks}, own {self.own}; "
-                "allowed are lead >= 0, chunks >= 1, 0 <= own <= 1"
+                f"training stage: got lead {self.lead}, chunks {self.chunks}, own_history {self.own_history}; "
+                "allowed are lead >= 0, chunks >= 1, 0 <= own_history <= 1"
             )
-        if not 0 <= self.deaf <= 1 or (self.free and self.deaf):
+        if not 0 <= self.drop_history <= 1 or (self.free and self.drop_history):
             raise ValueError(
-                f"training stage: got deaf {self.deaf}, free {self.free}; allowed are 0 <= deaf <= 1, without free"
+                f"training stage: got drop_history {self.drop_history}, free {self.free}; "
+                "allowed are 0 <= drop_history <= 1, without free"
             )
-        if not self.free and (self.lead or self.chunks > 1 or self.wrong):
-            raise ValueError("training stage: lead, chunks and wrong are for rollouts (free: true)")
-        if not 0 <= self.wrong <= 1:
-            raise ValueError(f"training stage: got wrong {self.wrong}; allowed are 0 to 1")
+        if not self.free and (self.lead or self.chunks > 1 or self.wrong_history):
+            raise ValueError("training stage: lead, chunks and wrong_history are for rollouts (free: true)")
+        if not 0 <= self.wrong_history <= 1:
+            raise ValueError(f"training stage: got wrong_history {self.wrong_history}; allowed are 0 to 1")
 
     @property
     def samples(self) -> int:
@@ -84,7 +86,8 @@ class Schedule:
         final_share: of the learning rate that is left at the end, 0 to 1.
         warm_up_steps: over which it rises from 0; 0 for none.
         clip: largest norm of the gradient; larger ones are scaled down to it.
-        gain_penalty: weight of a penalty on a feedback gain above `gain_limit` (0: none); see `rollout.feedback_gain`.
+        gain_penalty: weight of a penalty on a feedback gain above `gain_limit` (0: none), see
+            `closed_loop.feedback_gain`.
         gain_limit: the gain up to which there is no penalty, above 0.
     """
 

@@ -26,7 +26,7 @@ def test_a_share_of_the_segments_goes_on_with_its_own_history(make_loop: Callabl
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     heard, prediction = torch.zeros(1000, 1, 6), torch.full((1000, 1, 4), 2.0)
     truth = torch.ones(1000, 1, 10)
-    stage = Stage(share=1, length=4, free=True, chunks=2, own=own)
+    stage = Stage(share=1, length=4, free=True, chunks=2, own_history=own)
     following = emulator._carried(stage, heard, prediction, truth)
     kept = (following == torch.cat((heard, prediction), dim=-1)).all(-1).flatten()
     reset = (following == truth).all(-1).flatten()
@@ -34,22 +34,24 @@ def test_a_share_of_the_segments_goes_on_with_its_own_history(make_loop: Callabl
     assert float(kept.float().mean()) == pytest.approx(own, abs=0.05)
 
 
-@pytest.mark.parametrize("deaf", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("dropped", [0.0, 0.5, 1.0])
 def test_a_share_of_the_segments_hears_silence_in_teacher_forcing(
-    make_loop: Callable[..., ClosedLoop], deaf: float
+    make_loop: Callable[..., ClosedLoop], dropped: float
 ) -> None:
     emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": False}]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    heard = emulator._without_history(torch.ones(1000, 1, 6), Stage(share=1, length=4, free=False, deaf=deaf))
+    heard = emulator._without_history(
+        torch.ones(1000, 1, 6), Stage(share=1, length=4, free=False, drop_history=dropped)
+    )
     silent, whole = (heard == 0).all(-1).flatten(), (heard == 1).all(-1).flatten()
     assert (silent | whole).all()
-    assert float(silent.float().mean()) == pytest.approx(deaf, abs=0.05)
+    assert float(silent.float().mean()) == pytest.approx(dropped, abs=0.05)
 
 
-@pytest.mark.parametrize(("deaf", "learned"), [(0.0, True), (1.0, False)])
-def test_who_hears_only_silence_does_not_learn_to_listen(deaf: float, learned: bool) -> None:
+@pytest.mark.parametrize(("dropped", "learned"), [(0.0, True), (1.0, False)])
+def test_who_hears_only_silence_does_not_learn_to_listen(dropped: float, learned: bool) -> None:
     loop = decaying(0.5)
-    fit(TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": False, "deaf": deaf}])), 20)
+    fit(TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": False, "drop_history": dropped}])), 20)
     assert (loop.predictor.wet.weight.item() != 0.5) == learned
     assert loop.predictor.dry.weight.item() != pytest.approx(0.1, abs=1e-3)
 
@@ -227,7 +229,7 @@ def test_a_share_of_the_segments_begins_from_a_wrong_history(
     emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     truth = torch.linspace(-1, 1, 1000)[:, None, None].expand(-1, -1, 6)
-    heard = emulator._with_wrong_history(truth, Stage(share=1, length=4, free=True, wrong=share))
+    heard = emulator._with_wrong_history(truth, Stage(share=1, length=4, free=True, wrong_history=share))
     wrong = (heard != truth).any(-1).flatten()
     assert float(wrong.float().mean()) == pytest.approx(share, abs=0.05)
     assert heard.abs().max() <= emulator.loop.limit
@@ -237,7 +239,11 @@ def test_a_share_of_the_segments_begins_from_a_wrong_history(
 def test_a_loop_that_keeps_what_it_begins_with_is_mended_by_wrong_histories(wrong: float, learned: bool) -> None:
     """In silence nothing but a wrong history tells a loop that holds its output from one that is at rest."""
     loop = decaying(1.0)
-    fit(TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "wrong": wrong}])), 100, level=0)
+    fit(
+        TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "wrong_history": wrong}])),
+        100,
+        level=0,
+    )
     assert (loop.predictor.wet.weight.item() < 0.97) == learned
 
 

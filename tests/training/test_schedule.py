@@ -30,7 +30,8 @@ def test_shares_must_add_up_to_one():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"share": 0}, {"length": 0}, {"noise": -1}, {"free": False, "deaf": 1.1}, {"length": 64.5}, {"lead": 1.5}]
+    "bad",
+    [{"share": 0}, {"length": 0}, {"noise": -1}, {"free": False, "drop_history": 1.1}, {"length": 64.5}, {"lead": 1.5}],
 )
 def test_stage_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="training stage: got"):
@@ -42,7 +43,9 @@ def test_a_stage_needs_room_for_its_lead_and_all_its_chunks():
     assert Schedule([{"share": 1, "length": 32, "free": True, "lead": 100, "chunks": 3}]).longest() == 196
 
 
-@pytest.mark.parametrize("bad", [{"lead": -1}, {"chunks": 0}, {"own": 1.1}, {"free": False, "lead": 5}, {"deaf": 0.5}])
+@pytest.mark.parametrize(
+    "bad", [{"lead": -1}, {"chunks": 0}, {"own_history": 1.1}, {"free": False, "lead": 5}, {"drop_history": 0.5}]
+)
 def test_rollout_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="training stage: "):
         Stage(**{"share": 1.0, "length": 1, "free": True, **bad})
