@@ -200,7 +200,7 @@ class SongData(pl.LightningDataModule):
         wet = max(float(pair.wet.abs().max()) for pair in self.parts["train"])
         return wet / min(1.0, max(0.1, dry))
 
-    def responses(self, probes: Sequence[Tensor]) -> list[Tensor]:
+    def effect_outputs(self, probes: Sequence[Tensor]) -> list[Tensor]:
         """The effect's wet for each dry signal (samples,): silence for all if it cannot process one of them."""
         try:
             return [self.source.process(probe) for probe in probes]

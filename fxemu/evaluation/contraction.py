@@ -111,7 +111,7 @@ def contraction(
         return render_many(loop, dries, after=[(past.dry, past.wet) for past in pasts])
 
     def own(dries: list[Tensor], pasts: list[Pair]) -> list[Tensor]:
-        return [after(effect, past, dry, sample_rate) for dry, past in zip(dries, pasts, strict=True)]
+        return [effect_after_past(effect, past, dry, sample_rate) for dry, past in zip(dries, pasts, strict=True)]
 
     found = {"model": runs(torch.stack(model(dries, true)), model)}
     if effect.replayable:
@@ -134,13 +134,13 @@ def wrong_pasts(other: Pair, limit: float) -> dict[str, Pair]:
     }
 
 
-def after(effect: Effect, past: Pair, dry: Tensor, sample_rate: int) -> Tensor:
-    """What the effect makes of `dry` (samples,) when it has processed a past before."""
+def effect_after_past(effect: Effect, past: Pair, dry: Tensor, sample_rate: int) -> Tensor:
+    """The effect's wet for `dry` (samples,), having processed a past before it."""
     return effect(torch.cat((past.dry, dry)), sample_rate)[past.dry.numel() :]
 
 
 def warning(model: PastScores, effect: PastScores | None) -> str | None:
-    """What is wrong with a model that can sit in a wrong state, in a sentence; the effect's own memory is excused."""
+    """Warning of a model that can sit in a wrong state, in a sentence; the effect's own memory is excused."""
     apart = model.worst_s is None and (effect is None or effect.worst_s is not None)
     excess = model.esr_worst - (0.0 if effect is None else effect.esr_worst)
     if not apart and excess <= MOST_RATIO * model.esr_best + LEAST_ESR:

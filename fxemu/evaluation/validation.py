@@ -1,4 +1,4 @@
-"""What a checkpoint is selected by: free runs over the validation songs, from silence and from wrong pasts."""
+"""Selection score of checkpoints: free runs over the validation songs, from silence and from wrong pasts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PIECE = 262_144
 
 
 @dataclass(frozen=True)
-class Detour:
+class WrongHistoryPiece:
     """A piece of a validation song that begins from a wrong past.
 
     Args:
@@ -43,8 +43,10 @@ class Detour:
     own: float
 
 
-def detours(songs: list[Pair], limit: float, effect: Callable[[Sequence[Tensor]], list[Tensor]] | None) -> list[Detour]:
-    """All of the validation songs in pieces, each from another wrong past than the one before.
+def wrong_history_pieces(
+    songs: list[Pair], limit: float, effect: Callable[[Sequence[Tensor]], list[Tensor]] | None
+) -> list[WrongHistoryPiece]:
+    """Cut all of the validation songs into pieces, each with another wrong past than the one before.
 
     Args:
         songs: to validate on.
@@ -64,24 +66,25 @@ def detours(songs: list[Pair], limit: float, effect: Callable[[Sequence[Tensor]]
         wets = [wet[past.dry.numel() :] for wet, past in zip(effect(driven), chosen, strict=True)]
         own = [_counted_energy(wet - songs[song].wet[part]) for wet, (song, part) in zip(wets, cut, strict=True)]
     return [
-        Detour(song, part, songs[song].dry[part], (past.dry, past.wet), energy)
+        WrongHistoryPiece(song, part, songs[song].dry[part], (past.dry, past.wet), energy)
         for (song, part), past, energy in zip(cut, chosen, own, strict=True)
     ]
 
 
 def scores(
-    loop: ClosedLoop, songs: list[Pair], settled: list[Tensor], wrong: Sequence[Detour] = ()
+    loop: ClosedLoop, songs: list[Pair], settled: list[Tensor], wrong: Sequence[WrongHistoryPiece] = ()
 ) -> dict[str, float]:
-    """Over all of the songs, from silence; `val/esr` also counts what else a free run may do wrong.
+    """Scores by the name they are logged under, over all of the songs; `val/esr` is the one that selects checkpoints.
 
-    To the ESR from silence it adds, as power beside that of the songs and beyond the effect's own, how far runs from
-    wrong pasts (`wrong`, see `detours`) stay apart from those from silence, and what is left in silence, or long after
-    a click (`settled`: the effect's). Music may hide for minutes that a net has more than one state to sit in.
+    `val/esr` is no plain ESR: to that of the free run from silence (`val/esr_from_silence`) it adds two penalties, as
+    power beside that of the songs and beyond the effect's own: how far runs from wrong pasts (`wrong`, see
+    `wrong_history_pieces`) stay apart from those from silence, and what is left in silence, or long after a click
+    (`settled`: the effect's). Music may hide for minutes that a net has more than one state to sit in.
     """
     *predictions, rest, clicked = render_many(loop, [*(song.dry for song in songs), SILENCE, CLICK])
     prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
-    heard, own = (torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ([rest, clicked], settled))
-    beyond = (heard - own).max() / (target.square().mean() + metrics.EPSILON)
+    left, own = (torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ([rest, clicked], settled))
+    beyond = (left - own).max() / (target.square().mean() + metrics.EPSILON)
     added = float((beyond - ECHO).clamp_min(0)) + _apart(loop, songs, predictions, wrong)
     return {
         "val/esr": metrics.esr(prediction, target) + added,
@@ -93,13 +96,13 @@ def scores(
     }
 
 
-def _apart(loop: ClosedLoop, songs: list[Pair], predictions: list[Tensor], wrong: Sequence[Detour]) -> float:
+def _apart(loop: ClosedLoop, songs: list[Pair], predictions: list[Tensor], wrong: Sequence[WrongHistoryPiece]) -> float:
     """Energy between the runs from wrong pasts and those from silence, beyond the effect's own, over the songs'."""
-    outputs = render_many(loop, [detour.dry for detour in wrong], after=[detour.past for detour in wrong])
+    outputs = render_many(loop, [piece.dry for piece in wrong], after=[piece.past for piece in wrong])
     pairs = list(zip(outputs, wrong, strict=True))
-    apart = sum(_counted_energy(output - predictions[detour.song][detour.part]) for output, detour in pairs)
-    total = sum(_counted_energy(songs[detour.song].wet[detour.part]) for detour in wrong)
-    return max(0.0, apart - sum(detour.own for detour in wrong)) / (total + metrics.EPSILON)
+    apart = sum(_counted_energy(output - predictions[piece.song][piece.part]) for output, piece in pairs)
+    total = sum(_counted_energy(songs[piece.song].wet[piece.part]) for piece in wrong)
+    return max(0.0, apart - sum(piece.own for piece in wrong)) / (total + metrics.EPSILON)
 
 
 def _counted_energy(x: Tensor) -> float:

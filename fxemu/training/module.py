@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fxemu.data.shard import Shard
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.errors import TrainingDivergedError
-from fxemu.evaluation.validation import CLICK, SILENCE, Detour, detours, scores
+from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores, wrong_history_pieces
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop, feedback_gain
@@ -30,7 +30,7 @@ VALIDATION_SHARE, VALIDATION_S = 0.1, 5.0
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains a closed loop by a schedule; monitors the error of its free run on songs and after a click (`val/esr`).
+    """Trains a closed loop by a schedule; monitors its selection score (`val/esr`, see `validation.scores`).
 
     Several processes may train it together (DDP): each takes its shard of every batch, gradients are averaged.
 
@@ -47,10 +47,10 @@ class TrainingModule(pl.LightningModule):
         self.automatic_optimization = False
         self.loop, self.loss, self.schedule, self.seed = loop, loss, schedule, seed
         self.unusable = 0
-        # What the effect makes of silence and of a click.
+        # The effect's outputs for silence and for a click.
         self.settled = [SILENCE, SILENCE]
         # Pieces of the validation songs to begin from wrong pasts, made when they are first needed.
-        self.wrong: list[Detour] | None = None
+        self.wrong: list[WrongHistoryPiece] | None = None
         # Figures of the last step, by the name that they are logged under.
         self.logged: dict[str, Tensor | float] = {}
         # Seconds that all validations took, that the last one took, and when training began.
@@ -61,7 +61,7 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
-        self.settled = data.responses((SILENCE, CLICK))
+        self.settled = data.effect_outputs((SILENCE, CLICK))
         if self.loop.plain_samples:
             self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
 
@@ -209,18 +209,19 @@ class TrainingModule(pl.LightningModule):
         found = None
         if self.trainer.is_global_zero:
             if self.wrong is None:
-                self.wrong = self._detours(songs)
+                self.wrong = self._wrong_history_pieces(songs)
             found = scores(self.loop, songs, self.settled, self.wrong)
         self.log_dict(self.trainer.strategy.broadcast(found), batch_size=1, sync_dist=True)
         self.validation_s = time.perf_counter() - began
         self.validating_s += self.validation_s
 
-    def _detours(self, songs: list[Pair]) -> list[Detour]:
+    def _wrong_history_pieces(self, songs: list[Pair]) -> list[WrongHistoryPiece]:
         """Wrong pasts for the songs; none for an effect with an oscillator, whose phase the past decides."""
         data = self.trainer.datamodule
         if data.effect.rate_hz is not None:
             return []
-        return detours(songs, float(self.loop.limit), data.responses if data.effect.replayable else None)
+        outputs = data.effect_outputs if data.effect.replayable else None
+        return wrong_history_pieces(songs, float(self.loop.limit), outputs)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.

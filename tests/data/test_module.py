@@ -89,7 +89,7 @@ def test_training_songs_are_drawn_at_gains_and_the_others_stay_at_full_scale(tmp
 def test_what_the_effect_makes_of_silence_and_of_a_click(tmp_path):
     data = SongData(Hysteresis(), 7, library(tmp_path), 8000, segment=16)
     data.setup()
-    rest, clicked = data.responses((torch.zeros(100), torch.eye(1, 100)[0]))
+    rest, clicked = data.effect_outputs((torch.zeros(100), torch.eye(1, 100)[0]))
     assert rest.shape == clicked.shape == (100,)
     assert rest.abs().max() == 0
     # It keeps hold of the click.
@@ -105,7 +105,7 @@ def test_an_effect_that_cannot_be_asked_is_taken_to_come_to_rest(tmp_path):
 
     data = SongData(OnlyMusic(), 7, library(tmp_path), 8000, segment=16)
     data.setup()
-    assert all(torch.equal(wet, torch.zeros(100)) for wet in data.responses([torch.ones(100)]))
+    assert all(torch.equal(wet, torch.zeros(100)) for wet in data.effect_outputs([torch.ones(100)]))
 
 
 def test_a_corrupt_and_a_short_song_are_skipped_and_named(tmp_path):

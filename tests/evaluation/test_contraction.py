@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fxemu.effects import Effect, Passthrough, Tremolo
 from fxemu.evaluation.contraction import contraction, contraction_lines
-from fxemu.evaluation.validation import PIECE, SETTLING, detours, scores
+from fxemu.evaluation.validation import PIECE, SETTLING, scores, wrong_history_pieces
 from fxemu.library.pair import Pair
 from fxemu.models import Linear
 from fxemu.models.closed_loop import ClosedLoop
@@ -97,7 +97,7 @@ def test_an_oscillator_has_no_contraction_to_measure() -> None:
 @pytest.mark.parametrize(("pole", "least", "most"), [(0.5, 0.0, 1e-6), (1.0, 0.1, math.inf)])
 def test_validation_adds_what_wrong_pasts_leave(pole: float, least: float, most: float) -> None:
     pairs = songs(OnePole(0.5), PIECE // 8, level=1e-3)
-    wrong = detours(pairs, 1.2, lambda dries: [OnePole(0.5)(dry, RATE) for dry in dries])
+    wrong = wrong_history_pieces(pairs, 1.2, lambda dries: [OnePole(0.5)(dry, RATE) for dry in dries])
     silence = [torch.zeros(SETTLING)] * 2
     loop = one_pole(pole)
     with_wrong, without = (scores(loop, pairs, silence, given)["val/esr"] for given in (wrong, []))
@@ -106,9 +106,9 @@ def test_validation_adds_what_wrong_pasts_leave(pole: float, least: float, most:
 
 def test_all_of_the_validation_songs_is_begun_wrong() -> None:
     pairs = songs(Passthrough(), 2 * PIECE + 1000)
-    wrong = detours(pairs, 1.2, None)
+    wrong = wrong_history_pieces(pairs, 1.2, None)
     for number, pair in enumerate(pairs):
-        found = torch.cat([detour.dry for detour in wrong if detour.song == number])
+        found = torch.cat([piece.dry for piece in wrong if piece.song == number])
         assert torch.equal(found, pair.dry)
     assert not any(torch.equal(a.past[1], b.past[1]) for a, b in pairwise(wrong))
-    assert all(detour.own == 0 for detour in wrong)
+    assert all(piece.own == 0 for piece in wrong)

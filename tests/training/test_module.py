@@ -82,7 +82,7 @@ class Noise(pl.LightningDataModule):
     def wet_peak(self) -> float:
         return 1.0
 
-    def responses(self, probes: tuple[Tensor, ...]) -> list[Tensor]:
+    def effect_outputs(self, probes: tuple[Tensor, ...]) -> list[Tensor]:
         return [torch.zeros_like(probe) for probe in probes]
 
     def train_dataloader(self) -> DataLoader:
