@@ -21,7 +21,7 @@ def start(library: Path, folder: Path, processes: int) -> subprocess.Popen:
 
 
 def killed(run: subprocess.Popen, at_step: int) -> list[tuple[float, float]]:
-    """(loss, free-run ESR) of each validation until that step, at which the process started first is killed."""
+    """(loss, selection score) of each validation until that step, at which the process started first is killed."""
     curve = []
     for line in run.stdout:
         words = line.split()
