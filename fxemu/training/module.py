@@ -69,7 +69,7 @@ class TrainingModule(pl.LightningModule):
         self.began, self.validates = time.perf_counter(), self.trainer.limit_val_batches
 
     def progress(self) -> float:
-        """How much of training is done, 0 to 1: by steps or by time, whichever is further."""
+        """Share of the training that is done, 0 to 1: by steps or by time, whichever is further."""
         by_steps = self.global_step / max(1, self.schedule.steps)
         timers = [c for c in self.trainer.callbacks if isinstance(c, Timer) and c.time_remaining() is not None]
         spent = [t.time_elapsed() / max(1e-9, t.time_elapsed() + t.time_remaining()) for t in timers]
