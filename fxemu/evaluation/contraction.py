@@ -148,7 +148,8 @@ def warning(model: PastScores, effect: PastScores | None) -> str | None:
     how = "stays apart" if apart else "comes back late"
     return (
         f"the model can sit in a wrong state: begun from another past it {how} "
-        f"(ESR {model.esr_worst:.1e} against {model.esr_best:.1e}), and loud music may do the same"
+        f"(ESR {model.esr_worst:.1e} against {model.esr_best:.1e}), and loud music may do the same; "
+        "experiment=forgetful trains against it"
     )
 
 
