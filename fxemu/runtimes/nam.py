@@ -81,7 +81,7 @@ def _lstm_content(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor
     return {"input_size": 1, "hidden_size": cell.units, "num_layers": 1}, weights
 
 
-def _activation_name(kind: str) -> str:
+def _written_activation(kind: str) -> str:
     """Name of an activation in a .nam file; ExportError for one that the format lacks."""
     if kind not in ACTIVATIONS:
         raise ExportError(f"{RUNTIME} has no activation {kind!r}; train with one of {', '.join(ACTIVATIONS)}")
@@ -95,7 +95,7 @@ def _convnet_content(net: ConvNet) -> tuple[dict[str, object], list[Tensor]]:
         "channels": net.out.in_channels,
         "dilations": [conv.dilation[0] for conv in net.layers],
         "batchnorm": False,
-        "activation": _activation_name(net.activation.kind),
+        "activation": _written_activation(net.activation.kind),
     }
     return config, [part for conv in (*net.layers, net.out) for part in (conv.weight, conv.bias)]
 
@@ -112,7 +112,7 @@ def _wavenet_content(net: WaveNet) -> tuple[dict[str, object], list[Tensor]]:
                 "channels": array.rechannel.out_channels,
                 "kernel_size": first.conv.kernel_size[0],
                 "dilations": [layer.conv.dilation[0] for layer in array.layers],
-                "activation": _activation_name(first.activation.kind),
+                "activation": _written_activation(first.activation.kind),
                 "gated": first.gated,
                 "head_bias": True,
             }

@@ -16,8 +16,8 @@ from fxemu.models import GRU, LSTM, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes import ExportError, Model, export
+from fxemu.runtimes.nam import ACTIVATIONS, parse
 from fxemu.runtimes.nam import Nam as NamFormat
-from fxemu.runtimes.nam import parse
 from fxemu.runtimes.reading import ForeignError, read
 
 REFERENCES = [
@@ -201,3 +201,9 @@ def test_a_foreign_model_is_an_emulation_and_a_stream(tmp_path):
     other = emulation.stream()
     other.restore(kept)
     assert torch.equal(other.process(dry[6400:7000]), expected)
+
+
+def test_an_activation_that_the_format_lacks_is_refused(monkeypatch, tmp_path):
+    monkeypatch.delitem(ACTIVATIONS, "tanh")
+    with pytest.raises(ExportError, match="has no activation 'tanh'; train with one of relu, sigmoid, softsign"):
+        NamFormat().write(model("convnet"), tmp_path / "x.nam")
