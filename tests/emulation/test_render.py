@@ -175,7 +175,7 @@ def test_a_model_without_feedback_has_none_to_replace(tmp_path, make_loop, capsy
     run = saved(tmp_path / "run", make_loop(feedback=False), feedback=False)
     write_wav(tmp_path / "in.wav", torch.zeros(10), RATE)
     assert call(run, tmp_path / "in.wav", tmp_path / "out.wav", "--feedback", "sine") == 1
-    assert "hears no feedback" in capsys.readouterr().err
+    assert "this model has no feedback" in capsys.readouterr().err
 
 
 def peak_kb() -> int:

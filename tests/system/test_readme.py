@@ -129,6 +129,8 @@ def test_options_compose(words):
     from fxemu.training.overrides import arguments
     from fxemu.training.run_folder import CONF
 
+    if "study=search" in words:
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason='needs pip install "fxemu[sweep]"')
     # Of a sweep over several options, the first.
     given = [re.sub(r"^(\w+=\w+),[\w,]+$", r"\1", word) for word in arguments(shlex.split(words))]
     with initialize_config_dir(str(CONF), version_base="1.3"):
