@@ -5,15 +5,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from helpers.models import one_pole
 from torch import Tensor
 
 from fxemu.effects import Effect, Passthrough, Tremolo
 from fxemu.evaluation.contraction import contraction, contraction_lines
 from fxemu.evaluation.validation import PIECE, SETTLING, scores, wrong_history_pieces
 from fxemu.library.pair import Pair
-from fxemu.models import Linear
-from fxemu.models.closed_loop import ClosedLoop
-from fxemu.representations import Raw
 
 RATE = 8000
 
@@ -29,16 +27,6 @@ class OnePole(Effect):
         for sample in dry.tolist():
             wet.append(last := 0.1 * sample + self.pole * last)
         return torch.tensor(wet)
-
-
-def one_pole(pole: float) -> ClosedLoop:
-    """The same as a predictor."""
-    loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
-    with torch.no_grad():
-        loop.predictor.wet.weight.fill_(pole)
-        loop.predictor.dry.weight.fill_(0.1)
-        loop.predictor.dry.bias.zero_()
-    return loop
 
 
 def songs(effect: Effect, samples: int = 8000, level: float = 0.3) -> list[Pair]:

@@ -21,6 +21,7 @@ from fxemu.models import (
     WaveNet,
 )
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Raw
 
 # Each family, small.
 MODELS = {
@@ -100,3 +101,13 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
         if recurrent:
             state = [x if v in early else x.detach() for v, x in zip(stepper.remembered, state, strict=True)]
     return torch.stack(predicted, dim=-1)
+
+
+def one_pole(pole: float) -> ClosedLoop:
+    """y[t] = 0.1 x[t] + pole y[t-1]."""
+    loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
+    with torch.no_grad():
+        loop.predictor.wet.weight.fill_(pole)
+        loop.predictor.dry.weight.fill_(0.1)
+        loop.predictor.dry.bias.zero_()
+    return loop

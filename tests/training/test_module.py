@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers.models import one_pole
 from pytorch_lightning.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -13,9 +14,7 @@ from torch.utils.data import DataLoader
 from fxemu.evaluation.validation import ECHO, SETTLING, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import ESR
-from fxemu.models import Linear
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.representations import Raw
 from fxemu.training.module import HISTORY, TrainingDivergedError, TrainingModule
 from fxemu.training.schedule import Schedule, Stage
 
@@ -50,7 +49,7 @@ def test_a_share_of_the_segments_hears_silence_in_teacher_forcing(
 
 @pytest.mark.parametrize(("dropped", "learned"), [(0.0, True), (1.0, False)])
 def test_who_hears_only_silence_does_not_learn_to_listen(dropped: float, learned: bool) -> None:
-    loop = decaying(0.5)
+    loop = one_pole(0.5)
     fit(TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": False, "drop_history": dropped}])), 20)
     assert (loop.predictor.wet.weight.item() != 0.5) == learned
     assert loop.predictor.dry.weight.item() != pytest.approx(0.1, abs=1e-3)
@@ -120,14 +119,14 @@ def test_training_ends_when_no_gradient_is_finite_and_has_changed_nothing(
 @pytest.mark.parametrize(("noise", "learned"), [(0.0, False), (0.1, True)])
 def test_a_loop_that_swings_by_itself_is_mended_by_noise_before_its_rollouts(noise: float, learned: bool) -> None:
     """In silence a loop that amplifies has nothing to amplify, unless its history is disturbed."""
-    loop = decaying(1.02)
+    loop = one_pole(1.02)
     fit(TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "noise": noise}])), 100, level=0)
     assert (loop.predictor.wet.weight.item() < 0.99) == learned
 
 
 @pytest.mark.parametrize(("penalty", "gain"), [(0.0, 0.9), (1.0, 0.5)])
 def test_a_penalty_brings_the_feedback_gain_to_its_limit(penalty: float, gain: float) -> None:
-    loop = decaying(0.9)
+    loop = one_pole(0.9)
     stages = [{"share": 1, "length": 16, "free": False}]
     fit(TrainingModule(loop, ESR(), Schedule(stages, gain_penalty=penalty, gain_limit=0.5)), 300, level=0)
     # Below the limit nothing pulls: the last steps may overshoot it.
@@ -181,22 +180,12 @@ def test_what_is_logged_is_of_the_batch_that_it_is_logged_for(make_loop: Callabl
     assert all(loss == step + 1 for step, loss in rows.rows)
 
 
-def decaying(pole: float) -> ClosedLoop:
-    """y[t] = 0.1 x[t] + pole y[t-1]."""
-    loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
-    with torch.no_grad():
-        loop.predictor.wet.weight.fill_(pole)
-        loop.predictor.dry.weight.fill_(0.1)
-        loop.predictor.dry.bias.zero_()
-    return loop
-
-
 def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:
     """Both are silent where the songs are; of a click one keeps hold."""
     songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
     found = []
     for pole in (0.5, 1.0):
-        emulator = TrainingModule(decaying(pole), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+        emulator = TrainingModule(one_pole(pole), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
         found.append(scores(emulator.loop, songs, emulator.settled)["val/esr"])
     assert found == pytest.approx([1.0, 2.0], abs=2e-3)
 
@@ -208,7 +197,7 @@ def test_a_net_is_selected_where_it_leaves_no_more_than_the_effect_does(
     rest: float, clicked: float, expected: float
 ) -> None:
     songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
-    emulator = TrainingModule(decaying(0.5), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    emulator = TrainingModule(one_pole(0.5), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     with torch.no_grad():
         # At rest at 0.1, as the songs are.
         emulator.loop.predictor.dry.bias.fill_(0.05)
@@ -218,7 +207,7 @@ def test_a_net_is_selected_where_it_leaves_no_more_than_the_effect_does(
 
 def test_an_echo_of_the_click_is_not_held_against_a_net() -> None:
     songs = [Pair("a", torch.zeros(SETTLING), torch.full((SETTLING,), 0.1))]
-    emulator = TrainingModule(decaying(0.9998), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
+    emulator = TrainingModule(one_pole(0.9998), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     assert scores(emulator.loop, songs, emulator.settled)["val/esr"] == pytest.approx(1.0, abs=1e-6)
 
 
@@ -238,7 +227,7 @@ def test_a_share_of_the_segments_begins_from_a_wrong_history(
 @pytest.mark.parametrize(("wrong", "learned"), [(0.0, False), (0.5, True)])
 def test_a_loop_that_keeps_what_it_begins_with_is_mended_by_wrong_histories(wrong: float, learned: bool) -> None:
     """In silence nothing but a wrong history tells a loop that holds its output from one that is at rest."""
-    loop = decaying(1.0)
+    loop = one_pole(1.0)
     fit(
         TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "wrong_history": wrong}])),
         100,
@@ -261,7 +250,7 @@ def test_validations_take_their_share_of_the_time_and_no_more(make_loop: Callabl
 
 def test_each_of_many_chunks_costs_the_same_and_none_is_left_out() -> None:
     schedule = Schedule([{"share": 1, "length": 2, "free": True, "chunks": 12}])
-    emulator = TrainingModule(decaying(0.5), ESR(), schedule)
+    emulator = TrainingModule(one_pole(0.5), ESR(), schedule)
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_steps=1)
     targets = []
     emulator._learn = lambda stage, prediction, params, dry, wet: targets.append(wet)
