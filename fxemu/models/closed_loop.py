@@ -70,15 +70,3 @@ class ClosedLoop(nn.Module):
         else:
             params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet))
         return self.output_repr.decode(params), params
-
-
-def feedback_gain(loop: ClosedLoop, dry: Tensor, wet: Tensor, noise: Tensor) -> Tensor:
-    """Sensitivity of a prediction to its history: the norm of d y[t] / d y[..t-1], in the mean, a scalar.
-
-    Estimated by white noise (unit variance) on the wet samples, both (B, 1, H + T), put 60 dB below their root mean
-    square; differentiable.
-    Below 1 in the sum of absolute values an error dies away; this is the root of the sum of squares, which is less.
-    """
-    scale = 1e-3 * wet.square().mean().sqrt().clamp_min(1e-4)
-    change = loop.teacher_forced(dry, wet + scale * noise.to(wet.device))[0] - loop.teacher_forced(dry, wet)[0]
-    return (change.square().mean() + 1e-20).sqrt() / scale

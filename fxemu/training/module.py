@@ -18,7 +18,7 @@ from fxemu.errors import TrainingDivergedError
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores, wrong_history_pieces
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
-from fxemu.models.closed_loop import ClosedLoop, feedback_gain
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.training.schedule import Schedule, Stage
 
 # Steps in a row without a finite gradient before training ends.
@@ -86,7 +86,7 @@ class TrainingModule(pl.LightningModule):
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
         if not stage.free:
             history = self._without_history(self._noisy(wet, stage), stage)
-            self._learn(stage, *self.loop.teacher_forced(dry, history), dry, wet)
+            self._learn(stage, *self.loop.teacher_forced(dry, history), wet)
             return
         history, first = self._with_wrong_history(self._noisy(wet[..., : -stage.samples], stage), stage), -stage.samples
         if stage.lead:
@@ -99,7 +99,7 @@ class TrainingModule(pl.LightningModule):
             history = history[..., -max(self.loop.warm_up, HISTORY * stage.length) :]
             seen = (..., slice(first - history.shape[-1], end or None))
             prediction, params = rollout(self.loop, dry[seen], history)
-            self._learn(stage, prediction, params, dry[seen], wet[seen])
+            self._learn(stage, prediction, params, wet[seen])
             history, first = self._carried(stage, history, prediction.detach(), wet[seen]), end
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
@@ -125,11 +125,11 @@ class TrainingModule(pl.LightningModule):
         own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own_history
         return torch.where(own.to(wet.device), torch.cat((history, prediction), dim=-1), wet)
 
-    def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, dry: Tensor, wet: Tensor) -> None:
+    def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, wet: Tensor) -> None:
         """An optimizer step on the last `stage.length` predictions."""
         prediction, params, target = (x[..., -stage.length :] for x in (prediction, params, wet))
         likelihood = self.loop.output_repr.native_loss(params, target)
-        loss = evaluate_loss(self.loss, prediction, target, likelihood) + self._gain_penalty(dry, wet)
+        loss = evaluate_loss(self.loss, prediction, target, likelihood)
         # Of the whole batch, so that all processes end together.
         mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         if not torch.isfinite(mean):
@@ -153,14 +153,6 @@ class TrainingModule(pl.LightningModule):
             f"{what} at step {self.global_step}. Try a lower training.learning_rate (now {self.schedule.peak:g}), "
             "a lower training.clip, or shorter stages, in another folder; what was best until then is kept"
         )
-
-    def _gain_penalty(self, dry: Tensor, wet: Tensor) -> Tensor | float:
-        if not self.schedule.gain_penalty:
-            return 0.0
-        noise = self._drawn(torch.randn, tuple(wet.shape), self._generator(2))
-        gain = feedback_gain(self.loop, dry, wet, noise)
-        self.logged["train/feedback_gain"] = gain.detach()
-        return self.schedule.gain_penalty * (gain - self.schedule.gain_limit).clamp_min(0).square()
 
     def _generator(self, use: int) -> torch.Generator:
         """Random numbers for one use in one step, the same for the same seed."""

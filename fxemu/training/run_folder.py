@@ -25,6 +25,8 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "co
 # Names of classes, and of fields of a training stage, in the configs of earlier versions, and their names now.
 RENAMED = {"fxemu.schedule.Schedule": "fxemu.training.Schedule"}
 RENAMED_FIELDS = {"own": "own_history", "deaf": "drop_history", "wrong": "wrong_history"}
+# Options of earlier versions, which this one leaves out.
+DROPPED = ("repr.embedding", "training.gain_penalty", "training.gain_limit")
 # Holds why a run of a sweep failed; its last line is the reason in short.
 ERROR = "error.txt"
 # Errors of a failed write: the disk is full, over quota, read-only, forbidden or broken.
@@ -156,6 +158,7 @@ def _read_config(folder: Path) -> DictConfig:
     for stage in OmegaConf.select(config, "training.stages") or []:
         for old in RENAMED_FIELDS.keys() & stage.keys():
             stage[RENAMED_FIELDS[old]] = stage.pop(old)
-    if OmegaConf.select(config, "repr.embedding") is not None:
-        del config.repr.embedding
+    for option in DROPPED:
+        section, name = option.split(".")
+        (config.get(section) or {}).pop(name, None)
     return config

@@ -86,9 +86,6 @@ class Schedule:
         final_share: of the learning rate that is left at the end, 0 to 1.
         warm_up_steps: over which it rises from 0; 0 for none.
         clip: largest norm of the gradient; larger ones are scaled down to it.
-        gain_penalty: weight of a penalty on a feedback gain above `gain_limit` (0: none), see
-            `closed_loop.feedback_gain`.
-        gain_limit: the gain up to which there is no penalty, above 0.
     """
 
     def __init__(
@@ -99,8 +96,6 @@ class Schedule:
         final_share: float = 0.005,
         warm_up_steps: int = 100,
         clip: float = 1.0,
-        gain_penalty: float = 0.0,
-        gain_limit: float = 1.0,
     ) -> None:
         self.stages = [Stage(**stage) for stage in stages]
         total = sum(stage.share for stage in self.stages)
@@ -112,13 +107,7 @@ class Schedule:
                 f"final_share {final_share}, clip {clip}; allowed are 0 or more, 0 or more, above 0, 0 to 1, above 0"
             )
         self.steps, self.peak, self.final_share = steps, learning_rate, final_share
-        if not gain_penalty >= 0 or not gain_limit > 0:
-            raise ValueError(
-                f"training: got gain_penalty {gain_penalty} and gain_limit {gain_limit}; "
-                "allowed are 0 or more, and above 0"
-            )
         self.warm_up_steps, self.clip = warm_up_steps, clip
-        self.gain_penalty, self.gain_limit = gain_penalty, gain_limit
 
     def longest(self) -> int:
         """The longest segment that any stage asks for, in predictions."""

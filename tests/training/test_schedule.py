@@ -54,8 +54,3 @@ def test_rollout_arguments_out_of_range_are_refused(bad):
 def test_a_negative_warm_up_is_refused():
     with pytest.raises(ValueError, match="got steps 9, warm_up_steps -1"):
         Schedule(STAGES, steps=9, warm_up_steps=-1)
-
-
-def test_gain_penalty_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="got gain_penalty -1"):
-        Schedule(STAGES, gain_penalty=-1)
