@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -116,18 +117,18 @@ class Index:
             raise self._broken(error) from error
 
     def _open(self, name: str) -> sqlite3.Connection:
-        db = sqlite3.connect(name, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-        if not _ours(db):
-            db.execute("BEGIN IMMEDIATE")
-            if not _ours(db):
-                db.execute("DROP TABLE IF EXISTS songs")
-                db.execute(SCHEMA)
-                db.execute(f"PRAGMA application_id = {APPLICATION}")
-                db.execute(f"PRAGMA user_version = {VERSION}")
-            db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        return db
+        """Open the file, waiting for other processes; SQLite's own wait does not cover a change of journal."""
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            db = sqlite3.connect(name, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+            try:
+                return _prepared(db)
+            except sqlite3.OperationalError as error:
+                db.close()
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def _warn(self, error: Exception) -> None:
         logging.getLogger(__name__).warning(
@@ -191,6 +192,25 @@ class Index:
     def forget(self, path: str) -> None:
         """Delete the entry of a file."""
         self._execute("DELETE FROM songs WHERE path = ?", [os.fsencode(path)])
+
+
+def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
+    """The database with our table in it and write-ahead logging."""
+    # Each look at it is one transaction: another process may make the table between two statements.
+    db.execute("BEGIN")
+    ours = _ours(db)
+    db.execute("COMMIT")
+    if not ours:
+        db.execute("BEGIN IMMEDIATE")
+        if not _ours(db):
+            db.execute("DROP TABLE IF EXISTS songs")
+            db.execute(SCHEMA)
+            db.execute(f"PRAGMA application_id = {APPLICATION}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db
 
 
 def _ours(db: sqlite3.Connection) -> bool:

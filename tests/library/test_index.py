@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Barrier, Timer, get_ident
 
 import pytest
 import torch
@@ -111,6 +113,35 @@ def test_two_runs_may_share_an_index_from_its_making_on(library, index):
     assert [run.stdout.strip() for run in runs] == ["45"] * 2, [run.stderr for run in runs]
     assert not any(run.stderr for run in runs)
     assert len(Index(index.file).below(library)) == 45
+
+
+def test_an_index_may_be_made_by_several_at_the_same_instant(tmp_path, caplog):
+    barrier = Barrier(4)
+
+    def make(number: int) -> None:
+        barrier.wait()
+        index = Index(tmp_path / f"{number}.sqlite")
+        index.put(Entry(path=f"/songs/{get_ident()}"))
+        # The last one to close the file removes its log, while another opens it.
+        index._db.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(8):
+            list(pool.map(make, [number] * 4))
+            assert len(Index(tmp_path / f"{number}.sqlite").below("/songs")) == 4
+    assert not caplog.text
+
+
+def test_an_index_waits_for_one_who_reads_it(index, caplog):
+    """The change to write-ahead logging needs the file for itself, and SQLite's own wait does not cover it."""
+    with closing(sqlite3.connect(index.file, check_same_thread=False, isolation_level=None)) as other:
+        index._db.close()
+        assert other.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM songs").fetchall()
+        Timer(0.1, other.execute, ["COMMIT"]).start()
+        Index(index.file)
+    assert not caplog.text
 
 
 def test_a_full_disk_costs_only_the_keeping(library, index, caplog):
