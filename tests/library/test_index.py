@@ -7,15 +7,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from threading import Barrier, Timer, get_ident
+from threading import Barrier, get_ident
 
 import pytest
 import torch
 from helpers.media import encode, tune
 
 from fxemu.audio.tensors import write_wav
+from fxemu.library import index as index_module
 from fxemu.library.index import Entry, Index, Selection
 from fxemu.library.scan import BackgroundScan, measure_songs
 from fxemu.library.songs import LibraryError, list_audio_files
@@ -132,15 +132,20 @@ def test_an_index_may_be_made_by_several_at_the_same_instant(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_an_index_waits_for_one_who_reads_it(index, caplog):
-    """The change to write-ahead logging needs the file for itself, and SQLite's own wait does not cover it."""
-    with closing(sqlite3.connect(index.file, check_same_thread=False, isolation_level=None)) as other:
-        index._db.close()
-        assert other.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
-        other.execute("BEGIN")
-        other.execute("SELECT count(*) FROM songs").fetchall()
-        Timer(0.1, other.execute, ["COMMIT"]).start()
-        Index(index.file)
+def test_an_index_that_is_busy_is_opened_again(tmp_path, monkeypatch, caplog):
+    """SQLite itself does not wait where two change a file to write-ahead logging at once."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    prepared, failures = index_module._prepared, [busy, busy]
+
+    def first_busy(db: sqlite3.Connection) -> sqlite3.Connection:
+        if failures:
+            raise failures.pop()
+        return prepared(db)
+
+    monkeypatch.setattr(index_module, "_prepared", first_busy)
+    Index(tmp_path / "index.sqlite").put(Entry(path="/song"))
+    assert len(Index(tmp_path / "index.sqlite").below("/")) == 1
     assert not caplog.text
 
 
