@@ -14,6 +14,7 @@ from torch import Tensor
 from fxemu.audio.decoding import RATES_HZ
 from fxemu.emulation.channel import Channel
 from fxemu.emulation.locate import read_model
+from fxemu.emulation.mix import finite
 from fxemu.engine.streaming.stream import Playable, Stream
 from fxemu.models.files import DESCRIPTION
 from fxemu.runtimes import reading
@@ -35,10 +36,11 @@ class Emulation:
     def __call__(self, dry: Audio, sample_rate: int) -> Audio:
         """Wet, float32, of the type and shape of dry: an array or a tensor, (samples,) or (channels, samples).
 
-        Channels are processed separately. Audio at another rate than the model's is resampled to it and back.
+        Channels are processed separately. Audio at another rate than the model's is resampled to it and back. A sample
+        that is NaN or infinite counts as 0.
 
         Raises:
-            ValueError: for another shape, a rate out of range, or samples that are NaN or infinite.
+            ValueError: for another shape, or a rate out of range.
         """
         low, high = RATES_HZ
         if not low <= sample_rate <= high:
@@ -46,10 +48,8 @@ class Emulation:
         samples = np.asarray(dry.detach().cpu() if isinstance(dry, Tensor) else dry, np.float32)
         if samples.ndim not in (1, 2):
             raise ValueError(f"dry: got shape {samples.shape}; must be (samples,) or (channels, samples)")
-        if not np.isfinite(samples).all():
-            raise ValueError("dry: holds samples that are NaN or infinite")
         wet = np.empty_like(samples)
-        for row, target in zip(np.atleast_2d(samples), np.atleast_2d(wet), strict=True):
+        for row, target in zip(np.atleast_2d(finite(samples)), np.atleast_2d(wet), strict=True):
             channel = Channel(self.stream(), self.sample_rate, sample_rate)
             target[:] = np.concatenate([channel.process(row), channel.end()])
         return torch.from_numpy(wet) if isinstance(dry, Tensor) else wet

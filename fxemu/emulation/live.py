@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 
 from fxemu.audio.device import Array, DeviceError, playing
 from fxemu.emulation import Emulation
-from fxemu.emulation.mix import Mix
+from fxemu.emulation.mix import Mix, finite
 
 BLOCK_SIZES = (16, 8192)
 # Blocks of silence processed before the start, so that all code is compiled and in the cache.
@@ -43,12 +42,12 @@ class LiveProcessor:
         self.slowest_s = 0.0
 
     def __call__(self, dry: Array, lost: bool) -> Array:
-        """The output for dry (samples,); `lost` tells that samples were lost before it."""
+        """The output for dry (samples,), of which NaN counts as 0; `lost` tells that samples were lost before it."""
         start = time.perf_counter()
+        dry = finite(dry)
         wet = self.stream.process(torch.from_numpy(self.mix.model_input(dry))).numpy()
         # A model of another runtime may overflow: silence is better for loudspeakers.
-        wet = wet if np.isfinite(wet).all() else np.zeros_like(wet)
-        output = self.mix.output(dry, wet)
+        output = self.mix.output(dry, finite(wet))
         spent = time.perf_counter() - start
         self.blocks += 1
         self.xruns += lost

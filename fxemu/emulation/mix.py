@@ -16,6 +16,11 @@ class MixError(UserError):
     """An option of rendering or playing live is out of range; the message states the range."""
 
 
+def finite(samples: Array) -> Array:
+    """The samples, those that are NaN or infinite as 0."""
+    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 @dataclass(frozen=True)
 class Mix:
     """Gains and dry/wet mix, as `fxemu render` and `fxemu live` take them.

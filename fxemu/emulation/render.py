@@ -20,7 +20,7 @@ from fxemu.audio.resampling import Resampler
 from fxemu.audio.tensors import decode
 from fxemu.emulation import Emulation
 from fxemu.emulation.channel import Channel, Feedback
-from fxemu.emulation.mix import Mix
+from fxemu.emulation.mix import Mix, finite
 from fxemu.engine.streaming.stream import Stream
 from fxemu.errors import UserError
 from fxemu.files import printable
@@ -63,7 +63,7 @@ class Renderer:
         channels, dry = [self.channel(source.rate) for _ in range(source.channels)], None
         with ThreadPoolExecutor(min(source.channels, os.cpu_count() or 1)) as pool:
             for _, block in source.blocks(mix=separate):
-                _check_dry(source, block)
+                block = _finite_dry(source, block)
                 dry = block if dry is None else np.concatenate((dry, block), axis=1)
                 wet = _checked_wet(source, pool.map(Channel.process, channels, self.mix.model_input(block)))
                 yield self.mix.output(dry[:, : wet.shape[1]], wet)
@@ -71,11 +71,13 @@ class Renderer:
             yield self.mix.output(dry, _checked_wet(source, pool.map(Channel.end, channels)))
 
 
-def _check_dry(source: AudioSource, block: Array) -> None:
+def _finite_dry(source: AudioSource, block: Array) -> Array:
+    """A block of the song, its samples that are NaN or infinite as 0; then its damage says so."""
     if block.shape[0] != source.channels:
         raise AudioError(f"{source.name}: cannot be decoded (the number of channels changes)")
     if not np.isfinite(block).all():
-        raise AudioError(f"{source.name}: holds samples that are NaN or infinite")
+        source.damage = source.damage or "holds samples that are NaN or infinite, which count as 0"
+    return finite(block)
 
 
 def _checked_wet(source: AudioSource, channels: Iterable[Array]) -> Array:

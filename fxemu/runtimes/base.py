@@ -121,8 +121,8 @@ class Format(ABC):
 def export(model: Model, form: Format, path: Path) -> str:
     """Write a checked file at `path`, under a temporary name until it has passed, and return what the check found.
 
-    Beside it come `NAME-check-dry.wav` and `NAME-check-wet.wav`, if the format has no place for them. An earlier export
-    is replaced; ExportError for a folder with anything else in it, or a name of another kind of file.
+    Beside it come the other files of the format, and `NAME-check-dry.wav` and `NAME-check-wet.wav`, if it has no place
+    for them. An earlier export is replaced; ExportError for a folder with anything else in it, or another kind of name.
     """
     if not path.name.endswith(form.extension):
         raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
@@ -134,11 +134,13 @@ def export(model: Model, form: Format, path: Path) -> str:
     try:
         form.write(model, folder / path.name)
         finding = form.check(model, folder / path.name)
-        pair = [] if form.holds_pair else _write_pair(model, folder, _stem(path, form))
+        if not form.holds_pair:
+            _write_pair(model, folder, _stem(path, form))
         if path.is_dir():
             _remove_earlier(path, folder / path.name)
-        for name in (*pair, path.name):
-            os.replace(folder / name, path.parent / name)
+        # The file itself last: where it is, all of it is.
+        for file in sorted(folder.iterdir(), key=lambda file: (file.name == path.name, file.name)):
+            os.replace(file, path.parent / file.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return finding
@@ -158,13 +160,12 @@ def _remove_earlier(path: Path, new: Path) -> None:
     shutil.rmtree(path)
 
 
-def _write_pair(model: Model, folder: Path, name: str) -> list[str]:
-    """Two WAV files to check the export by elsewhere, from silence on; returns their names."""
+def _write_pair(model: Model, folder: Path, name: str) -> None:
+    """Two WAV files to check the export by elsewhere, from silence on."""
     dry = torch.cat((torch.zeros(model.loop.warm_up), model.reference_pair()[0]))
     files = {f"{name}-check-dry.wav": dry, f"{name}-check-wet.wav": render(model.loop, dry)}
     for file, samples in files.items():
         write_wav(folder / file, samples, model.sample_rate)
-    return list(files)
 
 
 def put_files(model: Model, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model as one C99 file without dependencies: its weights, `NAME_init`, and `NAME_process` for blocks of any size.
+"""A model as one file of C without dependencies: its weights, `NAME_init`, and `NAME_process` for blocks of any size.
 
 Whatever does not depend on the feedback is computed for a block of samples at once, the rest sample by sample. Nothing
 is allocated: the state is a struct, so that a program may run several.
@@ -26,13 +26,15 @@ CHECK_SECONDS = 120
 
 
 class C(Format):
-    """One C99 file. With `-DSELF_CHECK` it is a program that plays a built-in pair and fails if it differs."""
+    """One file, C99 and C++, and its header. With -DSELF_CHECK it is a program that plays a built-in pair."""
 
     suffix = ".c"
     holds_pair = True
 
     def write(self, model: Model, path: Path) -> None:
-        path.write_text(source(model))
+        header, text = source(model)
+        path.write_text(text)
+        path.with_suffix(".h").write_text(header)
 
     def check(self, model: Model, path: Path) -> str:
         """Compile the self check, and run it."""
@@ -50,30 +52,36 @@ class C(Format):
 
 
 @torch.no_grad()
-def source(model: Model) -> str:
-    """The text of the file."""
+def source(model: Model) -> tuple[str, str]:
+    """The text of the header, and of the file, which begins with the same text and so needs no other file."""
     steps = PlanInC(model)
-    start, block, sample = steps.start(), steps.block(), steps.sample()
+    start, block, sample, slide = steps.start(), steps.block(), steps.sample(), steps.slide()
+    template = (HERE / "template.c").read_text()
     dry, wet = model.reference_pair()
-    parts = {
+    declared = {
         "title": re.sub(r"[^ -)+-~]", "?", model.name),
         "name": model.identifier,
         "rate": model.sample_rate,
-        "block_samples": BLOCK,
-        "helpers": _used([*start, *block, *sample]),
-        "tables": "\n".join(steps.tables),
         "members": _lines(steps.members(), 2),
+    }
+    header = Template((HERE / "header.h").read_text()).substitute(declared)
+    parts = {
+        "header": header,
+        "name": model.identifier,
+        "block_samples": BLOCK,
+        "helpers": _used([template, *start, *block, *sample, *slide]),
+        "tables": "\n".join(steps.tables),
         "start": _lines(start, 2),
         "dry": steps.row(DRY),
         "block": _lines(block, 2),
         "sample": _lines(sample, 4),
         "wet": steps.row(steps.plan.last),
-        "slide": _lines(steps.slide(), 4),
+        "slide": _lines(slide, 4),
         "check": f"{table('check_dry', dry)}\n{table('check_wet', wet)}",
         "check_samples": dry.numel(),
         "tolerance": number(TOLERANCE),
     }
-    return Template((HERE / "template.c").read_text()).substitute(parts) + as_comment(model.files)
+    return header, Template(template).substitute(parts) + as_comment(model.files)
 
 
 def _lines(lines: list[str], indent: int) -> str:

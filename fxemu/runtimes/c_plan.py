@@ -24,7 +24,7 @@ class PlanInC:
     """The parts of a C file that follow from a model's plan; `tables` grows as they are asked for."""
 
     def __init__(self, model: Model) -> None:
-        self.plan = on_cpu(model.loop.plan())
+        self.name, self.plan = model.identifier, on_cpu(model.loop.plan())
         self.partition = Partition(self.plan)
         self.layout = Layout(self.partition, BLOCK, early=True)
         self.quiet = steady_state(model.loop, self.plan)
@@ -48,12 +48,15 @@ class PlanInC:
         ]
 
     def slide(self) -> list[str]:
-        """Lines that move every past to the start of its rows."""
-        return [
+        """Lines that move every past to the start of its rows; if one is not finite, everything starts again."""
+        pasts = {name: signal for name, signal in self.arrays.items() if signal.past}
+        moves = [
             f"memmove(s->{name}, s->{name} + {BLOCK * signal.stride}, {signal.past * signal.width} * sizeof(float));"
-            for name, signal in self.arrays.items()
-            if signal.past
+            for name, signal in pasts.items()
         ]
+        # Once a block, and what the next one reads: the steps themselves check nothing.
+        checks = [f"all_finite(s->{name}, {signal.past * signal.width})" for name, signal in pasts.items()]
+        return [*moves, f"if (!({' && '.join(checks)})) {self.name}_init(s);"] if checks else []
 
     def block(self) -> list[str]:
         """Lines for the steps that are computed for n samples at once."""

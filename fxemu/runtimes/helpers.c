@@ -1,5 +1,5 @@
 /* z[u] += sum over i < count of x[i] * w[i * units + u]; four inputs at a time, so that z is stored less often. */
-static inline void add(float *restrict z, const float *restrict x, const float *restrict w, int units, int count)
+static inline void add(float *__restrict z, const float *__restrict x, const float *__restrict w, int units, int count)
 {
   int u;
   for (; count >= 4; count -= 4, x += 4, w += 4 * units) {
@@ -12,7 +12,7 @@ static inline void add(float *restrict z, const float *restrict x, const float *
 }
 
 /* The same for units = 1. */
-static inline void add_dot(float *restrict z, const float *restrict x, const float *restrict w, int count)
+static inline void add_dot(float *__restrict z, const float *__restrict x, const float *__restrict w, int count)
 {
   float sum = 0.0f;
   int i;
@@ -21,8 +21,8 @@ static inline void add_dot(float *restrict z, const float *restrict x, const flo
 }
 
 /* `add` for four rows at once, so that a weight is loaded once for four products. */
-static inline void add_four(float *restrict z, float *restrict y, float *restrict q, float *restrict p,
-                            const float *restrict x, int stride, const float *restrict w, int units, int count)
+static inline void add_four(float *__restrict z, float *__restrict y, float *__restrict q, float *__restrict p,
+                            const float *__restrict x, int stride, const float *__restrict w, int units, int count)
 {
   const float *b = x + stride, *c = b + stride, *d = c + stride;
   int u;
@@ -55,6 +55,31 @@ static inline void add_rows(float *z, const float *x, int stride, const float *w
     else add(z, x, w, units, count);
 }
 
+/* Whether n floats are finite: by their bits, since -ffast-math takes it for granted. */
+static inline int all_finite(const float *x, int n)
+{
+  uint32_t bits, largest = 0;
+  int i;
+  for (i = 0; i < n; i++) {
+    memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest < 0x7f800000;
+}
+
+/* z = x, what is NaN or infinite as 0. */
+static inline void copy_finite(float *z, const float *x, int n)
+{
+  uint32_t bits;
+  int i;
+  for (i = 0; i < n; i++) {
+    memcpy(&bits, x + i, sizeof bits);
+    bits = (bits & 0x7f800000) == 0x7f800000 ? 0 : bits;
+    memcpy(z + i, &bits, sizeof bits);
+  }
+}
+
 /* n rows of z = row. */
 static inline void fill(float *z, const float *row, int units, int n)
 {
@@ -67,7 +92,7 @@ static inline void look_up(float *z, const float *x, const float *table, int uni
   int i, u;
   for (i = 0; i < n; i++, z += units) {
     const float at = (fminf(fmaxf(x[i], -1.0f), 1.0f) + 1.0f) * 0.5f * (float)(rows - 1);
-    const int low = (int)at < rows - 2 ? (int)at : rows - 2;
+    const int row_below = (int)at < rows - 2 ? (int)at : rows - 2, low = row_below > 0 ? row_below : 0;
     const float part = at - (float)low, share = nearest ? (part > 0.5f ? 1.0f : 0.0f) : part;
     const float *row = table + low * units;
     for (u = 0; u < units; u++) z[u] = row[u] + share * (row[units + u] - row[u]);

@@ -61,13 +61,13 @@ class Lv2(Format):
         (path / "manifest.ttl").write_text(Template(MANIFEST).substitute(parts))
         (path / f"{model.identifier}.ttl").write_text(Template(DESCRIPTION).substitute(parts))
         code = path / f"{model.identifier}.c"
-        code.write_text(source(replace(model, files={})) + Template(PLUGIN.read_text()).substitute(parts))
+        code.write_text(source(replace(model, files={}))[1] + Template(PLUGIN.read_text()).substitute(parts))
         _compile(code, path / f"{model.identifier}.so")
         put_files(model, path)
 
     def check(self, model: Model, path: Path) -> str:
         dry, wet = model.reference_pair()
-        played = _play(path / f"{model.identifier}.so", dry.numpy(), model.sample_rate)
+        played = play(path / f"{model.identifier}.so", dry.numpy(), model.sample_rate)
         return compared(torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
 
 
@@ -101,7 +101,7 @@ class _Descriptor(ctypes.Structure):
     )
 
 
-def _play(library: Path, dry: np.ndarray, sample_rate: int) -> np.ndarray:
+def play(library: Path, dry: np.ndarray, sample_rate: int) -> np.ndarray:
     """Samples (T,) through the plugin in blocks, as a host would."""
     find = ctypes.CDLL(str(library)).lv2_descriptor
     find.restype = ctypes.POINTER(_Descriptor)

@@ -15,6 +15,9 @@ typedef struct lv2_descriptor_struct {
   const void *(*extension_data)(const char *);
 } lv2_descriptor_t;
 
+#ifdef __cplusplus
+extern "C"
+#endif
 const lv2_descriptor_t *lv2_descriptor(uint32_t index);
 
 typedef struct {
@@ -31,16 +34,16 @@ static void *instantiate(const lv2_descriptor_t *d, double rate, const char *pat
     fprintf(stderr, "$name: made for %d Hz, and the host runs at %g Hz\n", ${name}_SAMPLE_RATE, rate);
     return NULL;
   }
-  p = calloc(1, sizeof *p);
+  p = (plugin *)calloc(1, sizeof *p);
   if (p) ${name}_init(&p->model);
   return p;
 }
 
 static void connect_port(void *handle, uint32_t port, void *data)
 {
-  plugin *p = handle;
-  if (port == 0) p->dry = data;
-  else p->wet = data;
+  plugin *p = (plugin *)handle;
+  if (port == 0) p->dry = (const float *)data;
+  else p->wet = (float *)data;
 }
 
 static void activate(void *handle)
@@ -50,7 +53,7 @@ static void activate(void *handle)
 
 static void run_plugin(void *handle, uint32_t n)
 {
-  plugin *p = handle;
+  plugin *p = (plugin *)handle;
   ${name}_process(&p->model, p->dry, p->wet, (int)n);
 }
 

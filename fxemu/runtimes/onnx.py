@@ -26,7 +26,7 @@ class Onnx(Format):
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
         put_files(model, path)
-        step = PlanStep(model.loop).eval()
+        step = FiniteStep(model.loop).eval()
         states = [f"state_{i}" for i in range(len(step.start))]
         names = {"input_names": ["dry", *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
         _convert(step, (torch.zeros(1), *step.start), path / "step.onnx", names, model, step.start)
@@ -53,15 +53,31 @@ class Onnx(Format):
         return "\n".join(findings)
 
 
+class FiniteStep(PlanStep):
+    """A step whose samples are finite: NaN and infinity count as 0, and a state that is not finite starts again."""
+
+    def forward(self, dry: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        wet, *following = super().forward(_finite(dry), *state)
+        if not following:
+            return (_finite(wet),)
+        # One sum for all of them: a runtime takes its time for each operator.
+        sound = torch.isfinite(torch.cat([x.flatten() for x in following]).sum())
+        return _finite(wet), *(torch.where(sound, x, quiet) for x, quiet in zip(following, self.start, strict=True))
+
+
+def _finite(samples: Tensor) -> Tensor:
+    return torch.where(torch.isfinite(samples), samples, 0.0)
+
+
 class WholeSong(nn.Module):
-    """dry (T,) to wet (T,) at once, from silence, for a predictor without feedback."""
+    """dry (T,) to wet (T,) at once, from silence, for a predictor without feedback; NaN and infinity count as 0."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.loop, self.limit = model.loop, float(model.loop.limit)
 
     def forward(self, dry: Tensor) -> Tensor:
-        dry = torch.cat((torch.zeros(self.loop.warm_up), dry))[None, None]
+        dry = torch.cat((torch.zeros(self.loop.warm_up), _finite(dry)))[None, None]
         encoded = self.loop.input_repr.encode(dry)
         params = self.loop.predictor(encoded, encoded)
         return self.loop.output_repr.decode(params)[0, 0].clamp(-self.limit, self.limit)

@@ -1,25 +1,12 @@
-/* $title: an emulation for audio at $rate Hz, written by fxemu. C99, no dependencies, no allocation.
- *
- *   ${name}_state state;                       all that it remembers: one for each channel
- *   ${name}_init(&state);                      to silence
- *   ${name}_process(&state, dry, wet, n);      n samples, any number; dry and wet may be the same
- *
- * To check it on your machine: cc -std=c99 -O2 -DSELF_CHECK this.c -lm && ./a.out
+$header
+/* To check it on your machine: cc -std=c99 -O2 -DSELF_CHECK this.c -lm && ./a.out
  * For speed: -O3 -march=native -ffast-math
  */
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
-#define ${name}_SAMPLE_RATE $rate
 #define BLOCK $block_samples
-
-typedef struct {
-  int t;
-$members
-} ${name}_state;
-
-void ${name}_init(${name}_state *s);
-void ${name}_process(${name}_state *s, const float *dry, float *wet, int n);
 
 $helpers
 
@@ -36,13 +23,13 @@ static void run(${name}_state *s, const float *dry, float *wet, int n)
 {
   int t = s->t;
   const int end = t + n;
-  memcpy($dry, dry, (size_t)n * sizeof(float));
+  copy_finite($dry, dry, n);
 $block
   for (; t < end; t++) {
 $sample
   }
   t = s->t;
-  memcpy(wet, $wet, (size_t)n * sizeof(float));
+  copy_finite(wet, $wet, n);
   s->t = end;
   if (end == BLOCK) {
     s->t = 0;

@@ -50,7 +50,7 @@ class _Listed(nn.Module):
 
 
 class _Player(nn.Module):
-    """The loop over the samples of a block."""
+    """The loop over the samples of a block; NaN and infinity count as 0, a state that is not finite starts again."""
 
     start: list[Tensor]
     state: list[Tensor]
@@ -64,10 +64,15 @@ class _Player(nn.Module):
         self.state = self.start
 
     def forward(self, dry: Tensor) -> Tensor:
+        dry = torch.nan_to_num(dry, 0.0, 0.0, 0.0)
         wet = torch.empty_like(dry)
         state = self.state
         for t in range(dry.numel()):
             sample, state = self.step(dry[t : t + 1], state)
             wet[t : t + 1] = sample
+        # Once a block: a check of every sample would take its time.
+        for part in state:
+            if not bool(torch.isfinite(part).all()):
+                state = self.start
         self.state = state
-        return wet
+        return torch.nan_to_num(wet, 0.0, 0.0, 0.0)

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _row(name: str, model: Predictor, both: Representation, dry: torch.Tensor) -> None:
     loop = ClosedLoop(model, both, both)
-    seconds, wet = _play(source(Model(loop, SAMPLE_RATE, "it")), dry)
+    seconds, wet = _play(source(Model(loop, SAMPLE_RATE, "it"))[1], dry)
     error = float((wet - render(loop, dry)).abs().max())
     print(f"| {name} | {type(both).__name__} | {SECONDS / seconds:.0f} | {error:.0e} |", flush=True)
 

@@ -79,11 +79,10 @@ def test_any_chunks_give_the_same_bits(emulation, rate):
     [
         (torch.zeros(1, 1, 5), RATE, r"dry: got shape \(1, 1, 5\)"),
         (torch.tensor(0.0), RATE, r"dry: got shape \(\)"),
-        (torch.tensor([float("nan")]), RATE, "NaN or infinite"),
         (torch.zeros(5), 0, "sample_rate: got 0"),
     ],
 )
-def test_a_signal_of_wrong_shape_rate_or_value_is_refused(emulation, dry, rate, message):
+def test_a_signal_of_wrong_shape_or_rate_is_refused(emulation, dry, rate, message):
     with pytest.raises(ValueError, match=message):
         emulation(dry, rate)
 

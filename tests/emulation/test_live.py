@@ -56,7 +56,7 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
 
 
 def test_the_output_of_a_model_that_overflows_is_silence(monkeypatch, run, capsys):
-    monkeypatch.setattr(live.Mix, "model_input", lambda self, dry: np.full_like(dry, np.nan))
+    monkeypatch.setattr("fxemu.engine.streaming.stream.Stream.process", lambda self, dry, fed=None: dry * float("nan"))
     out, _ = played(monkeypatch, run, "--seconds", 0.1)
     assert out.size and not out.any()
 

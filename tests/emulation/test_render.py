@@ -224,10 +224,12 @@ def test_the_rest_of_a_damaged_song_is_rendered(run, tmp_path, capsys):
     assert re.search(r"(cut off|damaged) after 1\.\d (of 3.0 )?s.*; the rest of it was used", capsys.readouterr().err)
 
 
-def test_a_song_with_nan_is_refused(run, tmp_path, capsys):
-    write_wav(tmp_path / "in.wav", torch.tensor([0.0, float("nan")]), RATE)
-    assert call(run, tmp_path / "in.wav", tmp_path / "out.wav") == 1
-    assert "NaN" in capsys.readouterr().err and not (tmp_path / "out.wav").exists()
+def test_nan_in_a_song_counts_as_0_and_is_told(run, tmp_path, capsys):
+    write_wav(tmp_path / "in.wav", torch.tensor([0.5, float("nan"), 0.25]), RATE)
+    assert call(run, tmp_path / "in.wav", tmp_path / "out.wav", "--mix", 0.5) == 0
+    assert "in.wav: holds samples that are NaN or infinite, which count as 0" in capsys.readouterr().err
+    dry = np.array([0.5, 0, 0.25], np.float32)
+    assert np.allclose(read_channels(tmp_path / "out.wav")[0], 0.5 * (load(run)(dry, RATE) + dry), atol=1e-6)
 
 
 def test_the_output_of_a_model_that_overflows_is_not_written(run, tmp_path, monkeypatch, capsys):

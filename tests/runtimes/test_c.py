@@ -18,12 +18,13 @@ from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.runtimes import ExportError, Model, export
 from fxemu.runtimes.base import TOLERANCE
 from fxemu.runtimes.c import C
+from fxemu.runtimes.lv2 import Lv2
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 RATE = 44_100
 # Of the binary representation at full scale: a level of its 11 companded bits times the steepest slope.
 LEVEL = math.log(256) / 2047
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")
+WARNED = ("-Wall", "-Wextra", "-pedantic", "-Werror")
 MLP_SMALL = {"context_window": 20, "feedback_window": 9, "width": 6, "layers": 2}
 FAMILIES = {
     "mlp": lambda c, p, f: MLP(c, p, **MLP_SMALL, dry_skip=3, feedback=f),
@@ -74,7 +75,7 @@ def compiled(tmp_path_factory) -> ctypes.CDLL:
     for case in cases():
         C().write(model(*case), folder / f"{case[0]}.c")
     files = sorted(map(str, folder.glob("*.c")))
-    subprocess.run(["cc", *STRICT, "-shared", "-fPIC", *files, "-o", folder / "all.so", "-lm"], check=True)
+    subprocess.run(["cc", "-std=c99", *WARNED, "-shared", "-fPIC", *files, "-o", folder / "all.so", "-lm"], check=True)
     return ctypes.CDLL(str(folder / "all.so"))
 
 
@@ -117,7 +118,7 @@ def test_the_file_checks_itself_and_appears_only_if_it_passes(tmp_path):
     )
     with pytest.raises(ExportError, match="fails its check"):
         export(given, wrong, tmp_path / "wrong.c")
-    assert [path.name for path in tmp_path.iterdir()] == ["amp.c"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["amp.c", "amp.h"]
 
 
 def test_a_diverged_model_is_refused():
@@ -131,3 +132,37 @@ def test_long_after_the_start_it_is_still_the_same(compiled):
     case = next(case for case in cases() if case[0] == "wavenet_raw_on")
     dry = 0.3 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
     assert np.abs(play(compiled, case[0], dry, []) - render(model(*case).loop, dry).numpy()).max() < 5e-6
+
+
+@pytest.fixture(scope="module")
+def raw_sources(tmp_path_factory) -> list[str]:
+    """A file for each family and activation, and one that is a plugin."""
+    folder = tmp_path_factory.mktemp("raw")
+    for case in cases():
+        if case[2:] == ("raw", True) or case[0].startswith("mlp"):
+            C().write(model(*case), folder / f"{case[0]}.c")
+    Lv2().write(model(*next(cases())), folder / "x.lv2")
+    return [str(path) for path in folder.rglob("*.c")]
+
+
+@pytest.mark.parametrize(
+    "compiler",
+    [("gcc", "-x", "c", "-std=c99"), ("g++", "-x", "c++"), ("clang", "-x", "c", "-std=c99"), ("clang++", "-x", "c++")],
+    ids=lambda words: words[0],
+)
+def test_one_source_is_c_and_cpp_without_a_warning(raw_sources, compiler):
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"{compiler[0]} is not installed")
+    subprocess.run([*compiler, *WARNED, "-fsyntax-only", "-DSELF_CHECK", *raw_sources], check=True)
+
+
+def test_a_program_in_cpp_includes_the_header(tmp_path):
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    C().write(model("it", FAMILIES["gru"], "raw", True), tmp_path / "it.c")
+    (tmp_path / "main.cpp").write_text(
+        '#include "it.h"\nint main() { it_state s; float y = 1; it_init(&s); it_process(&s, &y, &y, 1); return 0; }'
+    )
+    subprocess.run(["cc", "-c", "it.c"], cwd=tmp_path, check=True)
+    subprocess.run(["g++", *WARNED, "main.cpp", "it.o", "-lm"], cwd=tmp_path, check=True)
+    subprocess.run([tmp_path / "a.out"], check=True)

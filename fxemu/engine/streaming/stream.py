@@ -7,8 +7,10 @@ interface asks for, in which PyTorch takes longer to begin than the loop to end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ from fxemu.engine.streaming.block import BlockRunner, PastValues
 BLOCK = 16_384
 # A block is short up to this many samples, or this part of the dry history that the plan reads.
 SHORT, SHORT_PART = 128, 1 / 64
+# Samples after which the state is checked to be finite.
+CHECKED = 1024
 
 keep_freed_memory()
 
@@ -32,13 +36,16 @@ keep_freed_memory()
 class Stream:
     """A running emulation of one mono stream: `process` any number of samples, in blocks of any size.
 
+    A sample that is NaN or infinite counts as 0. A state that is not finite, as where a model overflows, soon starts
+    again as after silence.
+
     Args:
         loop: what to play; its weights are read once, here.
         dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
     """
 
     def __init__(self, loop: Playable, dry: Tensor | None = None, wet: Tensor | None = None) -> None:
-        needed = loop.warm_up
+        self._loop, self._primed, self._unchecked, needed = loop, False, 0, loop.warm_up
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
         primed = min(dry.numel(), wet.numel())
         if primed < needed:
@@ -50,6 +57,7 @@ class Stream:
         nothing = torch.empty(1, 1, 0)
         self._past = past_values(self._at_once.partition, nothing, nothing)
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
+        self._primed = True
 
     @torch.inference_mode()
     def process(self, dry: Tensor, fed: Tensor | None = None) -> Tensor:
@@ -58,16 +66,28 @@ class Stream:
         Given `fed` (samples,), that is fed back instead of the prediction: the truth to prime it, or any other
         history. ValueError unless it is as long as `dry`.
         """
-        dry = torch.as_tensor(dry).detach().cpu().float()
+        dry = _finite(torch.as_tensor(dry).detach().cpu().float())
         if fed is not None and fed.shape != dry.shape:
             raise ValueError(f"fed: got shape {tuple(fed.shape)} for dry of {tuple(dry.shape)}")
+        fed = None if fed is None else _finite(fed)
         # A long window is read again with every block: that pays for as many samples.
         size = max(BLOCK, self._dry.numel())
         # Allocated once: blocks kept between short-lived tensors would fragment the memory.
         wet = torch.empty_like(dry)
         for i in range(0, dry.numel(), size):
             wet[i : i + size] = self._block(dry[i : i + size], None if fed is None else fed[i : i + size])
+            self._unchecked += min(size, dry.numel() - i)
+            # Of what the next block reads, and rarely: the loop itself checks nothing.
+            if self._unchecked >= CHECKED and self._primed:
+                self._unchecked = 0
+                if not all(_is_finite(x) for x in self._past.values()):
+                    self.restore(self._silent)
         return wet
+
+    @cached_property
+    def _silent(self) -> dict[str, Tensor]:
+        """The state after silence."""
+        return Stream(self._loop).state()
 
     def state(self) -> dict[str, Tensor]:
         """A copy of everything remembered: for `restore`, or for a file."""
@@ -102,6 +122,16 @@ class Stream:
             return self._past
         known = evaluate(self._plan, {DRY: self._dry[None, None]}, missing)
         return {**self._past, **{v: known[v][..., -runner.partition.tapped[v] :] for v in missing}}
+
+
+def _finite(samples: Tensor) -> Tensor:
+    """The samples, those that are NaN or infinite as 0."""
+    return samples if _is_finite(samples) else samples.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _is_finite(x: Tensor) -> bool:
+    # By the sum: a fraction of the time that `isfinite` takes for a short block.
+    return math.isfinite(x.sum().item())
 
 
 def render(loop: Playable, dry: Tensor) -> Tensor:
