@@ -16,10 +16,10 @@ from fxemu.audio.tensors import write_wav
 from fxemu.models import (
     LRU,
     MLP,
-    Auto,
     ConvNet,
     Dynamics,
     Linear,
+    OctaveGain,
     Oscillator,
     PeriodicFilter,
     Predictor,
@@ -104,7 +104,7 @@ def make_loop() -> Callable[..., ClosedLoop]:
         torch.manual_seed(0)
         family, small = MODELS[model]
         predictor = family(1, 1, **{**small, **arguments})
-        if isinstance(predictor, Auto):
+        if isinstance(predictor, OctaveGain):
             echoing(predictor)
         loop = ClosedLoop(predictor, REPRESENTATIONS[inputs](), REPRESENTATIONS[outputs]())
         loop.limit.fill_(limit)
@@ -150,7 +150,7 @@ def wet_weights(predictor: Predictor) -> torch.Tensor:
         return predictor.layers[0].weight.data[:, 1:]
     if isinstance(predictor, WaveNet):
         return predictor.arrays[0].rechannel.weight.data[:, 1:]
-    if isinstance(predictor, Auto):
+    if isinstance(predictor, OctaveGain):
         return predictor.taps.data
     if isinstance(predictor, Dynamics):
         return predictor.bend.data

@@ -20,6 +20,7 @@ from fxemu.data.stream import MeasuredSongs
 from fxemu.data.wet_cache import WetCache
 from fxemu.effects import Effect, EffectError
 from fxemu.errors import TrainingDivergedError, check_sample_rate
+from fxemu.evaluation.validation import WrongHistoryPiece, wrong_history_pieces
 from fxemu.files import printable
 from fxemu.library.index import Range, Selection
 from fxemu.library.pair import Pair
@@ -132,6 +133,18 @@ class SongData(pl.LightningDataModule):
         if self.wet_peak() == 0:
             raise EffectError("the effect makes silence of every training song: look at its output and its options")
 
+    def share(self, other: SongData) -> None:
+        """Use the songs that another module has read, and cut segments of them in sizes of its own.
+
+        Raises:
+            LibraryError: if none of them holds a segment.
+        """
+        longest = max(pair.dry.numel() for pair in other.parts["train"])
+        if longest < self.sizes.samples:
+            raise LibraryError(f"no song has the {self.sizes.samples} samples of a training segment; at most {longest}")
+        self.source = self._in_memory({part: other.parts[part] for part in PARTS})
+        self.named = len(self.skipped.reasons)
+
     def _opened(self) -> Source:
         if not self.effect.replayable:
             pairs = read_recordings(self.effect, self.sample_rate)
@@ -241,6 +254,17 @@ class SongData(pl.LightningDataModule):
         if self.val_seconds is None:
             return songs
         return [self._excerpt(song, round(self.val_seconds * self.sample_rate)) for song in songs]
+
+    def wrong_history_pieces(self, limit: float) -> list[WrongHistoryPiece]:
+        """Wrong pasts for the validation songs; none for an effect with an oscillator, whose phase the past decides.
+
+        Args:
+            limit: of what is fed back.
+        """
+        if self.effect.rate_hz is not None:
+            return []
+        outputs = self.effect_outputs if self.effect.replayable else None
+        return wrong_history_pieces(self.validation_songs(), limit, outputs)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Segments go to the device; songs to be rendered stay, since the compiled renderer is the CPU's."""

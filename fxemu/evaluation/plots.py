@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 
 import torch
 from matplotlib.figure import Figure
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from fxemu.engine.plan import DRY, WET, Layer, Plan
 from fxemu.evaluation.metrics import samples_to_divergence
+from fxemu.evaluation.scores import RaceRow
 
 FLOOR_DB = -100.0
 WINDOW_TAPS, SHOWN_UNITS = 8, 8
@@ -112,6 +114,17 @@ def training_curve(validations: list[tuple[int, float, float]]) -> Figure:
     steps, free, forced = zip(*validations, strict=True)
     axes.semilogy(steps, free, "o-", markersize=3, color="tab:red", label="free run")
     axes.semilogy(steps, forced, "o-", markersize=3, color="tab:gray", label="teacher forced")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def race_curve(rows: Sequence[RaceRow]) -> Figure:
+    """Error of each candidate of a race against the seconds that it had trained."""
+    figure, axes = _figure("seconds of training", "ESR, validation songs")
+    for name in dict.fromkeys(row.name for row in rows):
+        reached = [row for row in rows if row.name == name and row.esr is not None]
+        seconds = accumulate(row.seconds for row in reached)
+        axes.loglog([*seconds], [max(row.esr, ESR_FLOOR) for row in reached], "o-", markersize=3, label=name)
     axes.legend(loc="upper right")
     return figure
 

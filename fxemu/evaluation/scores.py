@@ -174,6 +174,43 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class RaceRow:
+    """What a candidate reached in a round of the race.
+
+    Args:
+        name: of the candidate.
+        round: from 1; 0 for fits in closed form; the last for the training that followed.
+        esr: selection score (None: it failed).
+        seconds: that it took.
+        error: why it failed (None: it did not).
+    """
+
+    name: str
+    round: int
+    esr: float | None
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
+class RaceScores:
+    """The race of `model=auto`.
+
+    Args:
+        winner: name of the candidate whose model this is, and its `options`.
+        why: it won, in a sentence.
+        rows: what each candidate reached in each round.
+        absent: why others could not take part, by name.
+    """
+
+    winner: str
+    options: str
+    why: str
+    rows: list[RaceRow]
+    absent: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Report:
     """All of `metrics.json`.
 
@@ -187,6 +224,7 @@ class Report:
         train_seconds: that training took.
         validation_share: of them that went into validations, 0 to 1.
         effect, repr, model: options that were chosen.
+        race: of `model=auto` (None: there was none).
     """
 
     test: Scores
@@ -199,6 +237,7 @@ class Report:
     effect: str
     repr: str
     model: str
+    race: RaceScores | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The file's content."""

@@ -35,6 +35,8 @@ CLASSES = {
     for name in package.__all__
     if name not in ("Predictor", "Representation")
 }
+# The name that earlier versions gave it.
+CLASSES["fxemu.models.Auto"] = models.OctaveGain
 
 
 class WeightsError(UserError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from fxemu.data.shard import Shard
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.errors import TrainingDivergedError
-from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores, wrong_history_pieces
+from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop
@@ -51,6 +52,8 @@ class TrainingModule(pl.LightningModule):
         self.settled = [SILENCE, SILENCE]
         # Pieces of the validation songs to begin from wrong pasts, made when they are first needed.
         self.wrong: list[WrongHistoryPiece] | None = None
+        # Whether the weights come from an earlier training, so that they are not fitted anew.
+        self.trained = False
         # Figures of the last step, by the name that they are logged under.
         self.logged: dict[str, Tensor | float] = {}
         # Seconds that all validations took, that the last one took, and when training began.
@@ -61,9 +64,15 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
-        self.settled = data.effect_outputs((SILENCE, CLICK))
-        if self.loop.plain_samples:
+        if self.wrong is None:
+            self.settled = data.effect_outputs((SILENCE, CLICK))
+        if self.loop.plain_samples and not self.trained:
             self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Start from the weights of an earlier training."""
+        self.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"])
+        self.trained = True
 
     def on_train_start(self) -> None:
         self.began, self.validates = time.perf_counter(), self.trainer.limit_val_batches
@@ -201,19 +210,11 @@ class TrainingModule(pl.LightningModule):
         found = None
         if self.trainer.is_global_zero:
             if self.wrong is None:
-                self.wrong = self._wrong_history_pieces(songs)
+                self.wrong = self.trainer.datamodule.wrong_history_pieces(float(self.loop.limit))
             found = scores(self.loop, songs, self.settled, self.wrong)
         self.log_dict(self.trainer.strategy.broadcast(found), batch_size=1, sync_dist=True)
         self.validation_s = time.perf_counter() - began
         self.validating_s += self.validation_s
-
-    def _wrong_history_pieces(self, songs: list[Pair]) -> list[WrongHistoryPiece]:
-        """Wrong pasts for the songs; none for an effect with an oscillator, whose phase the past decides."""
-        data = self.trainer.datamodule
-        if data.effect.rate_hz is not None:
-            return []
-        outputs = data.effect_outputs if data.effect.replayable else None
-        return wrong_history_pieces(songs, float(self.loop.limit), outputs)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's preconditioner.

@@ -12,10 +12,12 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from fxemu.data.module import SongData
 from fxemu.effects import Effect
 from fxemu.errors import ConfigError
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.training.module import TrainingModule
 from fxemu.training.schedule import Schedule
 
 MOST_THREADS = 1024
@@ -47,6 +49,19 @@ def build_parts(config: DictConfig) -> Parts:
     _check_schedule(parts, config.data.segment)
     _check_loss(parts)
     return parts
+
+
+def build(config: DictConfig, parts: Parts) -> tuple[SongData, TrainingModule]:
+    """Make the data module and the training module from a config and its parts.
+
+    Raises:
+        ConfigError: for an argument of `data` that is out of range.
+    """
+    try:
+        data = instantiate(config.data, effect=parts.effect, context=parts.loop.warm_up, seed=config.seed)
+    except (InstantiationException, ValueError) as error:
+        raise ConfigError(str(error.__cause__ or error)) from error
+    return data, TrainingModule(parts.loop, parts.loss, parts.schedule, seed=config.seed)
 
 
 def _check_values(config: DictConfig) -> None:

@@ -11,16 +11,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fxemu.data.module import SongData
-from fxemu.errors import ConfigError, TrainingDivergedError
+from fxemu.errors import TrainingDivergedError
 from fxemu.evaluation import validation
-from fxemu.evaluation.plots import training_curve
+from fxemu.evaluation.plots import race_curve, training_curve
 from fxemu.evaluation.report import evaluate, table
-from fxemu.evaluation.scores import Report
+from fxemu.evaluation.scores import RaceScores, Report
 from fxemu.files import write_json, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
@@ -28,7 +26,8 @@ from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
 from fxemu.training.environment import chosen_options, environment
 from fxemu.training.module import TrainingModule
 from fxemu.training.overrides import absolute_paths
-from fxemu.training.parts import Parts, build_parts
+from fxemu.training.parts import build, build_parts
+from fxemu.training.race import Race, after_race
 from fxemu.training.run_folder import (
     checkpoint_to_resume,
     explain_failed_writes,
@@ -55,7 +54,7 @@ def run(config: DictConfig, folder: Path) -> float:
 
 
 def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
-    """Train, evaluate and report in `folder`, from a checkpoint or from the beginning.
+    """Train, evaluate and report in `folder`, from a checkpoint or from the beginning; of `model=auto` after a race.
 
     Returns:
         the least selection score (`val/esr`, see `validation.scores`); infinity if there is none. Of several processes
@@ -64,46 +63,40 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     Raises:
         SystemExit: with status 143 after SIGTERM, once the report is written.
     """
+    config, race = after_race(config, folder, resume is not None)
     parts = build_parts(config)
     set_up_process(config)
     chosen = chosen_options(folder, resume is not None)
     data, module = build(config, parts)
     curve = KeepCurve()
     trainer = build_trainer(config, folder, parts.schedule.steps, curve)
+    if race is not None and not resume:
+        race.hand_over(data, module, curve)
     data.setup()
     if trainer.is_global_zero:
         if data.skipped:
             tell(str(data.skipped), error=True)
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
         _write_beginning(config, folder, trainer, chosen)
-    diverged = _fit(trainer, module, data, curve, resume)
+    diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
     seconds = curve.seconds()
     if not trainer.is_global_zero:
         return math.nan
-    if not curve.validations:
+    if not curve.validations and (race is None or not race.received):
         # A fit in closed form, without a step.
         scores = validation.scores(module.loop, data.validation_songs(), module.settled)
         curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
     about = {"train_seconds": seconds, "validation_share": module.validating_s / seconds, **chosen}
+    if race is not None:
+        config, module, about["race"] = race.conclude(config, module, curve)
+        write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     _report(config, folder, data, module, curve, about)
     if diverged is not None:
         raise diverged
-    if any(isinstance(each, StopOnInterrupt) and each.received == signal.SIGTERM for each in trainer.callbacks):
+    signals = [each.received for each in [*trainer.callbacks, race] if isinstance(each, StopOnInterrupt | Race)]
+    if signal.SIGTERM in signals:
         sys.exit(128 + signal.SIGTERM)
     return math.inf if curve.best() is None else curve.best()
-
-
-def build(config: DictConfig, parts: Parts) -> tuple[SongData, TrainingModule]:
-    """Make the data module and the training module from a config and its parts.
-
-    Raises:
-        ConfigError: for an argument of `data` that is out of range.
-    """
-    try:
-        data = instantiate(config.data, effect=parts.effect, context=parts.loop.warm_up, seed=config.seed)
-    except (InstantiationException, ValueError) as error:
-        raise ConfigError(str(error.__cause__ or error)) from error
-    return data, TrainingModule(parts.loop, parts.loss, parts.schedule, seed=config.seed)
 
 
 def _write_beginning(config: DictConfig, folder: Path, trainer: pl.Trainer, chosen: dict[str, str]) -> None:
@@ -131,12 +124,23 @@ def _flat(config: DictConfig) -> dict[str, Any]:
 
 
 def _fit(
-    trainer: pl.Trainer, module: TrainingModule, data: SongData, curve: KeepCurve, resume: Path | None
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    data: SongData,
+    curve: KeepCurve,
+    resume: Path | None,
+    race: Race | None,
 ) -> TrainingDivergedError | None:
-    """Train; a divergence is returned if something was validated before it, to be raised after the report on that."""
+    """Train; a divergence is returned if something was validated before it, to be raised after the report on that.
+
+    After a race it is but told: what is reported on then is the best of the race.
+    """
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except TrainingDivergedError as error:
+        if race is not None:
+            tell(str(error), error=True)
+            return None
         if not curve.validations:
             raise
         return error
@@ -148,9 +152,12 @@ def _report(
 ) -> None:
     """Write the last model, the best one and its report: pictures, audio, and metrics.json, which ends a run."""
     (folder / "plots").mkdir(exist_ok=True)
-    picture = io.BytesIO()
-    training_curve(curve.validations).savefig(picture, dpi=110)
-    write_whole(folder / "plots" / "training_curve.png", picture.getvalue())
+    race: RaceScores | None = about.get("race")
+    figures = {"training_curve": training_curve(curve.validations)} | ({"race": race_curve(race.rows)} if race else {})
+    for name, figure in figures.items():
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=110)
+        write_whole(folder / "plots" / f"{name}.png", picture.getvalue())
     loop = _save_models(config, folder, module)
     scores = evaluate(loop, data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder)
     report = Report(
@@ -163,6 +170,8 @@ def _report(
     )
     write_json(folder / "metrics.json", report.to_json())
     tell(f"\n{table(scores)}")
+    if race is not None:
+        tell(f"{race.why}: {race.options}")
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     spent = f"{about['train_seconds']:.0f} s, {about['validation_share']:.0%} of it for validation"
     tell(f"trained for {spent}; everything is in {folder}: {places}")

@@ -27,6 +27,8 @@ RENAMED = {"fxemu.schedule.Schedule": "fxemu.training.Schedule"}
 RENAMED_FIELDS = {"own": "own_history", "deaf": "drop_history", "wrong": "wrong_history"}
 # Options of earlier versions, which this one leaves out.
 DROPPED = ("repr.embedding", "training.gain_penalty", "training.gain_limit")
+# Holds the config of a race and what its candidates reached.
+RACE = "race"
 # Holds why a run of a sweep failed; its last line is the reason in short.
 ERROR = "error.txt"
 # Errors of a failed write: the disk is full, over quota, read-only, forbidden or broken.
@@ -53,7 +55,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: if another run is writing there, or processes that others started were not given one folder.
     """
-    count = max(int(os.environ.get(name, 1)) for name in COUNTS)
+    count = process_count()
     if count > 1 and not _named():
         raise ConfigError(
             f"{count} processes were started, and each would name its folder after its own clock: "
@@ -68,6 +70,11 @@ def locked(folder: Path) -> Iterator[None]:
         raise ConfigError(f"{folder}: another run is writing there; wait for it, or choose another folder") from error
     with lock:
         yield
+
+
+def process_count() -> int:
+    """Processes that others have started to train together."""
+    return max(int(os.environ.get(name, 1)) for name in COUNTS)
 
 
 def _named() -> bool:
@@ -94,13 +101,14 @@ def saved_config(folder: Path) -> DictConfig:
     Raises:
         ConfigError: if there is none, or no checkpoint.
     """
+    racing = not last_checkpoint(folder).is_file() and (folder / RACE / "config.yaml").is_file()
     try:
-        config = _read_config(folder)
+        config = _asked_config(folder) if racing else _read_config(folder)
     except FileNotFoundError as error:
         raise ConfigError(f"resume: {folder} is not a run folder: it has no config.yaml") from error
     except YAMLError as error:
         raise ConfigError(f"{folder / 'config.yaml'} is damaged; delete the folder to start again") from error
-    if not last_checkpoint(folder).is_file():
+    if not racing and not last_checkpoint(folder).is_file():
         raise ConfigError(f"resume: {last_checkpoint(folder)} does not exist, so there is nothing to resume from")
     return config
 
@@ -117,9 +125,9 @@ def finished_score(config: DictConfig, folder: Path) -> float | None:
         AnotherRunError: if the folder holds a run with another config.
     """
     metrics = folder / "metrics.json"
-    if not metrics.is_file() and not last_checkpoint(folder).is_file():
+    if not any(path.is_file() for path in (metrics, last_checkpoint(folder), folder / RACE / "config.yaml")):
         return None
-    if _settings(_read_config(folder)) != _settings(config):
+    if _settings(_asked_config(folder)) != _settings(config):
         raise AnotherRunError(f"{folder} holds a run with another config: move it away, or choose another folder")
     if not metrics.is_file() or (folder / ERROR).is_file():
         return None
@@ -130,7 +138,7 @@ def finished_score(config: DictConfig, folder: Path) -> float | None:
 
 def _settings(config: DictConfig) -> dict[str, Any]:
     """All options that the result of a run depends on."""
-    return {**OmegaConf.to_container(config, resolve=True), "resume": None}
+    return {**OmegaConf.to_container(config, resolve=True), "resume": None, "race": None}
 
 
 @contextmanager
@@ -147,6 +155,11 @@ def explain_failed_writes(folder: Path) -> Iterator[None]:
             f"{place}{error.strerror}. Nothing is half written; when this is put right, the same command with the "
             "same folder (hydra.run.dir=FOLDER or resume=FOLDER) resumes from the last checkpoint"
         ) from error
+
+
+def _asked_config(folder: Path) -> DictConfig:
+    """The config that a run was started with: before its race, if there was one."""
+    return _read_config(folder / RACE if (folder / RACE / "config.yaml").is_file() else folder)
 
 
 def _read_config(folder: Path) -> DictConfig:

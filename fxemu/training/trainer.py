@@ -49,7 +49,7 @@ def set_up_process(config: DictConfig) -> None:
     pl.seed_everything(config.seed, verbose=False)
 
 
-def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve) -> pl.Trainer:
+def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve, progress: bool = True) -> pl.Trainer:
     """Make Lightning's Trainer, which knows from here on how many processes there are.
 
     Args:
@@ -57,6 +57,7 @@ def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve
         folder: of the run, which takes checkpoints and logs.
         steps: after which training ends.
         curve: keeps the scores of each validation.
+        progress: whether a line is printed after each.
 
     Raises:
         ConfigError: for devices that there are not, or a batch that cannot be divided among them.
@@ -66,7 +67,13 @@ def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve
             **{**config.trainer, "accelerator": _accelerator(config.trainer.accelerator)},
             max_steps=steps,
             logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=[*_checkpoints(folder), curve, PrintProgress(), ValidateLast(), *_stopping(config)],
+            callbacks=[
+                *_checkpoints(folder),
+                curve,
+                *([PrintProgress()] if progress else []),
+                ValidateLast(),
+                *_stopping(config),
+            ],
             plugins=[WholeCheckpoints()],
             default_root_dir=folder,
             # Each process cuts its share of a batch itself.

@@ -11,10 +11,10 @@ from fxemu.models import (
     LRU,
     LSTM,
     MLP,
-    Auto,
     ConvNet,
     Dynamics,
     Linear,
+    OctaveGain,
     Oscillator,
     PeriodicFilter,
     Predictor,
@@ -34,7 +34,10 @@ MODELS = {
     "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
     "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
     "periodic_filter": (PeriodicFilter, {"context_window": 6, "rank": 3, "harmonics": 4, "memory_samples": 40}),
-    "auto": (Auto, {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}),
+    "octave_gain": (
+        OctaveGain,
+        {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40},
+    ),
     "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
 }
 
@@ -65,7 +68,7 @@ def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
     return step_by_step(plan, {DRY: dry, WET: pad(wet, (1, -1))}, params)
 
 
-def echoing(predictor: Auto) -> Auto:
+def echoing(predictor: OctaveGain) -> OctaveGain:
     """The predictor with two echoes of the three that it could have, the first one as soon as can be."""
     predictor.lags.copy_(torch.tensor([1, 9, 0]))
     torch.nn.init.normal_(predictor.taps, std=0.1)

@@ -12,7 +12,7 @@ import torch
 from helpers.models import echoing
 
 from fxemu.engine.streaming.stream import render
-from fxemu.models import GRU, LRU, LSTM, MLP, Auto, ConvNet, Dynamics, Linear, Oscillator, PeriodicFilter, WaveNet
+from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Dynamics, Linear, OctaveGain, Oscillator, PeriodicFilter, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.runtimes import ExportError, Model, export
@@ -42,7 +42,7 @@ FAMILIES = {
 Loud, LoudResidual = partial(OneHot, temperature=0.2), partial(OneHotResidual, temperature=0.2)
 REPRESENTATIONS = {"raw": Raw, "mulaw": MuLaw, "binary": Binary, "onehot": Loud, "onehot_residual": LoudResidual}
 VARIANTS = {
-    "auto": lambda c, p, f: echoing(Auto(c, p, 20, 2, 6, 4, 3, 4, 50, f)),
+    "octave_gain": lambda c, p, f: echoing(OctaveGain(c, p, 20, 2, 6, 4, 3, 4, 50, f)),
     "dynamics": lambda c, p, f: Dynamics(c, p, knees=3, memory_samples=50, feedback=f),
     "oscillator": lambda c, p, f: Oscillator(c, p, harmonics=3, memory_samples=50, feedback=f),
     "periodic_filter": lambda c, p, f: PeriodicFilter(c, p, 6, rank=3, harmonics=4, memory_samples=50, feedback=f),

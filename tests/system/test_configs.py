@@ -33,7 +33,7 @@ RUNNABLE = sorted({*GROUPS["effect"]} - {"recorded", "plugin", "nam"})
 
 
 # Models that multiply the samples themselves.
-PLAIN = ("auto", "dynamics", "oscillator", "periodic_filter")
+PLAIN = ("octave_gain", "dynamics", "oscillator", "periodic_filter")
 
 
 def composed(*overrides: str):
@@ -110,7 +110,8 @@ def test_every_other_option_builds(group, option):
 )
 def test_every_class_has_an_option_and_the_reverse(group, package):
     files = [OmegaConf.load(path) for path in (CONF / group).glob("*.yaml")]
-    named = {file._target_.rsplit(".", 1)[1] for file in files}
+    # The race has none of its own.
+    named = {file._target_.rsplit(".", 1)[1] for file in files if "race" not in file}
     base = {"effect": "Effect", "repr": "Representation", "model": "Predictor", "loss": None}[group]
     public = {name for name in package.__all__ if isinstance(getattr(package, name), type)} - {base, "EffectError"}
     assert named == public

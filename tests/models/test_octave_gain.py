@@ -13,7 +13,7 @@ from fxemu.engine.feedforward import evaluate
 from fxemu.engine.plan import DRY, Plan
 from fxemu.engine.streaming.stream import render
 from fxemu.evaluation.metrics import esr
-from fxemu.models import Auto
+from fxemu.models import OctaveGain
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
 from fxemu.models.fits.echoes import find_lags
@@ -24,9 +24,9 @@ RATE = 8000
 SMALL = {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}
 
 
-def make(**arguments: object) -> Auto:
+def make(**arguments: object) -> OctaveGain:
     torch.manual_seed(0)
-    return echoing(Auto(**{**SMALL, **arguments}))
+    return echoing(OctaveGain(**{**SMALL, **arguments}))
 
 
 def music(samples: int, seed: int) -> Tensor:
@@ -102,7 +102,7 @@ def test_it_learns_a_distorted_delay(feedback: bool) -> None:
     dry, unheard = music(60_000, 0), music(16_000, 1)
     wet, truth = effect(dry, RATE), effect(unheard, RATE)
     torch.manual_seed(0)
-    model = Auto(context_window=4, width=8, octaves=5, echo_taps=16, memory_samples=5000, feedback=feedback)
+    model = OctaveGain(context_window=4, width=8, octaves=5, echo_taps=16, memory_samples=5000, feedback=feedback)
     model.fit([(dry, wet)])
     optimizer, before = torch.optim.Adam(model.parameters(), lr=1e-2), model.receptive_field - 1
     for _ in range(300):
@@ -120,9 +120,10 @@ def test_it_learns_a_distorted_delay(feedback: bool) -> None:
     assert esr(render(loop, unheard), truth) > 0.1
 
 
-def test_it_comes_back_from_a_file_with_its_echoes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["OctaveGain", "Auto"])
+def test_it_comes_back_from_a_file_with_its_echoes(tmp_path: Path, name: str) -> None:
     raw = {"_target_": "fxemu.representations.Raw"}
-    described = {"_target_": "fxemu.models.Auto", **SMALL}
+    described = {"_target_": f"fxemu.models.{name}", **SMALL}
     model, dry = make(), music(300, 0)
     loop = ClosedLoop(model, Raw(), Raw())
     save(loop, {"data": {"sample_rate": RATE}, "model": described, "repr": {"input": raw, "output": raw}}, tmp_path)
@@ -141,10 +142,10 @@ def test_lags_stay_within_the_memory() -> None:
 )
 def test_arguments_out_of_range(arguments: dict[str, int]) -> None:
     name = next(iter(arguments))
-    with pytest.raises(ValueError, match=rf"Auto: got .*{name} {arguments[name]}.*allowed are"):
-        Auto(**{**SMALL, **arguments})
+    with pytest.raises(ValueError, match=rf"OctaveGain: got .*{name} {arguments[name]}.*allowed are"):
+        OctaveGain(**{**SMALL, **arguments})
 
 
 def test_it_takes_plain_samples_only() -> None:
-    with pytest.raises(ValueError, match="model=auto takes and makes plain samples: use it with repr=raw"):
+    with pytest.raises(ValueError, match="model=octave_gain takes and makes plain samples: use it with repr=raw"):
         ClosedLoop(make(), MuLaw(), Raw())

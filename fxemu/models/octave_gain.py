@@ -24,7 +24,7 @@ LOUDEST = 16.0
 GAIN_WIDTH = 16
 
 
-class Auto(Predictor):
+class OctaveGain(Predictor):
     """wet = direct + sum over e, k of taps_ek source[t - lag_e - k], where direct = net(dry) gain(levels of dry):
 
     net is an `MLP` over a window of dry; gain, up to 24 dB, follows from the levels of dry over octave-spaced windows
@@ -67,7 +67,7 @@ class Auto(Predictor):
         super().__init__()
         if not SHORTEST <= octaves <= 20 or echoes < 1 or echo_taps < 4 or memory_samples <= echo_taps:
             raise ValueError(
-                f"Auto: got octaves {octaves}, echoes {echoes}, echo_taps {echo_taps}, memory_samples "
+                f"OctaveGain: got octaves {octaves}, echoes {echoes}, echo_taps {echo_taps}, memory_samples "
                 f"{memory_samples}; allowed are {SHORTEST} to 20, at least 1, at least 4, and more than echo_taps"
             )
         self.feedback, self.octaves, self.memory_samples = feedback, octaves, memory_samples

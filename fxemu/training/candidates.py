@@ -1,0 +1,87 @@
+"""Candidates of the race: options by name, over which those of the command line win, each composed to a config."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fxemu.errors import UserError
+from fxemu.files import write_whole
+from fxemu.training.overrides import absolute_paths
+from fxemu.training.parts import build_parts
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A config that takes part in a race.
+
+    Args:
+        name: of the candidate.
+        options: that make it, as on the command line.
+        config: of the whole run, without `race`.
+        promise: the factor by which its error may still fall after a short training, at least 1.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    config: DictConfig
+    promise: float = 1.0
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether its model is fitted without a step."""
+        return self.config.training.steps == 0
+
+
+def compose_candidates(config: DictConfig) -> tuple[list[Candidate], dict[str, str]]:
+    """The candidates of a config with `race`, and why others cannot take part, by name.
+
+    A candidate is the command line with its options in front, so that what the user has set wins. Of those that this
+    makes alike the first counts.
+    """
+    words = HydraConfig.get().overrides.task
+    given = [word for word in words if not re.match(r"[+~]*(model=|race\b)", word)]
+    found: list[Candidate] = []
+    reasons: dict[str, str] = {}
+    for name, candidate in config.race.candidates.items():
+        options = [*candidate.options]
+        try:
+            composed = absolute_paths(compose("train", options + given))
+            # A step would spoil a fit, whatever `training.steps` the others are given.
+            if compose("train", options).training.steps == 0:
+                composed.training.steps = 0
+            build_parts(composed)
+        except (HydraException, OmegaConfBaseException, UserError) as error:
+            reasons[name] = str(error).splitlines()[0]
+            continue
+        if not any(_plain(composed) == _plain(other.config) for other in found):
+            found.append(Candidate(name, tuple(options), composed, candidate.promise))
+    return found, reasons
+
+
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def save_candidates(candidates: list[Candidate], folder: Path) -> None:
+    """Write their configs into folders of their names, so that a race can be resumed from anywhere."""
+    for candidate in candidates:
+        (folder / candidate.name).mkdir(parents=True, exist_ok=True)
+        write_whole(folder / candidate.name / "config.yaml", OmegaConf.to_yaml(candidate.config, resolve=True).encode())
+
+
+def saved_candidates(config: DictConfig, folder: Path) -> list[Candidate]:
+    """Those that an earlier start of the race has written, in their order; none if there are none."""
+    return [
+        Candidate(name, tuple(candidate.options), OmegaConf.load(place), candidate.promise)
+        for name, candidate in config.race.candidates.items()
+        if (place := folder / name / "config.yaml").is_file()
+    ]

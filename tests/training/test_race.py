@@ -1,0 +1,177 @@
+"""The race of `model=auto`: who takes part, who goes on, who wins, and what an interruption leaves."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.commands import FAST
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from fxemu.errors import ConfigError
+from fxemu.training.candidates import Candidate, compose_candidates
+from fxemu.training.race import Race, Result, is_worth_it, run_race, time_of
+from fxemu.training.run import run
+from fxemu.training.run_folder import CONF
+from fxemu.training.tasks import Interrupt, run_tasks
+
+MLP = ["model=mlp", "model.width=4", "model.context_window=16", "model.feedback_window=4", "loss=esr"]
+CANDIDATES = {
+    "fir": ["model=linear", "model.feedback=false", "training=closed_form"],
+    "long": ["experiment=octave_gain"],
+    "slow": [*MLP, "training.learning_rate=1e-9"],
+    "mlp": MLP,
+    "bad": ["model=linear", "model.no_such_option=1"],
+}
+
+
+@pytest.fixture
+def composed(library: Path, tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
+    """Composes a config of `model=auto` as the command line does, with candidates of a test."""
+
+    def make(*words: str, candidates: dict[str, list[str]] = CANDIDATES) -> DictConfig:
+        given = ["model=auto", "effect=tanh", f"data.library={library}", *FAST, "race.least_steps=0", *words]
+        config = compose("train", given, return_hydra_config=True)
+        OmegaConf.update(config, "hydra.runtime.cwd", str(tmp_path), force_add=True)
+        HydraConfig.instance().set_config(config)
+        config = compose("train", given)
+        config.race.candidates = {name: {"options": options, "promise": 2} for name, options in candidates.items()}
+        return config
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield make
+
+
+def test_what_the_user_sets_wins_and_alike_candidates_are_one(composed: Callable[..., DictConfig]) -> None:
+    config = composed("loss=mulaw_mse", "model.feedback=false", "seed=3")
+    found, absent = compose_candidates(config)
+    assert [candidate.name for candidate in found] == ["fir", "long", "slow", "mlp"] and list(absent) == ["bad"]
+    for candidate in found:
+        assert candidate.config.loss._target_ == "fxemu.losses.MuLawMSE" and candidate.config.seed == 3
+        assert not candidate.config.model.feedback and "race" not in candidate.config
+    same = composed(candidates={"one": MLP, "two": [*MLP]})
+    assert [candidate.name for candidate in compose_candidates(same)[0]] == ["one"]
+
+
+def test_of_another_representation_those_race_that_can(composed: Callable[..., DictConfig]) -> None:
+    found, absent = compose_candidates(composed("repr=mulaw"))
+    assert [candidate.name for candidate in found] == ["slow", "mlp"]
+    assert "repr=raw" in absent["long"] and "training.steps: got 0" in absent["fir"]
+    with pytest.raises(ConfigError, match=r"no candidate can take part: .*no_such_option"):
+        run_race(composed(candidates={"bad": CANDIDATES["bad"]}), Path("unused"))
+
+
+def test_the_better_half_goes_on_and_the_best_is_the_model(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = composed("training.steps=30", "race.rounds=[0.3,0.4]")
+    score = run(config, folder)
+    race = json.loads((folder / "metrics.json").read_text())["race"]
+    rounds = {(row["name"], row["round"]): row for row in race["rows"]}
+    assert set(rounds) == {("fir", 0), ("long", 1), ("slow", 1), ("mlp", 1), ("mlp", 2), ("fir", 3)}
+    assert "no song has the" in rounds["long", 1]["error"] and rounds["long", 1]["esr"] is None
+    assert rounds["mlp", 1]["esr"] < rounds["slow", 1]["esr"]
+    errors = [row["esr"] for row in race["rows"] if row["esr"] is not None]
+    assert score == min(errors) and race["why"].startswith(f"{race['winner']} won the race")
+    # Its folder is that of a run of the winner's config, and the same command again finds it finished.
+    saved = OmegaConf.load(folder / "config.yaml")
+    assert "race" not in saved and (folder / "plots" / "race.png").is_file()
+    assert json.loads((folder / "model.json").read_text())["model"] == OmegaConf.to_container(saved.model, resolve=True)
+    begun = (folder / "model.json").stat().st_mtime_ns
+    assert run(config, folder) == score and (folder / "model.json").stat().st_mtime_ns == begun
+
+
+def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    race = run_race(composed("effect=lowpass", "race.enough=0.5"), tmp_path)
+    assert [result.name for result in race.results] == ["fir"] and race.finalist().name == "fir"
+    result = tmp_path / "race" / "fir" / "0" / "result.json"
+    result.write_text(json.dumps({**json.loads(result.read_text()), "esr": 0.25}))
+    assert run_race(composed("effect=lowpass", "race.enough=0.5"), tmp_path).best().esr == 0.25
+
+
+@pytest.mark.parametrize(
+    ("words", "worth"),
+    [
+        ((), True),
+        (("race.least_steps=21",), False),
+        (("trainer.max_time=00:00:00:50",), False),
+        (("trainer.devices=2",), False),
+    ],
+)
+def test_a_short_training_or_one_of_several_processes_has_no_race(
+    composed: Callable[..., DictConfig], words: tuple[str, ...], worth: bool
+) -> None:
+    assert is_worth_it(composed(*words)) == worth
+
+
+def raced(promises: dict[str, float], *rounds: dict[str, float]) -> Race:
+    """A race of candidates with these promises that have reached these errors."""
+    config = OmegaConf.create({"training": {"steps": 9}})
+    candidates = {name: Candidate(name, (), config, promise) for name, promise in promises.items()}
+    results = [Result(name, n, esr, esr, 1.0) for n, reached in enumerate(rounds, 1) for name, esr in reached.items()]
+    return Race(Path(), candidates, "00:00:04:45", results=results)
+
+
+PROMISES = {"quick": 5.0, "quick too": 5.0, "slow": 100.0, "slow too": 100.0, "fit": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "finalist", "best"),
+    [
+        # A slow learner that still learns, one that has learned what it can, and one that has not begun.
+        ([{"quick": 0.1, "slow": 0.5}, {"quick": 0.01, "slow": 0.05}], "slow", "quick"),
+        ([{"quick": 0.1, "slow": 0.05}, {"quick": 0.01, "slow": 0.05}], "quick", "quick"),
+        ([{"quick": 0.1, "slow": 0.5}, {"quick": 0.0001, "slow": 0.05}], "quick", "quick"),
+        ([{"quick": 0.1, "fit": 0.05}], "quick", "fit"),
+        ([{"quick": 0.1, "fit": 0.01}], "fit", "fit"),
+        ([{"quick": float("inf"), "fit": 0.5}], "fit", "fit"),
+        ([{"quick": 0.1, "quick too": 0.1}], "quick", "quick"),
+    ],
+)
+def test_who_trains_on_is_who_may_get_furthest(rounds: list[dict[str, float]], finalist: str, best: str) -> None:
+    race = raced(PROMISES, *rounds)
+    assert race.finalist().name == finalist and race.best().name == best
+
+
+def test_of_each_promise_the_better_half_goes_on() -> None:
+    race = raced(PROMISES, {"quick": 0.2, "quick too": 0.1, "slow": 0.6, "slow too": 0.7, "fit": float("inf")})
+    assert [candidate.name for candidate in race.better_half([*race.candidates.values()])] == ["quick too", "slow"]
+
+
+def test_an_interrupt_ends_running_tasks_and_begins_no_others(tmp_path: Path) -> None:
+    interrupt = Interrupt()
+
+    def first() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: (tmp_path / "told").touch())
+        interrupt_parent()
+        signal.pause()
+
+    def interrupt_parent() -> None:
+        os.kill(parent, signal.SIGUSR1)
+
+    parent, before = os.getpid(), signal.signal(signal.SIGUSR1, interrupt._keep)
+    try:
+        run_tasks([first, (tmp_path / "second").touch], 1, float("inf"), interrupt)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert interrupt.received == signal.SIGUSR1 and (tmp_path / "told").exists()
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_task_that_takes_too_long_is_killed_and_one_that_fails_fails_alone(tmp_path: Path) -> None:
+    def broken() -> None:
+        os._exit(1)
+
+    run_tasks([(tmp_path / "done").touch, broken, signal.pause], 3, 1.0, Interrupt())
+    assert (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0.2, "00:00:00:01"), (285, "00:00:04:45"), (90_061, "01:01:01:01")])
+def test_seconds_as_a_time(seconds: float, written: str) -> None:
+    assert time_of(seconds) == written and time_of(float("inf")) is None
