@@ -14,7 +14,7 @@ from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
 from fxemu.data.shard import Shard
-from fxemu.engine.lockstep.rollout import rollout
+from fxemu.engine.lockstep.rollout import continue_rollout, rollout
 from fxemu.errors import TrainingDivergedError
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores
 from fxemu.library.pair import Pair
@@ -24,8 +24,6 @@ from fxemu.training.schedule import Schedule, Stage
 
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
-# Chunks that the history of the next one is kept for.
-HISTORY = 4
 # Most of the training time that validations take, as a share, and what they may take in any case, in s.
 VALIDATION_SHARE, VALIDATION_S = 0.1, 5.0
 
@@ -97,19 +95,25 @@ class TrainingModule(pl.LightningModule):
             history = self._without_history(self._noisy(wet, stage), stage)
             self._learn(stage, *self.loop.teacher_forced(dry, history), wet)
             return
-        history, first = self._with_wrong_history(self._noisy(wet[..., : -stage.samples], stage), stage), -stage.samples
+        true = wet[..., : -stage.samples]
+        history, wrong = self._with_wrong_history(self._noisy(true, stage), stage)
+        run, end = None, history.shape[-1]
         if stage.lead:
-            first += stage.lead
+            end += stage.lead
             with torch.no_grad():
-                history = torch.cat((history, rollout(self.loop, dry[..., :first], history)[0]), dim=-1)
+                run = rollout(self.loop, dry[..., :end], history)
         for _ in range(stage.chunks):
-            end = first + stage.length
-            # Of a long history the last part will do, so that every chunk costs the same.
-            history = history[..., -max(self.loop.warm_up, HISTORY * stage.length) :]
-            seen = (..., slice(first - history.shape[-1], end or None))
-            prediction, params = rollout(self.loop, dry[seen], history)
-            self._learn(stage, prediction, params, wet[seen])
-            history, first = self._carried(stage, history, prediction.detach(), wet[seen]), end
+            start, end = end, end + stage.length
+            if run is None:
+                run = rollout(self.loop, dry[..., :end], history)
+            else:
+                run = continue_rollout(self.loop, dry[..., start - true.shape[-1] : end], run.past, stage.length)
+            if start < true.shape[-1] + stage.samples // 2:
+                # What begins from a wrong history has half of the segment to come back.
+                prediction, params = (torch.where(wrong, x.detach(), x) for x in (run.prediction, run.params))
+            else:
+                prediction, params = run.prediction, run.params
+            self._learn(stage, prediction, params, wet[..., start:end])
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
         """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training.
@@ -128,11 +132,6 @@ class TrainingModule(pl.LightningModule):
         affordable = max(VALIDATION_S, VALIDATION_SHARE * (time.perf_counter() - self.began))
         due = self.trainer.should_stop or self.validating_s + self.validation_s <= affordable
         return self.trainer.strategy.broadcast(due)
-
-    def _carried(self, stage: Stage, history: Tensor, prediction: Tensor, wet: Tensor) -> Tensor:
-        """The history of the next chunk: the predictor's own in a share of the segments, else the truth."""
-        own = self._drawn(torch.rand, (wet.shape[0], 1, 1), self._generator(1)) < stage.own_history
-        return torch.where(own.to(wet.device), torch.cat((history, prediction), dim=-1), wet)
 
     def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, wet: Tensor) -> None:
         """An optimizer step on the last `stage.length` predictions."""
@@ -186,10 +185,13 @@ class TrainingModule(pl.LightningModule):
         # Nothing louder is ever fed back.
         return disturbed.clamp(-self.loop.limit, self.loop.limit)
 
-    def _with_wrong_history(self, wet: Tensor, stage: Stage) -> Tensor:
-        """A wrong history in place of the true one (B, 1, H) in a share of the segments, of a kind drawn for each."""
+    def _with_wrong_history(self, wet: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
+        """A wrong history in place of the true one (B, 1, H) in a share of the segments, of a kind drawn for each.
+
+        The second tensor (B, 1, 1) says in which.
+        """
         if stage.wrong_history == 0:
-            return wet
+            return wet, torch.zeros_like(wet[..., :1], dtype=torch.bool)
         generator, each = self._generator(2), (wet.shape[0], 1, 1)
         wrong, kind = (self._drawn(torch.rand, each, generator).to(wet.device) for _ in range(2))
         level = 2 * self._drawn(torch.rand, each, generator).to(wet.device) - 1
@@ -197,7 +199,8 @@ class TrainingModule(pl.LightningModule):
         held = (level * self.loop.limit).expand_as(wet)
         hiss = (noise * held).clamp(-self.loop.limit, self.loop.limit)
         history = torch.where(kind < 1 / 3, held, torch.where(kind < 2 / 3, wet.roll(1, 0), hiss))
-        return torch.where(wrong < stage.wrong_history, history, wet)
+        wrong = wrong < stage.wrong_history
+        return torch.where(wrong, history, wet), wrong
 
     def _without_history(self, wet: Tensor, stage: Stage) -> Tensor:
         """Silence in place of the wet samples in a share of the segments."""

@@ -24,9 +24,10 @@ PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 # Names of classes, and of fields of a training stage, in the configs of earlier versions, and their names now.
 RENAMED = {"fxemu.schedule.Schedule": "fxemu.training.Schedule"}
-RENAMED_FIELDS = {"own": "own_history", "deaf": "drop_history", "wrong": "wrong_history"}
-# Options of earlier versions, which this one leaves out.
+RENAMED_FIELDS = {"deaf": "drop_history", "wrong": "wrong_history"}
+# Options of earlier versions, of a run and of a stage of its training, which this one leaves out.
 DROPPED = ("repr.embedding", "training.gain_penalty", "training.gain_limit")
+DROPPED_FIELDS = ("own", "own_history")
 # Holds the config of a race and what its candidates reached.
 RACE = "race"
 # Holds why a run of a sweep failed; its last line is the reason in short.
@@ -171,6 +172,8 @@ def _read_config(folder: Path) -> DictConfig:
     for stage in OmegaConf.select(config, "training.stages") or []:
         for old in RENAMED_FIELDS.keys() & stage.keys():
             stage[RENAMED_FIELDS[old]] = stage.pop(old)
+        for name in DROPPED_FIELDS:
+            stage.pop(name, None)
     for option in DROPPED:
         section, name = option.split(".")
         (config.get(section) or {}).pop(name, None)

@@ -21,9 +21,7 @@ class Stage:
         lead: rollouts only: samples that the predictor runs on its own before those K, without gradient (pushforward:
             Brandstetter et al. 2022, "Message passing neural PDE solvers").
         chunks: rollouts only: how many follow each other in a segment, an optimizer step each (truncated
-            backpropagation through time).
-        own_history: from chunk to chunk, the share of segments whose history stays the predictor's own; the others get
-            the truth again (scheduled sampling: Bengio et al. 2015).
+            backpropagation through time), hidden states carried from one to the next.
         noise: the largest standard deviation of Gaussian noise on the true wet samples of the history, where the input
             representation compands them (full scale is 1): in teacher forcing all, in rollouts those before the first
             chunk, to be forgotten. Each segment draws its own, log-uniform over a factor of 300 below that; a quarter
@@ -31,9 +29,9 @@ class Stage:
         drop_history: teacher forcing only: the share of segments with silence in place of the true wet samples, so that
             a predictor with a state of its own learns to use that instead (as the history of a language model is
             dropped in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
-        wrong_history: rollouts only: the share of segments that begin from a wrong history, so that the predictor
+        wrong_history: with chunks only: the share of segments that begin from a wrong history, so that the predictor
             learns to come back from any state: a constant, another segment's wet, or white noise, at levels up to the
-            limit.
+            limit. Their first half does not count, so that what is worth remembering may be remembered as long.
     """
 
     share: float
@@ -42,7 +40,6 @@ class Stage:
     noise: float = 0.0
     lead: int = 0
     chunks: int = 1
-    own_history: float = 1.0
     drop_history: float = 0.0
     wrong_history: float = 0.0
 
@@ -55,10 +52,9 @@ class Stage:
                 f"training stage: got share {self.share}, length {self.length}, noise {self.noise}; "
                 "allowed are 0 < share <= 1, length >= 1, 0 <= noise <= 1"
             )
-        if self.lead < 0 or self.chunks < 1 or not 0 <= self.own_history <= 1:
+        if self.lead < 0 or self.chunks < 1:
             raise ValueError(
-                f"training stage: got lead {self.lead}, chunks {self.chunks}, own_history {self.own_history}; "
-                "allowed are lead >= 0, chunks >= 1, 0 <= own_history <= 1"
+                f"training stage: got lead {self.lead}, chunks {self.chunks}; allowed are lead >= 0, chunks >= 1"
             )
         if not 0 <= self.drop_history <= 1 or (self.free and self.drop_history):
             raise ValueError(
@@ -67,8 +63,11 @@ class Stage:
             )
         if not self.free and (self.lead or self.chunks > 1 or self.wrong_history):
             raise ValueError("training stage: lead, chunks and wrong_history are for rollouts (free: true)")
-        if not 0 <= self.wrong_history <= 1:
-            raise ValueError(f"training stage: got wrong_history {self.wrong_history}; allowed are 0 to 1")
+        if not 0 <= self.wrong_history <= 1 or (self.wrong_history and self.chunks < 2):
+            raise ValueError(
+                f"training stage: got wrong_history {self.wrong_history}, chunks {self.chunks}; "
+                "allowed are 0 to 1, and above 0 with chunks of at least 2"
+            )
 
     @property
     def samples(self) -> int:

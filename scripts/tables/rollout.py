@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
         gradients = []
 
         def ours() -> None:
-            _learn(model, rollout(loop, dry, history)[0], gradients)  # noqa: B023
+            _learn(model, rollout(loop, dry, history).prediction, gradients)  # noqa: B023
 
         def plain() -> None:
             _learn(model, _plain_loop(model, dry, history), gradients)  # noqa: B023

@@ -153,7 +153,7 @@ def test_200_steps_of_training_render_finite_audio(name: str) -> None:
     for starts in torch.randint(RATE, (200, 16), generator=torch.Generator().manual_seed(0)):
         segments = starts[:, None] + torch.arange(loop.warm_up + 3)
         x, y = dry[segments][:, None], wet[segments][:, None]
-        loss = nn.functional.mse_loss(rollout(loop, x, y[..., :-2])[0], y[..., -2:])
+        loss = nn.functional.mse_loss(rollout(loop, x, y[..., :-2]).prediction, y[..., -2:])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

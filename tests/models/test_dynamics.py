@@ -134,7 +134,7 @@ def test_it_learns_through_rollouts() -> None:
     loop = closed(make(feedback=False))
     optimizer, losses = torch.optim.Adam(loop.parameters(), lr=5e-2), []
     for _ in range(40):
-        error = rollout(loop, dry, wet[..., :20])[0] - wet[..., 20:]
+        error = rollout(loop, dry, wet[..., :20]).prediction - wet[..., 20:]
         losses.append(error.square().sum() / wet[..., 20:].square().sum())
         optimizer.zero_grad()
         losses[-1].backward()

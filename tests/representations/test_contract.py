@@ -213,7 +213,7 @@ def test_rollouts_elsewhere_are_those_of_the_cpu(
     for compiled in (True, False):
         monkeypatch.setattr(lanes, "compiled", lambda where, compiled=compiled: compiled)
         loop.zero_grad()
-        wet = rollout(loop, dry, history)[0]
+        wet = rollout(loop, dry, history).prediction
         wet.square().sum().backward()
         found.append((wet.detach(), torch.cat([p.grad.flatten() for p in loop.parameters() if p.grad is not None])))
     (expected, gradient), (wet, own) = found

@@ -63,7 +63,7 @@ def assert_builds_and_runs(*overrides):
     history = max(512, loop.warm_up)
     dry = torch.randn(history + 512, generator=torch.Generator().manual_seed(0)) * 0.3
     wet = parts.effect(dry, 44_100)
-    predicted, _ = rollout(loop, dry[None, None], wet[None, None, :history])
+    predicted = rollout(loop, dry[None, None], wet[None, None, :history]).prediction
     assert predicted.shape == (1, 1, 512) and torch.isfinite(predicted).all()
 
 

@@ -11,26 +11,13 @@ from pytorch_lightning.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from fxemu.engine.lockstep.rollout import rollout
 from fxemu.evaluation.validation import ECHO, SETTLING, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import ESR
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.training.module import HISTORY, TrainingDivergedError, TrainingModule
+from fxemu.training.module import TrainingDivergedError, TrainingModule
 from fxemu.training.schedule import Schedule, Stage
-
-
-@pytest.mark.parametrize("own", [0.0, 0.5, 1.0])
-def test_a_share_of_the_segments_goes_on_with_its_own_history(make_loop: Callable[..., ClosedLoop], own: float) -> None:
-    emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
-    emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    heard, prediction = torch.zeros(1000, 1, 6), torch.full((1000, 1, 4), 2.0)
-    truth = torch.ones(1000, 1, 10)
-    stage = Stage(share=1, length=4, free=True, chunks=2, own_history=own)
-    following = emulator._carried(stage, heard, prediction, truth)
-    kept = (following == torch.cat((heard, prediction), dim=-1)).all(-1).flatten()
-    reset = (following == truth).all(-1).flatten()
-    assert (kept | reset).all()
-    assert float(kept.float().mean()) == pytest.approx(own, abs=0.05)
 
 
 @pytest.mark.parametrize("dropped", [0.0, 0.5, 1.0])
@@ -209,8 +196,9 @@ def test_a_share_of_the_segments_begins_from_a_wrong_history(
     emulator = TrainingModule(make_loop(), ESR(), Schedule([{"share": 1, "length": 4, "free": True}]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     truth = torch.linspace(-1, 1, 1000)[:, None, None].expand(-1, -1, 6)
-    heard = emulator._with_wrong_history(truth, Stage(share=1, length=4, free=True, wrong_history=share))
-    wrong = (heard != truth).any(-1).flatten()
+    stage = Stage(share=1, length=4, free=True, chunks=2, wrong_history=share)
+    heard, wrong = emulator._with_wrong_history(truth, stage)
+    assert torch.equal(wrong.flatten(), (heard != truth).any(-1).flatten())
     assert float(wrong.float().mean()) == pytest.approx(share, abs=0.05)
     assert heard.abs().max() <= emulator.loop.limit
 
@@ -219,11 +207,8 @@ def test_a_share_of_the_segments_begins_from_a_wrong_history(
 def test_a_loop_that_keeps_what_it_begins_with_is_mended_by_wrong_histories(wrong: float, learned: bool) -> None:
     """In silence nothing but a wrong history tells a loop that holds its output from one that is at rest."""
     loop = one_pole(1.0)
-    fit(
-        TrainingModule(loop, ESR(), Schedule([{"share": 1, "length": 16, "free": True, "wrong_history": wrong}])),
-        100,
-        level=0,
-    )
+    stage = {"share": 1, "length": 16, "free": True, "chunks": 2, "wrong_history": wrong}
+    fit(TrainingModule(loop, ESR(), Schedule([stage])), 100, level=0)
     assert (loop.predictor.wet.weight.item() < 0.97) == learned
 
 
@@ -239,14 +224,21 @@ def test_validations_take_their_share_of_the_time_and_no_more(make_loop: Callabl
     assert emulator._validation_due()
 
 
-def test_each_of_many_chunks_costs_the_same_and_none_is_left_out() -> None:
-    schedule = Schedule([{"share": 1, "length": 2, "free": True, "chunks": 12}])
-    emulator = TrainingModule(one_pole(0.5), ESR(), schedule)
+@pytest.mark.parametrize("wrong", [0.0, 1.0])
+def test_chunks_follow_each_other_as_one_rollout_and_wrong_starts_count_after_half(wrong: float) -> None:
+    stage = {"share": 1, "length": 2, "free": True, "chunks": 4, "lead": 3, "wrong_history": wrong}
+    loop = one_pole(0.9)
+    emulator = TrainingModule(loop, ESR(), Schedule([stage]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_steps=1)
-    targets = []
-    emulator._learn = lambda stage, prediction, params, dry, wet: targets.append(wet)
-    wet = torch.rand(3, 1, 26)
-    emulator.training_step((torch.rand(3, 1, 26), wet), 0)
-    samples = emulator.loop.warm_up + 1 + 24
-    assert torch.equal(torch.cat([x[..., -2:] for x in targets], dim=-1), wet[..., samples - 24 : samples])
-    assert {x.shape[-1] for x in targets[HISTORY:]} == {(HISTORY + 1) * 2}
+    seen: list[tuple[Tensor, Tensor]] = []
+    emulator._learn = lambda stage, prediction, params, target: seen.append((prediction, target))
+    dry, wet = torch.rand(9, 1, 26), torch.rand(9, 1, 26)
+    emulator.training_step((dry, wet), 0)
+    end = loop.warm_up + 1 + 11
+    history, _ = emulator._with_wrong_history(wet[..., : end - 11], emulator.schedule.stages[0])
+    whole = rollout(loop, dry[..., :end], history).prediction
+    predictions, targets = (torch.cat(parts, dim=-1) for parts in zip(*seen, strict=True))
+    assert torch.allclose(predictions, whole[..., 3:], atol=1e-6)
+    assert torch.equal(targets, wet[..., end - 8 : end])
+    gradients = [torch.autograd.grad(chunk.sum(), loop.predictor.dry.weight)[0].item() for chunk, _ in seen]
+    assert [gradient != 0 for gradient in gradients] == [not wrong, True, True, True]

@@ -67,14 +67,16 @@ def test_what_cannot_be_gone_on_with_is_named(tmp_path):
         saved_config(tmp_path)
 
 
-def test_fields_of_a_stage_have_the_names_of_this_version(tmp_path):
+def test_a_training_of_an_earlier_version_has_the_names_of_this_one(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     stages = "[{share: 0.5, deaf: 1.0}, {share: 0.5, own: 0.2, wrong: 0.1}]"
-    (tmp_path / "config.yaml").write_text(f"training: {{stages: {stages}}}")
-    first, second = saved_config(tmp_path).training.stages
+    (tmp_path / "config.yaml").write_text(f"training: {{stages: {stages}, gain_penalty: 0.0, gain_limit: 1.0}}")
+    training = saved_config(tmp_path).training
+    first, second = training.stages
+    assert list(training) == ["stages"]
     assert first == {"share": 0.5, "drop_history": 1.0}
-    assert second == {"share": 0.5, "own_history": 0.2, "wrong_history": 0.1}
+    assert second == {"share": 0.5, "wrong_history": 0.1}
 
 
 def test_a_failed_write_in_the_run_folder_says_how_to_go_on(tmp_path):

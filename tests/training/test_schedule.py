@@ -44,7 +44,7 @@ def test_a_stage_needs_room_for_its_lead_and_all_its_chunks():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"lead": -1}, {"chunks": 0}, {"own_history": 1.1}, {"free": False, "lead": 5}, {"drop_history": 0.5}]
+    "bad", [{"lead": -1}, {"chunks": 0}, {"free": False, "lead": 5}, {"drop_history": 0.5}, {"wrong_history": 0.5}]
 )
 def test_rollout_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="training stage: "):

@@ -10,6 +10,7 @@ Shapes: B batch, H samples of history, K steps, U units, W width of a source, N 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,22 +27,46 @@ from fxemu.engine.plan import DRY, Lookup, Plan, Product, Term
 from fxemu.engine.playable import Playable
 
 
-def rollout(loop: Playable, dry: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
-    """Free-run from a history: dry (B, 1, H + K), wet history (B, 1, H) to the prediction (B, 1, K).
+@dataclass(frozen=True)
+class Rollout:
+    """A free run of K samples.
+
+    Args:
+        prediction: (B, 1, K).
+        params: (B, P, K) that it was decoded from.
+        past: what the next sample depends on, hidden states included, as `continue_rollout` takes it.
+    """
+
+    prediction: Tensor
+    params: Tensor
+    past: dict[int, Tensor]
+
+
+def rollout(loop: Playable, dry: Tensor, history: Tensor) -> Rollout:
+    """Free-run from a history: dry (B, 1, H + K), wet history (B, 1, H) to K samples.
 
     H must be at least `loop.warm_up`. Gradients flow to the weights, through all K steps, and not to the audio, nor
-    through the memory of a recurrent predictor of the history. The second tensor is the parameters (B, P, K) that
-    the prediction was decoded from.
+    through the memory of a recurrent predictor of the history.
     """
-    plan, steps = loop.plan(), dry.shape[-1] - history.shape[-1]
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
-    partition = Partition(plan)
+    partition = Partition(loop.plan())
+    past = lanes.past_values(partition, dry[..., : history.shape[-1]], history)
+    return _free_run(partition, dry, past, dry.shape[-1] - history.shape[-1])
+
+
+def continue_rollout(loop: Playable, dry: Tensor, past: dict[int, Tensor], steps: int) -> Rollout:
+    """Free-run for `steps` more samples, dry (B, 1, H + K) ending with them, from where another one ended."""
+    return _free_run(Partition(loop.plan()), dry, past, steps)
+
+
+def _free_run(partition: Partition, dry: Tensor, past: dict[int, Tensor], steps: int) -> Rollout:
+    plan = partition.plan
     signals = evaluate(plan, {DRY: dry}, partition.boundary, steps)
     if plan.last in signals:
-        return signals[plan.last][..., -steps:], signals[plan.params][..., -steps:]
-    past = lanes.past_values(partition, dry[..., :-steps], history)
-    return _run(partition, signals, past, steps)
+        return Rollout(signals[plan.last][..., -steps:], signals[plan.params][..., -steps:], {})
+    prediction, params, *ends = _run(partition, signals, past, steps)
+    return Rollout(prediction, params, dict(zip(partition.tapped, ends, strict=True)))
 
 
 def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
@@ -55,8 +80,8 @@ def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
 
 def _run(
     partition: Partition, signals: dict[int, Tensor], past: dict[int, Tensor], steps: int, fed: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The wet signal (B, 1, steps) and its parameters (B, P, steps), given the values before the loop and the pasts.
+) -> tuple[Tensor, ...]:
+    """The wet signal (B, 1, steps), its parameters (B, P, steps) and the pasts after it, given values and pasts before.
 
     Given `fed` (B, 1, steps), that is fed back in place of the prediction.
     """
@@ -68,19 +93,20 @@ def _run(
 
 
 class _Rollout(torch.autograd.Function):
-    """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to prediction and parameters.
+    """(layout, fed, a drive a layer, outside signals, a past a tapped value, weights) to those of `_run`.
 
     One sub-batch after another, so that what a step writes is still in the cache when the next one reads it.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, layout: Layout, fed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
         inputs = tensors[: len(layout.drives) + len(layout.outside) + len(layout.tapped)]
         batch, forced = max(x.shape[0] for x in inputs), fed is not None
         sub_batches = lanes.sub_batches(layout, batch, inputs[0].device)
         memories = []
         values = layout.plan.last, layout.plan.params
         outputs = [inputs[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
+        ends = [inputs[0].new_empty(batch, layout.plan.width(value), rows) for value, rows in layout.tapped.items()]
         for streams in sub_batches:
             memory = lanes.memory_for(layout, streams.stop - streams.start, inputs[0].device)
             memories.append(memory)
@@ -92,10 +118,14 @@ class _Rollout(torch.autograd.Function):
             lanes.run_forward(layout, memory, forced)
             for value, out in zip(values, outputs, strict=True):
                 lanes.read_streams(layout.now(memory, value), out[streams])
+            for value, end in zip(layout.tapped, ends, strict=True):
+                rows = layout.rows(memory, layout.signals[value])
+                lanes.read_streams(rows[:, rows.shape[1] - end.shape[-1] :], end[streams])
         ctx.layout, ctx.sub_batches, ctx.memories, ctx.forced = layout, sub_batches, memories, forced
         ctx.shapes = [x.shape for x in inputs]
         ctx.set_materialize_grads(False)
-        return outputs[0], outputs[1]
+        ctx.mark_non_differentiable(*ends)
+        return *outputs, *ends
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -106,7 +136,7 @@ class _Rollout(torch.autograd.Function):
         weight_gradients = []
         for streams, memory in zip(ctx.sub_batches, ctx.memories, strict=True):
             grads = torch.zeros_like(memory)
-            for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=True):
+            for value, grad in zip((layout.plan.last, layout.plan.params), outer, strict=False):
                 if grad is not None:
                     lanes.write_streams(layout.now(grads, value), grad[streams])
             lanes.run_backward(layout, memory, grads, ctx.forced)

@@ -13,7 +13,7 @@ from fxemu.engine import feedforward
 from fxemu.engine.feedforward import FFT_SAMPLES, FFT_TAPS, evaluate
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import lanes
-from fxemu.engine.lockstep.rollout import rollout
+from fxemu.engine.lockstep.rollout import Rollout, continue_rollout, rollout
 from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, Plan, Term
 from fxemu.engine.streaming.stream import BLOCK, Stream, render, render_many
@@ -72,7 +72,7 @@ def run_and_gradients(
     """The run, and the gradients of its product with noise."""
     loop.zero_grad()
     wet = run(loop, dry, history)
-    wet = wet[0] if isinstance(wet, tuple) else wet
+    wet = wet.prediction if isinstance(wet, Rollout) else wet[0] if isinstance(wet, tuple) else wet
     (wet * noise(*wet.shape, seed=9)).sum().backward()
     return wet.detach(), {name: p.grad.clone() for name, p in loop.named_parameters()}
 
@@ -95,6 +95,20 @@ def test_rollout_is_a_free_run_with_its_gradient(make_loop: MakeLoop, case: dict
     for name, gradient in expected_gradients.items():
         assert gradient.norm() > 0, name
         assert (gradients[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole(expected_gradients), name
+
+
+@each_case
+def test_a_rollout_that_is_continued_is_one_long_rollout(make_loop: MakeLoop, case: dict[str, object]) -> None:
+    loop, steps = make_loop(**case), 20
+    history = noise(4, 1, loop.warm_up, seed=1) * loop.limit
+    dry = noise(4, 1, loop.warm_up + 3 * steps)
+    run = rollout(loop, dry[..., : -2 * steps], history)
+    parts = [run.prediction]
+    for end in (dry.shape[-1] - steps, dry.shape[-1]):
+        run = continue_rollout(loop, dry[..., end - steps - loop.warm_up : end], run.past, steps)
+        parts.append(run.prediction)
+    assert torch.allclose(torch.cat(parts, dim=-1), rollout(loop, dry, history).prediction, atol=1e-6)
+    assert not any(past.requires_grad for past in run.past.values())
 
 
 @pytest.fixture
@@ -223,7 +237,7 @@ def test_threads_change_nothing(make_loop: MakeLoop) -> None:
 def test_the_limit_is_hit_but_not_always(make_loop: MakeLoop, name: str) -> None:
     loop = make_loop(**CASES[name])
     history = torch.zeros(4, 1, loop.warm_up)
-    held = rollout(loop, noise(4, 1, loop.warm_up + 60), history)[0].abs() == loop.limit
+    held = rollout(loop, noise(4, 1, loop.warm_up + 60), history).prediction.abs() == loop.limit
     assert 0.05 < held.float().mean() < 0.95
 
 
@@ -351,7 +365,7 @@ def test_a_rollout_of_one_step_has_the_reference_gradient(make_loop: MakeLoop) -
     for run in (free_run, rollout):
         loop.zero_grad()
         wet = run(loop, audio, audio[..., :-1])
-        (wet[0] if isinstance(wet, tuple) else wet).square().sum().backward()
+        (wet if run is free_run else wet.prediction).square().sum().backward()
         grads.append([p.grad.clone() for p in loop.parameters()])
     for reference, fast in zip(*grads, strict=True):
         assert torch.allclose(reference, fast, rtol=1e-4, atol=1e-6)
@@ -362,5 +376,5 @@ def test_a_diverging_companded_output_keeps_its_gradient_finite(make_loop: MakeL
     with torch.no_grad():
         loop.predictor.out.weight.mul_(1e4)
     audio = torch.randn(3, 1, loop.warm_up + 20, generator=torch.Generator().manual_seed(0)) * 0.3
-    rollout(loop, audio, audio[..., :-20])[0].square().sum().backward()
+    rollout(loop, audio, audio[..., :-20]).prediction.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in loop.parameters())
