@@ -24,7 +24,8 @@ class Command(Effect):
 
     Args:
         command: the program and its arguments. {dry} and {wet} stand for the paths of the WAV files to read and to
-            write (mono, 32-bit float, at the song's rate), {samples} and {sample_rate} for what wet must have.
+            write (dry is mono, 32-bit float, at the song's rate; a stereo wet is mixed down), {samples} and
+            {sample_rate} for what wet must have.
         latency_samples: of the program's output, 0 to 1000000; it is taken out.
         timeout_s: for one song, 1 to 86400 s.
     """
@@ -68,18 +69,16 @@ def _filled(word: str, marks: dict[str, object]) -> str:
 
 
 def _read(path: Path, samples: int, sample_rate: int, name: str) -> Tensor:
-    """Read the WAV file that a command wrote; EffectError unless it is mono and has the right rate and length."""
+    """Read the WAV file that a command wrote; mixed down as songs are; EffectError for another rate or length."""
     if not path.is_file():
         raise EffectError(f"command {name} ended without error but wrote no file to {{wet}}: check its arguments")
     try:
-        rate, channels = rate_and_channels(path)
+        rate, _ = rate_and_channels(path)
         wet, _ = decode(path)
     except AudioError as error:
         raise EffectError(f"command {name}: what it wrote to {{wet}} is no audio: {error}") from error
     if rate != sample_rate:
         raise EffectError(f"command {name} wrote {rate} Hz; must be {sample_rate} Hz, the rate of {{dry}}")
-    if channels != 1:
-        raise EffectError(f"command {name} wrote {channels} channels; must be one: use its mono form or mix it down")
     if wet.numel() != samples:
         raise EffectError(
             f"command {name} wrote {wet.numel()} samples; must be {samples}, as many as in {{dry}}: "

@@ -149,7 +149,7 @@ def warning(model: PastScores, effect: PastScores | None) -> str | None:
     return (
         f"the model can sit in a wrong state: begun from another past it {how} "
         f"(ESR {model.esr_worst:.1e} against {model.esr_best:.1e}), and loud music may do the same; "
-        "experiment=forgetful trains against it"
+        "longer rollouts train against it (chunks and length of training.stages)"
     )
 
 

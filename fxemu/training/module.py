@@ -95,8 +95,7 @@ class TrainingModule(pl.LightningModule):
             history = self._without_history(self._noisy(wet, stage), stage)
             self._learn(stage, *self.loop.teacher_forced(dry, history), wet)
             return
-        true = wet[..., : -stage.samples]
-        history, wrong = self._with_wrong_history(self._noisy(true, stage), stage)
+        history = self._noisy(wet[..., : -stage.samples], stage)
         run, end = None, history.shape[-1]
         if stage.lead:
             end += stage.lead
@@ -107,13 +106,8 @@ class TrainingModule(pl.LightningModule):
             if run is None:
                 run = rollout(self.loop, dry[..., :end], history)
             else:
-                run = continue_rollout(self.loop, dry[..., start - true.shape[-1] : end], run.past, stage.length)
-            if start < true.shape[-1] + stage.samples // 2:
-                # What begins from a wrong history has half of the segment to come back.
-                prediction, params = (torch.where(wrong, x.detach(), x) for x in (run.prediction, run.params))
-            else:
-                prediction, params = run.prediction, run.params
-            self._learn(stage, prediction, params, wet[..., start:end])
+                run = continue_rollout(self.loop, dry[..., start - history.shape[-1] : end], run.past, stage.length)
+            self._learn(stage, run.prediction, run.params, wet[..., start:end])
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
         """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training.
@@ -184,23 +178,6 @@ class TrainingModule(pl.LightningModule):
         disturbed = self.loop.input_repr.disturb(wet, noise.to(wet.device))
         # Nothing louder is ever fed back.
         return disturbed.clamp(-self.loop.limit, self.loop.limit)
-
-    def _with_wrong_history(self, wet: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
-        """A wrong history in place of the true one (B, 1, H) in a share of the segments, of a kind drawn for each.
-
-        The second tensor (B, 1, 1) says in which.
-        """
-        if stage.wrong_history == 0:
-            return wet, torch.zeros_like(wet[..., :1], dtype=torch.bool)
-        generator, each = self._generator(2), (wet.shape[0], 1, 1)
-        wrong, kind = (self._drawn(torch.rand, each, generator).to(wet.device) for _ in range(2))
-        level = 2 * self._drawn(torch.rand, each, generator).to(wet.device) - 1
-        noise = self._drawn(torch.randn, tuple(wet.shape), generator).to(wet.device)
-        held = (level * self.loop.limit).expand_as(wet)
-        hiss = (noise * held).clamp(-self.loop.limit, self.loop.limit)
-        history = torch.where(kind < 1 / 3, held, torch.where(kind < 2 / 3, wet.roll(1, 0), hiss))
-        wrong = wrong < stage.wrong_history
-        return torch.where(wrong, history, wet), wrong
 
     def _without_history(self, wet: Tensor, stage: Stage) -> Tensor:
         """Silence in place of the wet samples in a share of the segments."""

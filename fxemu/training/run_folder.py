@@ -24,10 +24,10 @@ PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 # Names of classes, and of fields of a training stage, in the configs of earlier versions, and their names now.
 RENAMED = {"fxemu.schedule.Schedule": "fxemu.training.Schedule"}
-RENAMED_FIELDS = {"deaf": "drop_history", "wrong": "wrong_history"}
+RENAMED_FIELDS = {"deaf": "drop_history"}
 # Options of earlier versions, of a run and of a stage of its training, which this one leaves out.
 DROPPED = ("repr.embedding", "training.gain_penalty", "training.gain_limit")
-DROPPED_FIELDS = ("own", "own_history")
+DROPPED_FIELDS = ("own", "own_history", "wrong", "wrong_history")
 # Holds the config of a race and what its candidates reached.
 RACE = "race"
 # Holds why a run of a sweep failed; its last line is the reason in short.

@@ -29,9 +29,6 @@ class Stage:
         drop_history: teacher forcing only: the share of segments with silence in place of the true wet samples, so that
             a predictor with a state of its own learns to use that instead (as the history of a language model is
             dropped in Bowman et al. 2016, "Generating sentences from a continuous space"; theirs word by word).
-        wrong_history: with chunks only: the share of segments that begin from a wrong history, so that the predictor
-            learns to come back from any state: a constant, another segment's wet, or white noise, at levels up to the
-            limit. Their first half does not count, so that what is worth remembering may be remembered as long.
     """
 
     share: float
@@ -41,7 +38,6 @@ class Stage:
     lead: int = 0
     chunks: int = 1
     drop_history: float = 0.0
-    wrong_history: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("length", "lead", "chunks"):
@@ -61,13 +57,8 @@ class Stage:
                 f"training stage: got drop_history {self.drop_history}, free {self.free}; "
                 "allowed are 0 <= drop_history <= 1, without free"
             )
-        if not self.free and (self.lead or self.chunks > 1 or self.wrong_history):
-            raise ValueError("training stage: lead, chunks and wrong_history are for rollouts (free: true)")
-        if not 0 <= self.wrong_history <= 1 or (self.wrong_history and self.chunks < 2):
-            raise ValueError(
-                f"training stage: got wrong_history {self.wrong_history}, chunks {self.chunks}; "
-                "allowed are 0 to 1, and above 0 with chunks of at least 2"
-            )
+        if not self.free and (self.lead or self.chunks > 1):
+            raise ValueError("training stage: lead and chunks are for rollouts (free: true)")
 
     @property
     def samples(self) -> int:

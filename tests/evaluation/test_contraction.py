@@ -56,7 +56,7 @@ def test_a_model_that_keeps_its_past_is_warned_of() -> None:
     assert found.model.worst_s is None and found.model.left_db > 0
     assert found.model.worst_over_best > 1.2
     assert found.effect.worst_s == 0.0
-    assert "can sit in a wrong state" in found.warning and "experiment=forgetful" in found.warning
+    assert "can sit in a wrong state" in found.warning and "longer rollouts" in found.warning
     assert contraction_lines(found)[-1].startswith("WRONG STATE")
 
 

@@ -1,0 +1,118 @@
+"""Effects that no one here made: LV2 plugins of Debian, and hardware (--library, --recordings, --nam, --rows)."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fxemu.data.module import SongData
+from fxemu.effects import Command
+from tables.common import chosen, train
+from tables.nam import SECONDS, nam_esr
+
+CALF, MDA = "http://calf.sourceforge.net/plugins/", "http://drobilla.net/plugins/mda/"
+INVADA, SWH = "http://invadarecords.com/plugins/lv2/", "http://plugin.org.uk/swh-plugins/"
+LSP, GX = "http://lsp-plug.in/plugins/lv2/", "http://guitarix.sourceforge.net/plugins/"
+TIME = f"trainer.max_time=00:00:{SECONDS // 60:02}:{SECONDS % 60:02}"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A plugin, its settings that are not the default ones, and what kind of effect it is."""
+
+    kind: str
+    uri: str
+    settings: tuple[tuple[str, float], ...] = ()
+
+    def words(self) -> list[str]:
+        """The command line that runs it on a file."""
+        settings = [word for name, value in self.settings for word in ("-c", name, f"{value:g}")]
+        return ["lv2apply", "-i", "{dry}", "-o", "{wet}", *settings, self.uri]
+
+
+# The first half of each kind chooses our recipes; the second is looked at when they stand.
+CHOOSE = {
+    "gx_fuzzface": Box("distortion", GX + "gx_fuzzface_#_fuzzface_"),
+    "calf saturator": Box("distortion", CALF + "Saturator", (("drive", 8),)),
+    "mda combo": Box("distortion", MDA + "Combo"),
+    "swh valve": Box("distortion", SWH + "valve", (("q_p", 0.5), ("dist_p", 0.8))),
+    "calf compressor": Box("dynamics", CALF + "MonoCompressor", (("threshold", 0.05), ("ratio", 4))),
+    "mda limiter": Box("dynamics", MDA + "Limiter"),
+    "calf equaliser": Box("filter", CALF + "Equalizer5Band", (("p1_active", 1), ("p1_level", 4), ("p1_freq", 500))),
+    "swh svf": Box("filter", SWH + "svf"),
+    "mda delay": Box("echo", MDA + "Delay"),
+    "calf reverb": Box("echo", CALF + "Reverb"),
+    "calf phaser": Box("modulation", CALF + "Phaser"),
+    "calf rotary": Box("modulation", CALF + "RotarySpeaker"),
+    "calf pulsator": Box("modulation", CALF + "Pulsator"),
+}
+CHECK = {
+    "calf tape": Box("distortion", CALF + "TapeSimulator", (("level_in", 4),)),
+    "invada tube": Box("distortion", INVADA + "tube/mono", (("drive", 15),)),
+    "mda overdrive": Box("distortion", MDA + "Overdrive", (("drive", 60),)),
+    "lsp compressor": Box("dynamics", LSP + "compressor_mono", (("al", 0.03), ("cr", 6))),
+    "swh gate": Box("dynamics", SWH + "gate"),
+    "invada low-pass": Box("filter", INVADA + "filter/lpf/mono", (("freq", 1500),)),
+    "calf filter": Box("filter", CALF + "Filter", (("freq", 1000), ("res", 4))),
+    "mda ambience": Box("echo", MDA + "Ambience"),
+    "swh plate": Box("echo", SWH + "plate"),
+    "invada phaser": Box("modulation", INVADA + "phaser/mono"),
+    "calf flanger": Box("modulation", CALF + "Flanger"),
+    "mda leslie": Box("modulation", MDA + "Leslie"),
+}
+BOXES = CHOOSE | CHECK
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a row a box: the default of `train.py` on it, beside the trivial baselines and a peer."""
+    places = sorted(Path(options.recordings).glob("*/*/dry")) if options.recordings else []
+    recordings = {f"{place.parts[-3]} {place.parts[-2]}": place for place in places}
+    rows = chosen(options.rows, [*BOXES, *recordings])
+    print("| box | kind | ours | model | worst over best past | best gain | best FIR | Neural Amp Modeler |")
+    print("|---|---|---|---|---|---|---|---|")
+    scores: dict[str, list[float]] = {}
+    ratios = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for name, kind, result, peer in pool.map(lambda name: _row(name, recordings, options), rows):
+            test = result["test"]
+            ours, gain, fir = test["esr"], test["baselines"]["gain"]["esr"], test["baselines"]["fir"]["esr"]
+            past = test.get("contraction") or {"model": {"worst_over_best": math.nan}}
+            half = "" if name in CHOOSE else ", to check" if name in CHECK else ", hardware"
+            scores.setdefault(kind, []).append(ours)
+            ratios += [ours / peer] if peer is not None else []
+            print(
+                f"| {name} | {kind}{half} | {ours:.1e} | {result['model']} | {past['model']['worst_over_best']:.2f} "
+                f"| {gain:.1e} | {fir:.1e} | {'' if peer is None else f'{peer:.1e}'} |",
+                flush=True,
+            )
+    print("\n" + "; ".join(f"{kind}: median {statistics.median(found):.1e}" for kind, found in scores.items()))
+    if ratios:
+        print(
+            f"over Neural Amp Modeler: geometric mean {statistics.geometric_mean(ratios):.2f}, worst {max(ratios):.2f}"
+        )
+    print(f"{SECONDS} s and {options.threads} thread(s) a training, seed {options.seed}, {options.jobs} at once")
+
+
+def _row(name: str, recordings: dict[str, Path], options: argparse.Namespace) -> tuple[str, str, dict, float | None]:
+    common = [TIME, f"seed={options.seed}"]
+    if name in recordings:
+        folder = recordings[name]
+        places = [f"dry={folder}", f"wet={folder.parent / 'wet'}"]
+        return name, "hardware", train(["effect=recorded", *places, *common], options.threads), None
+    words = BOXES[name].words()
+    command = ",".join(f"'{word}'" for word in words)
+    library = f"data.library={options.library}"
+    result = train(["effect=command", f"effect.command=[{command}]", library, *common], options.threads)
+    peer = _peer(words, options) if options.nam else None
+    return name, BOXES[name].kind, result, peer
+
+
+def _peer(words: list[str], options: argparse.Namespace) -> float:
+    """ESR of Neural Amp Modeler's standard training on the same songs in the same time."""
+    data = SongData(Command(words), context=255, library=options.library)
+    data.setup()
+    return nam_esr(options.nam, data.parts, options.seed)
