@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fxemu.evaluation.page import Column, Row, Task
-from fxemu.evaluation.runs import QUIET, QUIET_DB, Run, plain
+from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run, plain
 
 # Options in which two runs of one config differ.
 SEED_OPTIONS = ("seed", "resume")
@@ -21,6 +21,7 @@ SCORES = (
     Column("nmae", "NMAE", ".2%", -1),
     Column("mrstft", "MR-STFT", ".3f", -1),
     Column(QUIET, f"ESR at {QUIET_DB:.0f} dB", ".2e", -1),
+    Column(PASTS, "worst/best past", ".2f", -1),
     Column("divergences", "diverged", ".0f", -1),
     Column("realtime_factor", "x real time", ".0f", 1),
     Column("multiply_adds", "mult-adds", ".0f", -1),

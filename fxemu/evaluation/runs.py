@@ -19,6 +19,8 @@ CONFIG, METRICS = "config.yaml", "metrics.json"
 LARGEST_BYTES = 4_000_000  # of either file; ours are a few kilobytes
 # The ESR at a low input level, beside the names in `scores.NAMES`.
 QUIET, QUIET_DB = "esr_quiet", -48.0
+# Contraction of the model: its error after the worst past over that after the best (`PastScores`).
+PASTS = "worst_over_best"
 LONGEST_TEXT = 200  # characters of an option, longer than any of ours
 
 
@@ -33,8 +35,8 @@ class Run:
     Args:
         folder: where it is.
         options: its config, flat: dotted names to values as text; a `_target_` is named by its section.
-        scores: numbers by name, those of `scores.NAMES` that the run has, and QUIET. A NaN is infinite here: worse
-            than any.
+        scores: numbers by name, those of `scores.NAMES`, QUIET and PASTS that the run has. A NaN is infinite here:
+            worse than any.
         levels: ESR by input level in dBFS; empty for a run from before there was one.
         songs: ESR by name of each test song.
     """
@@ -124,8 +126,9 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
         raise ValueError(f"{METRICS} has no free-run ESR (test.esr)")
     levels = {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])}
     songs = {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])}
-    found = {**metrics, **test, QUIET: levels.get(QUIET_DB)}
-    scores = {name: _number(found[name]) for name in (*NAMES, QUIET) if _is_number(found.get(name))}
+    pasts = (test.get("contraction") or {}).get("model", {})
+    numbers = {**metrics, **test, QUIET: levels.get(QUIET_DB), PASTS: pasts.get(PASTS)}
+    scores = {name: _number(numbers[name]) for name in (*NAMES, QUIET, PASTS) if _is_number(numbers.get(name))}
     return Run(folder, dict(_flat(config)), scores, levels, songs)
 
 

@@ -14,7 +14,8 @@ from fxemu.evaluation.runs import read_run
 def groups(make_run):
     """Three seeds of raw, one of mulaw, and one of another effect."""
     runs = [make_run(f"raw{s}", {"seed": s, "repr.input": "raw"}, esr=e) for s, e in enumerate((0.3, 0.1, 0.2))]
-    runs += [make_run("mulaw", {"repr.input": "mulaw", "repr.mu": 255}, esr=0.15, realtime_factor=40)]
+    mulaw = {"esr": 0.15, "realtime_factor": 40, "contraction": {"model": {"worst_over_best": 1.3}}}
+    runs += [make_run("mulaw", {"repr.input": "mulaw", "repr.mu": 255}, **mulaw)]
     runs += [make_run("ring", {"effect._target_": "fxemu.effects.RingModulator", "repr.input": "raw"}, esr=0.9)]
     return group_runs(read_run(folder) for folder in runs)
 
@@ -35,7 +36,7 @@ def test_median_and_range_over_seeds_and_the_best_of_each_effect(groups):
     assert tanh.rows[0].best == {"esr"}  # no rival has a real-time factor, and the other scores are equal
     assert ring.rows[0].best == set()
     table = terminal_table(differing_options(groups), [ring, tanh])
-    assert re.search(r"mulaw +1 +1\.50e-01\* ", table)
+    assert "worst/best past" in table and re.search(r"mulaw +1 +1\.50e-01\* .* 1\.30 ", table)
     assert re.search(r"raw +3 +2\.00e-01 \[1\.00e-01 3\.00e-01\]", table)
 
 

@@ -9,11 +9,13 @@ from fxemu.evaluation.runs import RunError, find_runs, plain, read_run
 
 def test_a_run_is_its_flat_options_and_its_numbers(make_run):
     levels = [{"level_db": -48, "esr": 0.3}]
-    folder = make_run("a", {"model.width": 8, "training.stages": [{"share": 1.0}]}, levels=levels, mrstft=1.5)
+    scores = {"levels": levels, "mrstft": 1.5, "contraction": {"model": {"worst_over_best": 1.3}}}
+    folder = make_run("a", {"model.width": 8, "training.stages": [{"share": 1.0}]}, **scores)
     run = read_run(folder)
     assert run.options["effect"] == "Tanh" and run.options["effect.gain"] == "5"
     assert run.options["model.width"] == "8" and run.options["training.stages"] == '[{"share": 1.0}]'
     assert run.scores["esr"] == 0.1 and run.scores["mrstft"] == 1.5 and run.scores["parameters"] == 99
+    assert run.scores["worst_over_best"] == 1.3
     assert run.levels == {-48: 0.3} and run.songs == {"band/a.mp3": 0.1}
 
 
