@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from fxemu.audio.tensors import write_wav
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render, render_many
-from fxemu.evaluation import baselines, metrics
+from fxemu.evaluation import metrics
+from fxemu.evaluation.baselines import best_fir, best_gain, copy_last
 from fxemu.evaluation.contraction import contraction, contraction_lines
 from fxemu.evaluation.decay import decay
 from fxemu.evaluation.levels import LISTENED_DB, at_levels
-from fxemu.evaluation.plots import PLOTS, contraction_curves, first_layer, level_curves
+from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
 from fxemu.evaluation.priming import primed
+from fxemu.evaluation.publishing import Publisher
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.stability import stability
 from fxemu.evaluation.validation import teacher_forced_esr
-from fxemu.files import write_whole
 from fxemu.library.pair import Pair
 from fxemu.library.songs import file_stem
 from fxemu.models.closed_loop import ClosedLoop
@@ -49,18 +44,19 @@ def evaluate(
         folder: the run folder.
     """
     predictions = render_many(loop, [song.dry for song in test])
-    with SummaryWriter(str(folder)) as writer:
+    limit = float(loop.limit)
+    with SummaryWriter(str(folder)) as dashboard:
+        publisher = Publisher(folder, dashboard, sample_rate)
         for song, prediction in zip(test, predictions, strict=True):
-            _publish(song, prediction, float(loop.limit), sample_rate, folder, writer)
-        levels = _levels(loop, test, effect, sample_rate, folder, writer) if effect.replayable else []
+            publisher.song(song, prediction, limit)
+        levels = _levels(loop, test, effect, publisher) if effect.replayable else []
         contracting, apart = contraction(loop, test, effect, sample_rate) or (None, {})
         if apart:
-            _show(contraction_curves(apart), folder, "contraction", writer)
+            publisher.picture(contraction_curves(apart), "contraction")
         if (figure := first_layer(loop.plan(), sample_rate)) is not None:
-            _show(figure, folder, "first_layer", writer)
+            publisher.picture(figure, "first_layer")
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
     prediction, target = metrics.over_all(pairs)
-    limit = float(loop.limit)
     songs = [
         SongScores(song.name, metrics.esr(*pair), metrics.nmae(*pair), metrics.samples_to_divergence(pair[0], limit))
         for song, pair in zip(test, pairs, strict=True)
@@ -109,9 +105,9 @@ def _seconds(loop: ClosedLoop, dry: Tensor) -> float:
 def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, Errors]:
     pairs = [(song.dry, song.wet) for song in train]
     fitted = {
-        "copy_last": baselines.copy_last,
-        "gain": baselines.best_gain(pairs),
-        "fir": baselines.best_fir(pairs, FIR_TAPS),
+        "copy_last": copy_last,
+        "gain": best_gain(pairs),
+        "fir": best_fir(pairs, FIR_TAPS),
     }
     scores = {}
     for name, baseline in fitted.items():
@@ -120,46 +116,13 @@ def _baseline_scores(train: list[Pair], test: list[Pair]) -> dict[str, Errors]:
     return scores
 
 
-def _publish(
-    song: Pair, prediction: Tensor, limit: float, sample_rate: int, folder: Path, writer: SummaryWriter
-) -> None:
-    """Sound and pictures of one song, in files and in TensorBoard."""
-    stem = file_stem(song.name)
-    sounds = {"dry": song.dry, "target": song.wet, "prediction": prediction, "residual": prediction - song.wet}
-    for kind, samples in sounds.items():
-        write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
-        writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
-    writer.add_scalar(f"{stem}/samples_well", metrics.samples_before_divergence(prediction, limit))
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
-    for name, draw in PLOTS.items():
-        figure = draw(song.dry, song.wet, prediction, sample_rate, limit)
-        _show(figure, folder, f"{stem}-{name}", writer, f"{stem}/{name}")
-
-
-def _show(figure: Figure, folder: Path, name: str, writer: SummaryWriter, tag: str | None = None) -> None:
-    """Draw a picture once, for its file and for TensorBoard (there under `tag`, if that is not its name)."""
-    figure.set_dpi(110)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())
-    picture = io.BytesIO()
-    imsave(picture, pixels)
-    write_whole(folder / "plots" / f"{name}.png", picture.getvalue())
-    writer.add_image(tag or name, pixels[..., :3], dataformats="HWC")
-
-
-def _levels(
-    loop: ClosedLoop, test: list[Pair], effect: Effect, sample_rate: int, folder: Path, writer: SummaryWriter
-) -> list[LevelScores]:
+def _levels(loop: ClosedLoop, test: list[Pair], effect: Effect, publisher: Publisher) -> list[LevelScores]:
     """Scores by input level, with their plot, and the sound of a quiet input."""
-    scores, sounds = at_levels(loop, test, effect, sample_rate)
-    figure = level_curves({"model": {score.level_db: score.esr for score in scores}})
-    _show(figure, folder, "levels", writer, "levels/esr")
+    scores, sounds = at_levels(loop, test, effect, publisher.sample_rate)
+    publisher.picture(level_curves({"model": {score.level_db: score.esr for score in scores}}), "levels", "levels/esr")
     for pair, prediction in sounds:
-        stem = f"{file_stem(pair.name)}{LISTENED_DB}dB"
-        for kind, samples in {"dry": pair.dry, "target": pair.wet, "prediction": prediction}.items():
-            write_wav(folder / "audio" / f"{stem}-{kind}.wav", samples, sample_rate)
-            writer.add_audio(f"{stem}/{kind}", samples.clamp(-1, 1)[None], sample_rate=sample_rate)
+        kinds = {"dry": pair.dry, "target": pair.wet, "prediction": prediction}
+        publisher.sounds(f"{file_stem(pair.name)}{LISTENED_DB}dB", kinds)
     return scores
 
 
@@ -176,12 +139,12 @@ def table(scores: Scores) -> str:
     def line(name: str, esr: float, nmae: float | None = None) -> str:
         return f"{name:<42}{esr:>12.2e}" + ("" if nmae is None else f"{nmae:>10.2%}")
 
-    found = {name: scores.baselines[key] for key, name in BASELINES.items()}
+    baselines = {name: scores.baselines[key] for key, name in BASELINES.items()}
     lines = [
         f"{'held-out songs':<42}{'ESR':>12}{'NMAE':>10}",
         line("model, free run", scores.esr, scores.nmae),
         line("  teacher forced (uses the true past)", scores.teacher_forced_esr),
-        *(line(name, errors.esr, errors.nmae) for name, errors in found.items()),
+        *(line(name, errors.esr, errors.nmae) for name, errors in baselines.items()),
         f"single-stream render: {scores.realtime_factor:.0f}x real time on one core",
     ]
     if scores.levels:
