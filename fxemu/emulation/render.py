@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from fxemu.audio.decoding import PIPE, Array, AudioError, AudioSource, opened, separate
 from fxemu.audio.encoding import writing
@@ -90,13 +91,18 @@ def _checked_wet(source: AudioSource, channels: Iterable[Array]) -> Array:
 
 def render_file(renderer: Renderer, path: str, target: str) -> None:
     """Render one song into one file, with a line about it on stderr."""
-    with opened(path) as source, writing(target, source.rate, source.stream.layout.name) as write:
+    with (
+        opened(path) as source,
+        writing(target, source.rate, source.stream.layout.name) as write,
+        # On a terminal alone.
+        tqdm(total=round(source.claimed_s) or None, unit=" s", disable=None, leave=False) as progress,
+    ):
         start, samples, peak = time.perf_counter(), 0, 0.0
         for block in renderer.render(source):
             write(block)
             samples += block.shape[1]
             peak = max(peak, float(np.abs(block).max(initial=0.0)))
-            _progress(samples / source.rate, source.claimed_s)
+            progress.update(samples // source.rate - progress.n)
         seconds, spent = samples / source.rate, time.perf_counter() - start
         summary = f"{seconds:.1f} s, {source.channels} channel(s), {seconds / spent:.0f}x real time"
         summary += f", peak {20 * math.log10(max(peak, 1e-9)):+.1f} dBFS"
@@ -105,13 +111,6 @@ def render_file(renderer: Renderer, path: str, target: str) -> None:
         if source.damage:
             summary += f"; {source.name}: {source.damage}; the rest of it was used"
     print(f"{'stdout' if target == PIPE else printable(target)}: {summary}", file=sys.stderr)
-
-
-def _progress(seconds: float, of: float) -> None:
-    """Show the rendered part of a song on a line that is written over, if stderr is a terminal."""
-    if sys.stderr.isatty():
-        share = f" of {of:.0f} s ({min(1, seconds / of):.0%})" if of else " s"
-        print(f"\r{seconds:.0f}{share}", end="\r", file=sys.stderr, flush=True)
 
 
 class BlockReader:
