@@ -22,7 +22,7 @@ class ConvNet(Predictor):
         width: units of each layer, at least 1.
         kernel: taps of each convolution, at least 2.
         dilations: of the layers, at least 1 each.
-        activation: tanh, relu, sigmoid or softsign.
+        activation: of hidden layers, by name (`engine.activations.HIDDEN`).
         feedback: False for the control that sees no wet samples.
     """
 

@@ -24,7 +24,7 @@ class MLP(Predictor):
         feedback_window: n, wet samples seen; None for m - 1; at most m - 1 unless m is 1.
         layers: hidden layers, at least 1.
         width: units in each.
-        activation: tanh, relu, sigmoid or softsign.
+        activation: of hidden layers, by name (`engine.activations.HIDDEN`).
         dry_skip: taps of the linear path from dry to the output (0: none; 1: the present sample alone; at most m).
         embedding: units of a layer that each sample passes through before the windows, the same for all of them, so
             that a companded or coded sample can be undone before it is filtered (0: none).

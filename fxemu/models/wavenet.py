@@ -31,7 +31,7 @@ class WaveNet(Predictor):
         arrays: how many, at least 1.
         kernel: taps of each convolution, at least 2.
         dilations: of the layers of every array, each at least 1.
-        activation: tanh, relu, sigmoid or softsign.
+        activation: of hidden layers, by name (`engine.activations.HIDDEN`).
         gated: whether each layer is multiplied by a sigmoid gate of its own.
         feedback: False for the control that sees no wet samples.
     """
