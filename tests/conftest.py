@@ -10,21 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers.models import MODELS, echoing
+from helpers.models import make as make_model
+from helpers.models import wet_weights
 
 from fxemu.audio.tensors import write_wav
-from fxemu.models import (
-    LRU,
-    MLP,
-    ConvNet,
-    Dynamics,
-    Linear,
-    OctaveGain,
-    Oscillator,
-    PeriodicFilter,
-    Predictor,
-    WaveNet,
-)
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
 
@@ -101,15 +90,11 @@ def make_loop() -> Callable[..., ClosedLoop]:
         limit: float = 1.2,
         **arguments: object,
     ) -> ClosedLoop:
-        torch.manual_seed(0)
-        family, small = MODELS[model]
-        predictor = family(1, 1, **{**small, **arguments})
-        if isinstance(predictor, OctaveGain):
-            echoing(predictor)
+        predictor = make_model(model, **arguments)
         loop = ClosedLoop(predictor, REPRESENTATIONS[inputs](), REPRESENTATIONS[outputs]())
         loop.limit.fill_(limit)
         if predictor.feedback:
-            wet_weights(predictor).mul_(loop_gain)
+            wet_weights(predictor, model).mul_(loop_gain)
         return loop
 
     return make
@@ -138,24 +123,3 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
-
-
-def wet_weights(predictor: Predictor) -> torch.Tensor:
-    """A predictor's weights on fed-back wet samples, as a view."""
-    if isinstance(predictor, MLP | Linear):
-        return predictor.wet.weight.data
-    if isinstance(predictor, LRU):
-        return predictor.first.weight.data[:, 1:]
-    if isinstance(predictor, ConvNet):
-        return predictor.layers[0].weight.data[:, 1:]
-    if isinstance(predictor, WaveNet):
-        return predictor.arrays[0].rechannel.weight.data[:, 1:]
-    if isinstance(predictor, OctaveGain):
-        return predictor.taps.data
-    if isinstance(predictor, Dynamics):
-        return predictor.bend.data
-    if isinstance(predictor, Oscillator):
-        return predictor.amplitude.data
-    if isinstance(predictor, PeriodicFilter):
-        return predictor.mixing.data
-    return predictor.recurrent.weight_ih_l0.data[:, 1:]

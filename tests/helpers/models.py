@@ -1,5 +1,7 @@
 """Predictors for tests: every family, small; one sample after the other; the readable free run."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -23,42 +25,69 @@ from fxemu.models import (
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
 
+
+def echoing(predictor: OctaveGain) -> OctaveGain:
+    """The predictor with two echoes of the three that it could have, the first one as soon as can be."""
+    predictor.lags.copy_(torch.tensor([1, 9, 0]))
+    torch.nn.init.normal_(predictor.taps, std=0.1)
+    return predictor
+
+
+OCTAVE_GAIN = {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}
 # Each family, small.
 MODELS = {
-    "mlp": (MLP, {"context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}),
-    "lstm": (LSTM, {"width": 5, "memory_samples": 40}),
-    "gru": (GRU, {"width": 5, "memory_samples": 40}),
-    "lru": (LRU, {"width": 5, "states": 4, "layers": 2, "window": 8, "longest": 200.0, "memory_samples": 40}),
-    "wavenet": (WaveNet, {"width": 4, "dilations": [1, 2, 5]}),
-    "convnet": (ConvNet, {"width": 4, "dilations": [1, 2, 5]}),
-    "dynamics": (Dynamics, {"knees": 3, "memory_samples": 40}),
-    "oscillator": (Oscillator, {"harmonics": 3, "memory_samples": 40}),
-    "periodic_filter": (PeriodicFilter, {"context_window": 6, "rank": 3, "harmonics": 4, "memory_samples": 40}),
-    "octave_gain": (
-        OctaveGain,
-        {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40},
-    ),
-    "linear": (Linear, {"context_window": 32, "feedback_window": 16}),
+    "mlp": partial(MLP, context_window=32, feedback_window=16, layers=2, width=8),
+    "lstm": partial(LSTM, width=5, memory_samples=40),
+    "gru": partial(GRU, width=5, memory_samples=40),
+    "lru": partial(LRU, width=5, states=4, layers=2, window=8, longest=200.0, memory_samples=40),
+    "wavenet": partial(WaveNet, width=4, dilations=[1, 2, 5]),
+    "convnet": partial(ConvNet, width=4, dilations=[1, 2, 5]),
+    "dynamics": partial(Dynamics, knees=3, memory_samples=40),
+    "oscillator": partial(Oscillator, harmonics=3, memory_samples=40),
+    "periodic_filter": partial(PeriodicFilter, context_window=6, rank=3, harmonics=4, memory_samples=40),
+    "octave_gain": lambda *sizes, **more: echoing(OctaveGain(*sizes, **{**OCTAVE_GAIN, **more})),
+    "linear": partial(Linear, context_window=32, feedback_window=16),
 }
-
-# The general families by name, in more variants.
-MAKERS = {
-    "lstm": lambda c, p, **k: LSTM(c, p, width=5, memory_samples=20, **k),
-    "gru": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, **k),
-    "gru, no skip": lambda c, p, **k: GRU(c, p, width=5, memory_samples=20, dry_skip=False, **k),
-    "lru": lambda c, p, **k: LRU(c, p, width=5, states=4, layers=2, window=6, longest=200.0, memory_samples=20, **k),
-    "wavenet": lambda c, p, **k: WaveNet(c, p, 4, dilations=[1, 2, 5], **k),
-    "convnet": lambda c, p, **k: ConvNet(c, p, 4, dilations=[1, 2, 5], **k),
-    "convnet, kernel of 3": lambda c, p, **k: ConvNet(c, p, 4, 3, dilations=[1, 3], activation="sigmoid", **k),
-    "linear": lambda c, p, **k: Linear(c, p, 12, 9, **k),
-    "linear, more feedback": lambda c, p, **k: Linear(c, p, 3, 9, **k),
-    "wavenet, gated, one array": lambda c, p, **k: WaveNet(c, p, 4, 1, kernel=2, dilations=[1, 3], gated=True, **k),
+# The same in other shapes.
+VARIANTS = {
+    "mlp, relu, embedding": partial(MODELS["mlp"], activation="relu", embedding=3, dry_skip=3),
+    "mlp, softsign, no skip": partial(MODELS["mlp"], activation="softsign", dry_skip=0),
+    "gru, no skip": partial(MODELS["gru"], dry_skip=False),
+    "convnet, kernel of 3": partial(ConvNet, width=4, kernel=3, dilations=[1, 3], activation="sigmoid"),
+    "linear, more feedback": partial(Linear, context_window=3, feedback_window=9),
+    "wavenet, gated, one array": partial(WaveNet, width=4, arrays=1, kernel=2, dilations=[1, 3], gated=True),
 }
 
 
-def make(name: str, channels: int = 1, params: int = 1, feedback: bool = True) -> Predictor:
+def make(name: str, channels: int = 1, params: int = 1, **arguments: object) -> Predictor:
+    """A small predictor, the same every time, with other arguments where given."""
     torch.manual_seed(0)
-    return MAKERS[name](channels, params, feedback=feedback)
+    return {**MODELS, **VARIANTS}[name](channels, params, **arguments)
+
+
+# The parameter that multiplies fed-back wet samples; in some after a column for dry.
+WET_WEIGHTS = {
+    "mlp": "wet.weight",
+    "linear": "wet.weight",
+    "octave_gain": "taps",
+    "dynamics": "bend",
+    "oscillator": "amplitude",
+    "periodic_filter": "mixing",
+}
+BESIDE_DRY = {
+    "lstm": "recurrent.weight_ih_l0",
+    "gru": "recurrent.weight_ih_l0",
+    "lru": "first.weight",
+    "convnet": "layers.0.weight",
+    "wavenet": "arrays.0.rechannel.weight",
+}
+
+
+def wet_weights(predictor: Predictor, name: str) -> Tensor:
+    """The weights on fed-back wet samples of a predictor of plain samples, as a view."""
+    if name in WET_WEIGHTS:
+        return predictor.get_parameter(WET_WEIGHTS[name]).data
+    return predictor.get_parameter(BESIDE_DRY[name]).data[:, 1:]
 
 
 def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
@@ -66,13 +95,6 @@ def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
     plan = Plan(channels=dry.shape[1])
     params = model.plan(plan, DRY, WET)
     return step_by_step(plan, {DRY: dry, WET: pad(wet, (1, -1))}, params)
-
-
-def echoing(predictor: OctaveGain) -> OctaveGain:
-    """The predictor with two echoes of the three that it could have, the first one as soon as can be."""
-    predictor.lags.copy_(torch.tensor([1, 9, 0]))
-    torch.nn.init.normal_(predictor.taps, std=0.1)
-    return predictor
 
 
 def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Tensor:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from helpers.models import stepped
 from torch import Tensor
 
 from fxemu.effects import Compressor, Effect, Limiter
@@ -35,26 +34,6 @@ def music(seconds: int, seed: int) -> Tensor:
     pitch = torch.linspace(0.05, 1.5, 8 * seconds)[torch.randperm(8 * seconds, generator=generator)]
     envelope = (10 ** (level_db / 20)[:, None] * decay).flatten()
     return envelope * torch.sin(pitch.repeat_interleave(RATE // 8).cumsum(0))
-
-
-@pytest.mark.parametrize("feedback", [True, False])
-def test_forward_is_step_after_step(feedback: bool) -> None:
-    model = make(feedback=feedback)
-    dry, wet = torch.rand(2, 4, 1, 50) - 0.5
-    whole = model(dry, wet)
-    assert whole.shape == (4, 1, 50 - 20)
-    assert torch.allclose(stepped(model, dry, wet)[..., 20:], whole, atol=1e-6)
-
-
-def test_it_hears_its_own_level_and_nothing_of_the_future() -> None:
-    model = make()
-    dry, wet = ((torch.rand(1, 1, 50) - 0.5).requires_grad_() for _ in range(2))
-    model(dry, wet)[0, 0, 10].backward()
-    t = 30
-    assert dry.grad[0, 0, t] != 0 and not dry.grad[0, 0, t + 1 :].any()
-    assert wet.grad[0, 0, t - 1] != 0 and not wet.grad[0, 0, t:].any()
-    control = make(feedback=False)
-    assert torch.equal(control(dry, wet), control(dry, 2 * wet + 1))
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.models import echoing, stepped
+from helpers.models import echoing
 from torch import Tensor
 
 from fxemu.effects import Chain, Delay, Effect, Tanh
@@ -35,15 +35,6 @@ def music(samples: int, seed: int) -> Tensor:
     spectrum = torch.fft.rfft(noise)
     coloured = torch.fft.irfft(spectrum * 10 ** (-2 * torch.linspace(0, 1, spectrum.numel())), samples)
     return (coloured / coloured.abs().max()).float()
-
-
-@pytest.mark.parametrize("feedback", [True, False])
-def test_forward_is_step_after_step(feedback: bool) -> None:
-    model = make(feedback=feedback)
-    dry, wet = torch.rand(2, 4, 1, 90) - 0.5
-    whole = model(dry, wet)
-    assert whole.shape == (4, 1, 90 - model.receptive_field + 1)
-    assert torch.allclose(stepped(model, dry, wet)[..., model.receptive_field - 1 :], whole, atol=1e-6)
 
 
 def test_it_hears_wet_at_its_lags_and_nothing_of_the_future() -> None:

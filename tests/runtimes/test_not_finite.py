@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from helpers.models import MODELS
+from helpers.models import make
 from torch import Tensor
 
 from fxemu.emulation import Emulation
@@ -33,9 +33,7 @@ Player = Callable[[Tensor, bool], Tensor]
 
 
 def model(family: str) -> Model:
-    kind, options = MODELS[family]
-    torch.manual_seed(0)
-    return Model(ClosedLoop(kind(1, 1, **options), Raw(), Raw()), RATE, family)
+    return Model(ClosedLoop(make(family), Raw(), Raw()), RATE, family)
 
 
 @pytest.fixture(scope="module")

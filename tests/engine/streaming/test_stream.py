@@ -4,7 +4,7 @@ from itertools import cycle
 
 import pytest
 import torch
-from helpers.models import MAKERS, free_run, make
+from helpers.models import MODELS, VARIANTS, free_run, make
 from torch import Tensor
 
 from fxemu.engine.feedforward import drive
@@ -14,18 +14,18 @@ from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, Raw
 
-SAMPLES = 1500
+SAMPLES = 560
 # Short, one sample, long, twice the same short one.
 SIZES = 64, 1, SHORT + 1, 17, 17, 300
 
 each_feedback = pytest.mark.parametrize("feedback", [True, False])
 each_loop = pytest.mark.parametrize(
-    "name", [*MAKERS, "mlp", "long mlp", "mulaw", "long mulaw", "narrow mulaw", "binary", "long binary", "onehot"]
+    "name", [*MODELS, *VARIANTS, "long mlp", "mulaw", "long mulaw", "narrow mulaw", "binary", "long binary", "onehot"]
 )
 
 
 def made(name: str, feedback: bool) -> ClosedLoop:
-    if name in MAKERS:
+    if name in (*MODELS, *VARIANTS):
         return ClosedLoop(make(name, feedback=feedback), Raw(), Raw())
     torch.manual_seed(0)
     sample = {"mlp": Raw(), "mulaw": MuLaw(), "binary": Binary(8), "onehot": OneHot()}[name.split()[-1]]
@@ -34,8 +34,8 @@ def made(name: str, feedback: bool) -> ClosedLoop:
     return ClosedLoop(model, sample, sample)
 
 
-def noise(seed: int = 0) -> Tensor:
-    return torch.rand(SAMPLES, generator=torch.Generator().manual_seed(seed)) - 0.5
+def noise(seed: int = 0, samples: int = SAMPLES) -> Tensor:
+    return torch.rand(samples, generator=torch.Generator().manual_seed(seed)) - 0.5
 
 
 def played(played_by: Stream, dry: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def test_pytorch_convolves_only_for_a_long_window_in_a_long_block(
 
 @torch.no_grad()
 def test_a_window_far_longer_than_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, dry = made("linear", feedback=False), noise()
+    loop, dry = made("linear", feedback=False), noise(samples=1500)
     long = ClosedLoop(type(loop.predictor)(1, 1, 1200, feedback=False), Raw(), Raw())
     torch.nn.init.normal_(next(iter(long.predictor.parameters())), std=0.03)
     assert torch.allclose(played(Stream(long), dry), render(long, dry), atol=1e-5)
