@@ -1,12 +1,15 @@
 """The cache of wet songs: what is kept, for whom, how much, and through a kill."""
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,60 +101,59 @@ def test_a_folder_that_is_full_or_read_only_costs_only_the_keeping(small_disk, r
         assert os.listdir(folder) == []
 
 
-WRITER = """
-import sys, torch
-from fxemu.data.wet_cache import WetCache
-from fxemu.effects import Effect
 class Slow(Effect):
     memory_s = None
-    def identity(self): return "slow"
-    def process(self, dry, sample_rate, start): return dry + 1
-print("ready", flush=True)
-for i in range(int(sys.argv[2])):
-    wet = WetCache(sys.argv[1], 0.02).wet(Slow(), torch.full((200_000,), float(i % 40)), 8000)
-    assert bool((wet == i % 40 + 1).all()), i
-"""
+
+    def identity(self) -> str:
+        return "slow"
+
+    def process(self, dry, sample_rate, start):
+        return dry + 1
+
+
+def write(folder: Path, count: int) -> None:
+    for i in range(count):
+        wet = WetCache(folder, 0.02).wet(Slow(), torch.full((200_000,), float(i % 40)), 8000)
+        assert bool((wet == i % 40 + 1).all()), i
+
+
+def started(work: Callable[..., None], *given: object) -> BaseProcess:
+    """A copy of this process that does some work."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=given)
+    process.start()
+    return process
 
 
 def test_two_runs_at_once_and_a_killed_one_leave_only_whole_files(tmp_path):
-    def start(count: int) -> subprocess.Popen:
-        given = [sys.executable, "-c", WRITER, str(tmp_path), str(count)]
-        process = subprocess.Popen(given, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent.parent)
-        assert process.stdout.readline() == b"ready\n"
-        return process
-
-    processes = [start(60), start(60), start(10**6)]
+    processes = [started(write, tmp_path, count) for count in (60, 60, 10**6)]
     time.sleep(0.3)
-    processes[2].send_signal(signal.SIGKILL)
-    assert [process.wait(60) for process in processes] == [0, 0, -9]
+    processes[2].kill()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, -9]
     whole = {path.stat().st_size for path in tmp_path.glob("*.npy")}
     assert whole == {800_128}
     assert sum(path.stat().st_size for path in tmp_path.glob("*.npy")) <= 0.021e9
 
 
-KILLED = """
-import os, signal
-import numpy as np
-def half(file, array, **_):
+def half(file: BinaryIO, array: np.ndarray, **_: object) -> None:
     file.write(array.tobytes()[: array.nbytes // 2])
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
-np.save = half
-"""
 
 
-def test_a_run_killed_while_it_writes_leaves_nothing_that_is_read(tmp_path):
-    def write(before: str = "") -> int:
-        given = [sys.executable, "-c", before + WRITER, str(tmp_path), "1"]
-        return subprocess.run(given, cwd=Path(__file__).parent.parent.parent, stdout=subprocess.DEVNULL).returncode
-
-    assert write(KILLED) == -signal.SIGKILL
+def test_a_run_killed_while_it_writes_leaves_nothing_that_is_read(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", half)
+        killed = started(write, tmp_path, 1)
+        killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
     (part,) = tmp_path.iterdir()
     assert part.suffix == ".part" and part.stat().st_size == 400_000
-    assert write() == 0
+    write(tmp_path, 1)
     assert part.exists(), "it may be another run's, which still writes"
     (whole,) = tmp_path.glob("*.npy")
     os.utime(part, (time.time() - 4000,) * 2)
     whole.unlink()
-    assert write() == 0
+    write(tmp_path, 1)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]

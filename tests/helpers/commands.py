@@ -1,9 +1,16 @@
 """Whole commands as tests run them: a training, a sweep, and `fxemu prepare`."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+
+from fxemu.cli.train import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Without a limit of time, by which the learning rate falls too: results do not depend on how busy the machine is.
@@ -19,21 +26,51 @@ HALF = (
 )
 
 
+def words_of(library: Path, *overrides: str) -> list[str]:
+    """The words after `train.py` of a small training."""
+    return [f"data.library={library}", *FAST, *overrides]
+
+
 def command(library: Path, *overrides: str) -> list[str]:
-    flags = [word for word in overrides if word.startswith("-")]
-    rest = [word for word in overrides if not word.startswith("-")]
-    return [sys.executable, str(ROOT / "train.py"), *flags, f"data.library={library}", *FAST, *rest]
+    return [sys.executable, str(ROOT / "train.py"), *words_of(library, *overrides)]
 
 
 def train(library: Path, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
-    given = command(library, *overrides, f"hydra.run.dir={folder}")
-    return subprocess.run(given, cwd=folder.parent, capture_output=True, text=True, timeout=300)
+    return forked(lambda: main(words_of(library, *overrides, f"hydra.run.dir={folder}")), folder.parent)
+
+
+def forked(program: Callable[[], object], folder: Path) -> subprocess.CompletedProcess:
+    """Run a program as a process of its own in a folder, but for the seconds that its imports take: they are done."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if not child:
+            signal.alarm(300)
+            os._exit(_status(program, folder, out.fileno(), err.fileno()))
+        _, status = os.waitpid(child, 0)
+        texts = [file.seek(0) or file.read() for file in (out, err)]
+    return subprocess.CompletedProcess((), os.waitstatus_to_exitcode(status), *texts)
+
+
+def _status(program: Callable[[], object], folder: Path, out: int, err: int) -> int:
+    """The exit status of a program, run in this process with its output to these files."""
+    os.chdir(folder)
+    sys.stdout, sys.stderr = (open(os.dup2(file, place), "w") for place, file in ((1, out), (2, err)))  # noqa: SIM115
+    status = 0
+    try:
+        program()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
 
 
 def sweep(library: Path, folder: Path, *overrides: str) -> list[str]:
     """The command of a sweep; model.width=0 fails."""
-    given = [f"data.library={library}", f"hydra.sweep.dir={folder}", *FAST, *overrides]
-    return [sys.executable, str(ROOT / "train.py"), "-m", *given]
+    return [sys.executable, str(ROOT / "train.py"), "-m", *words_of(library, f"hydra.sweep.dir={folder}", *overrides)]
 
 
 def scores(folder: Path) -> dict[str, float]:

@@ -2,16 +2,15 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.commands import ROOT
+from helpers.commands import forked
 
 import fxemu
 from fxemu.audio.tensors import decode, write_wav
+from fxemu.cli import render, train
 from fxemu.training.run_folder import saved_config
 
 # Killed at step 10 of 20 at commit c907a2d, of effect=tanh loss=esr debug=fast threads=1 model.context_window=16
@@ -31,8 +30,7 @@ def run(library: Path, tmp_path: Path) -> Path:
 
 
 def test_it_resumes_to_a_finished_report(run):
-    given = [sys.executable, str(ROOT / "train.py"), f"resume={run}"]
-    done = subprocess.run(given, cwd=run.parent, capture_output=True, text=True, timeout=300)
+    done = forked(lambda: train.main([f"resume={run}"]), run.parent)
     assert done.returncode == 0, done.stderr
     assert "resuming in" in done.stdout and "step      10" not in done.stdout and "step      20" in done.stdout
     scores = json.loads((run / "metrics.json").read_text())
@@ -49,8 +47,8 @@ def test_its_config_is_one_of_this_version(run):
 def test_its_model_plays(run):
     dry = 0.5 * torch.sin(0.05 * torch.arange(2000))
     write_wav(run.parent / "dry.wav", dry, 44_100)
-    given = [sys.executable, "-m", "fxemu", "render", str(run), "dry.wav", "wet.wav"]
-    subprocess.run(given, cwd=run.parent, check=True, capture_output=True)
+    done = forked(lambda: render.main([str(run), "dry.wav", "wet.wav"]), run.parent)
+    assert done.returncode == 0, done.stderr
     wet, rate = decode(run.parent / "wet.wav")
     assert rate == 44_100 and torch.allclose(wet, fxemu.load(run)(dry, 44_100), atol=1e-6)
     # As the version that made it rendered it.

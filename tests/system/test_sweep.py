@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.commands import scores, sweep
+from helpers.commands import forked, scores, sweep
 from omegaconf import OmegaConf
 
+from fxemu.cli.train import main
 from fxemu.errors import ConfigError
 from fxemu.training.run_folder import AnotherRunError, finished_score
 from fxemu.training.sweep import ReportFailures, run_in_sweep
@@ -83,7 +84,7 @@ def test_a_killed_sweep_goes_on_where_it_was(library, tmp_path):
     before = scores(folder)
     assert set(before) == {"1-tanh-raw-mlp"}
 
-    again = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True)
+    again = forked(lambda: main(given[2:]), tmp_path)
     assert again.returncode == 1
     assert again.stdout.count("already finished") == 1 and "step      10" not in again.stdout
     assert again.stdout.count("step      40") == 1
@@ -114,8 +115,8 @@ def test_a_failing_run_takes_no_other_with_it(library, tmp_path, launcher, plugi
 def test_a_search_goes_by_the_validation_songs_and_survives_failures(library, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     space = ("study=search", "hydra.sweeper.n_trials=4", "model.width=choice(0,8)", "model.feedback_window=8,16")
-    given = sweep(library, tmp_path / "search", *space, "training.steps=10")
-    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True)
+    _, _, *words = sweep(library, tmp_path / "search", *space, "training.steps=10")
+    done = forked(lambda: main(words), tmp_path)
     assert done.returncode == 1 and "got 2 and 0" in done.stderr
     found = OmegaConf.load(tmp_path / "search" / "optimization_results.yaml")
     finished = scores(tmp_path / "search")

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers.commands import FAST, command, train
+from helpers.commands import FAST, forked, train, words_of
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 import fxemu
 from fxemu.audio.tensors import decode, write_wav
+from fxemu.cli.train import main
 from fxemu.evaluation.scores import Report, Scores
+from fxemu.training.module import TrainingModule
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build
 from fxemu.training.run_folder import CONF
@@ -122,26 +124,26 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-def test_the_same_seed_gives_the_same_weights(finished, library, tmp_path):
-    done = train(library, tmp_path / "again", "effect=tanh", "repr=mulaw", "seed=0")
-    assert done.returncode == 0, done.stderr
-    first, second = weights(finished[0]), weights(tmp_path / "again")
-    assert all(torch.equal(first[name], second[name]) for name in first)
+def hooked(step: int, act: Callable[[TrainingModule], None], words: list[str]) -> None:
+    """A training that does something before a step; for a process of its own."""
+    learn = TrainingModule._learn
+
+    def _learn(module: TrainingModule, *given: object) -> None:
+        if module.global_step == step:
+            act(module)
+        learn(module, *given)
+
+    TrainingModule._learn = _learn
+    main(words)
 
 
 def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
     folder = tmp_path / "killed"
-    given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "repr=mulaw", "seed=0")
-    process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    while not (folder / "checkpoints" / "last.ckpt").is_file():
-        assert process.poll() is None, "training ended before it wrote a checkpoint"
-        time.sleep(0.005)
-    process.kill()
-    process.communicate()
-    assert not (folder / "metrics.json").exists()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), f"resume={folder}"], cwd=tmp_path, capture_output=True, text=True
-    )
+    words = words_of(library, f"hydra.run.dir={folder}", "effect=tanh", "repr=mulaw", "seed=0")
+    done = forked(lambda: hooked(13, lambda _: os.kill(os.getpid(), signal.SIGKILL), words), tmp_path)
+    assert done.returncode == -signal.SIGKILL
+    assert (folder / "checkpoints" / "last.ckpt").is_file() and not (folder / "metrics.json").exists()
+    done = forked(lambda: main([f"resume={folder}"]), tmp_path)
     assert done.returncode == 0, done.stderr
     scores = json.loads((folder / "metrics.json").read_text())
     assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
@@ -170,9 +172,15 @@ def fitted(library: Path, folder: Path, stop_at: int) -> dict[str, torch.Tensor]
     return emulator.state_dict()
 
 
-@pytest.mark.parametrize("stop_at", [7, 10, 13])
-def test_a_run_that_was_stopped_amid_an_epoch_goes_on_with_the_batches_it_has_not_had(library, tmp_path, stop_at):
-    whole = fitted(library, tmp_path / "whole", 20)
+@pytest.fixture(scope="module")
+def whole(library, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights after a training of 20 steps."""
+    return fitted(library, tmp_path_factory.mktemp("whole"), 20)
+
+
+# At the end of an epoch, and within the second.
+@pytest.mark.parametrize("stop_at", [10, 13])
+def test_a_run_that_was_stopped_resumes_with_the_batches_it_has_not_had(library, whole, tmp_path, stop_at):
     part = fitted(library, tmp_path / "parts", stop_at)
     assert not all(torch.equal(whole[name], part[name]) for name in whole)
     again = fitted(library, tmp_path / "parts", 20)
@@ -195,52 +203,31 @@ def test_what_came_last_is_validated(library, tmp_path, overrides, last):
     assert (f"step{last:8}  100%" in done.stdout) == bool(last)
 
 
-def test_a_library_too_large_for_memory_is_streamed(library, tmp_path):
-    done = train(library, tmp_path / "run", "effect=tanh", "data.memory_hours=0", "data.excerpts=1")
-    assert done.returncode == 0, done.stderr
-    assert "streaming 3 training songs" in done.stdout and "reporting on excerpts of 1 songs" in done.stdout
-    assert (tmp_path / "run" / "metrics.json").is_file()
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_keep_the_best_and_write_the_report(library, tmp_path, number, status):
     folder = tmp_path / "stopped"
-    given = command(library, f"hydra.run.dir={folder}", "effect=tanh", "training.steps=100000")
-    process = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    assert any("step      20" in line for line in process.stdout)
-    time.sleep(0.2)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == status
-    assert "interrupted" in output and "model, free run" in output
+    words = words_of(library, f"hydra.run.dir={folder}", "effect=tanh", "training.steps=100000")
+    done = forked(lambda: hooked(25, lambda _: os.kill(os.getpid(), number), words), tmp_path)
+    assert done.returncode == status, done.stderr
+    assert "interrupted" in done.stdout and "model, free run" in done.stdout
     assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
 
 
-DIVERGING = """
-from fxemu.cli.train import main
-from fxemu.training.module import TrainingModule
-
-learn = TrainingModule._learn
-
-def _learn(self, *given):
-    if self.global_step == 15:
-        raise self._diverged("the loss is nan")
-    learn(self, *given)
-
-TrainingModule._learn = _learn
-main()
-"""
+def diverge(module: TrainingModule) -> None:
+    raise module._diverged("the loss is nan")
 
 
-@pytest.mark.parametrize("overrides", [[], ["data.memory_hours=0", "data.excerpts=1"]], ids=["in memory", "streamed"])
-def test_a_training_that_diverges_keeps_the_best_and_writes_the_report(library, tmp_path, overrides):
-    folder, (python, _, *given) = tmp_path / "diverged", command(library, "effect=tanh", *overrides)
-    given = [python, "-c", DIVERGING, *given, f"hydra.run.dir={folder}"]
-    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_training_that_diverges_keeps_the_best_and_writes_the_report(library, tmp_path, streamed):
+    folder, options = tmp_path / "diverged", ["data.memory_hours=0", "data.excerpts=1"] if streamed else []
+    words = words_of(library, "effect=tanh", *options, f"hydra.run.dir={folder}")
+    done = forked(lambda: hooked(15, diverge, words), tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "the loss is nan at step 15. Try a lower training.learning_rate" in done.stderr
     assert "model, free run" in done.stdout and fxemu.load(folder)(torch.zeros(10), 8000).shape == (10,)
     assert json.loads((folder / "metrics.json").read_text())["val_esr"] > 0
+    lines = "streaming 3 training songs", "reporting on excerpts of 1 songs"
+    assert [line in done.stdout for line in lines] == [streamed] * 2
 
 
 def test_training_stops_early_when_nothing_improves(library, tmp_path):
@@ -274,6 +261,7 @@ def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, over
 
 def test_help_is_a_page_worth_reading():
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
     for words in ("python train.py effect=distortion repr=mulaw", "resume=", "learning_rate"):
         assert words in done.stdout
     # Each option in a line, with what its file begins with.
@@ -282,5 +270,5 @@ def test_help_is_a_page_worth_reading():
 
 
 def test_an_unknown_command_is_refused():
-    done = subprocess.run([sys.executable, "-m", "fxemu", "sing"], capture_output=True, text=True, env=os.environ)
+    done = subprocess.run([sys.executable, "-m", "fxemu", "sing"], capture_output=True, text=True)
     assert done.returncode == 2 and "no command 'sing'" in done.stderr

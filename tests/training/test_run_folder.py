@@ -2,11 +2,10 @@
 
 import errno
 import os
-import subprocess
 
 import pytest
 import torch
-from helpers.commands import command, train
+from helpers.commands import train
 
 from fxemu.errors import ConfigError, UserError
 from fxemu.training.callbacks import WholeCheckpoints
@@ -96,8 +95,7 @@ def test_other_errors_of_the_system_promise_nothing(tmp_path, error):
 
 
 def test_a_folder_that_is_read_only(library, read_only):
-    given = command(library, f"hydra.run.dir={read_only / 'run'}", "effect=tanh")
-    done = subprocess.run(given, cwd=library.parent, capture_output=True, text=True, timeout=300)
+    done = train(library, read_only / "run", "effect=tanh")
     assert done.returncode == 1
     assert one_line(done.stderr) == f"error: {read_only / 'run'}: Read-only file system"
 

@@ -1,25 +1,22 @@
 """`effect=recorded`: files are matched, aligned, refused or forced, and split without overlap."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.commands import forked
 from helpers.recordings import RATE, compressor, interface, music
 from omegaconf import OmegaConf
 from torchaudio import functional as AF
 
 from fxemu.audio.tensors import decode, write_wav
-from fxemu.cli import check_pair
+from fxemu.cli import check_pair, train
 from fxemu.data import SongData
 from fxemu.effects import Recorded
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.pairs import examine, longest_clean, match_files, read_recordings, split_recordings
 from fxemu.library.songs import LibraryError
-
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +114,6 @@ def test_paths_are_checked_at_construction(pair, tmp_path):
         Recorded(str(pair[0]), str(tmp_path))
 
 
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    given = [sys.executable, "-m", "fxemu", *words]
-    return subprocess.run(
-        given,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize(("order", "code", "words"), [(1, 0, "latency 217."), (-1, 1, "they are swapped")])
 def test_check_pair_prints_findings_and_whether_training_would_start(pair, capsys, order, code, words):
     with pytest.raises(SystemExit) as left:
@@ -169,9 +155,10 @@ def test_recordings_are_trained_on_from_the_command_line(pair, tmp_path):
         f"wet={wet}",
         "debug=fast",
         "threads=1",
+        "trainer.accelerator=cpu",
         "hydra.run.dir=run",
     ]
-    done = run("train", *options, cwd=tmp_path)
+    done = forked(lambda: train.main(options), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "latency 217." in done.stderr and (tmp_path / "run" / "audio" / "dry-test-prediction.wav").is_file()
     # For the resumed run to work from any folder.
