@@ -107,10 +107,10 @@ def excerpts(songs: MeasuredSongs, worker: Worker, count: int, seed: int) -> lis
     Raises:
         LibraryError: if there is none.
     """
-    found: list[Song] = []
+    pieces: list[Song] = []
     for name in hash_order(songs.paths, seed):
         path = songs.paths[name]
-        if len(found) == count:
+        if len(pieces) == count:
             break
         songs.scan.wait(lambda entries, path=path: path in entries)
         entry = songs.usable().get(name)
@@ -118,12 +118,12 @@ def excerpts(songs: MeasuredSongs, worker: Worker, count: int, seed: int) -> lis
             continue
         start_s = max(0, int(entry.duration_s) - EXCERPT_S) // 2
         try:
-            found.append(Song(name, songs.read(worker, entry, start_s, EXCERPT_S)))
+            pieces.append(Song(name, songs.read(worker, entry, start_s, EXCERPT_S)))
         except AudioError as error:
             songs.skipped.add(name, str(error))
-    if not found:
+    if not pieces:
         raise LibraryError(f"a part of the split has no usable song among {len(songs.paths)}\n{songs.skipped}")
-    return found
+    return pieces
 
 
 class SongStream(Dataset):
@@ -176,9 +176,9 @@ class SongStream(Dataset):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.shard.number(number)) % 2**63)
         ends = torch.tensor([segment_starts(dry.numel(), 1, self.samples) for dry, _ in pool]).cumsum(0)
         places = torch.randint(int(ends[-1]), (size,), generator=generator)
-        chosen = torch.searchsorted(ends, places, right=True)
-        starts = places - torch.cat((torch.zeros(1, dtype=ends.dtype), ends))[chosen]
-        where = list(zip(chosen.tolist(), starts.tolist(), strict=True))
+        owners = torch.searchsorted(ends, places, right=True)
+        starts = places - torch.cat((torch.zeros(1, dtype=ends.dtype), ends))[owners]
+        where = list(zip(owners.tolist(), starts.tolist(), strict=True))
         dry, wet = (torch.stack([pool[i][side][s : s + self.samples] for i, s in where]) for side in (0, 1))
         return dry[:, None], wet[:, None]
 

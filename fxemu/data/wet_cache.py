@@ -74,18 +74,18 @@ class WetCache:
 
     def _shrink(self) -> None:
         """Remove the least recently used files until the limit holds, and half-written ones that are an hour old."""
-        found = []
+        files = []
         for path in self.folder.iterdir():
             try:
                 state = path.stat()
             except FileNotFoundError:
                 continue
             if path.suffix == ".npy":
-                found.append((state.st_mtime_ns, state.st_size, path))
+                files.append((state.st_mtime_ns, state.st_size, path))
             elif path.suffix == ".part" and time.time() - state.st_mtime > 3600:
                 path.unlink(missing_ok=True)
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
             if total <= self.limit_bytes:
                 break
             path.unlink(missing_ok=True)

@@ -124,9 +124,9 @@ class BlockReader:
         while have < samples and (block := next(self.blocks, None)) is not None:
             parts.append(block)
             have += block.size
-        found = np.concatenate(parts)
-        self.rest = found[samples:]
-        return torch.from_numpy(np.pad(found[:samples], (0, max(0, samples - have))))
+        joined = np.concatenate(parts)
+        self.rest = joined[samples:]
+        return torch.from_numpy(np.pad(joined[:samples], (0, max(0, samples - have))))
 
 
 def feedback_sources(kind: str, rate: int) -> Callable[[], Feedback]:

@@ -155,15 +155,15 @@ def first_layer(plan: Plan, sample_rate: int) -> Figure | None:
 def _windows(plan: Plan) -> list[tuple[str, Tensor]]:
     """The long windows over dry and over wet samples, or over what one sample alone becomes: (U, W, N) each."""
     origin = {DRY: "dry", WET: "wet"}
-    found = []
+    windows = []
     for value, step in plan.values():
         sources = {origin.get(source) for source in step.spans()}
         if len(sources) == 1 and not any(step.spans().values()):
             origin[value] = sources.pop()
         elif isinstance(step, Layer):
             long = (term for term in step.terms if term.weight.shape[-1] >= WINDOW_TAPS and term.dilation == 1)
-            found += [(origin[t.source], t.weight.detach().cpu()) for t in long if origin.get(t.source)]
-    return found
+            windows += [(origin[t.source], t.weight.detach().cpu()) for t in long if origin.get(t.source)]
+    return windows
 
 
 def _figure(x: str, y: str):

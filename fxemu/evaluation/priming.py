@@ -49,8 +49,8 @@ def _phase(prediction: Tensor, dry: Tensor, effect: Effect, sample_rate: int, st
     lags, errors = [], []
     for part in (first, last):
         truth = start + part.start
-        found, error = _best_start(prediction[part], dry[part], effect, sample_rate, truth)
-        lags.append((found - truth) * effect.rate_hz / sample_rate)
+        best, error = _best_start(prediction[part], dry[part], effect, sample_rate, truth)
+        lags.append((best - truth) * effect.rate_hz / sample_rate)
         errors.append(error)
     cycles = math.remainder(lags[1] - lags[0], 1.0)
     drift_hz = cycles * sample_rate / max(1, last.start)

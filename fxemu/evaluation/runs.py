@@ -55,16 +55,16 @@ def find_runs(places: Iterable[Path]) -> list[Path]:
         RunError: for a place that does not exist, or if there is no run at all.
     """
     places = list(places)
-    found: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
     for place in places:
         if not place.is_dir():
             raise RunError(f"{plain(place)}: no such folder; give run folders, or a folder that holds some")
         # Hydra keeps files of the same name in `.hydra`, which are no runs.
         configs = [path for path in sorted(place.rglob(CONFIG)) if ".hydra" not in path.parts]
-        found |= dict.fromkeys(path.parent.resolve() for path in configs)
-    if not found:
+        folders |= dict.fromkeys(path.parent.resolve() for path in configs)
+    if not folders:
         raise RunError(f"{', '.join(map(plain, places))}: no run in it or below it; a run folder holds a {CONFIG}")
-    return list(found)
+    return list(folders)
 
 
 def read_run(folder: Path) -> Run:

@@ -39,7 +39,7 @@ def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[
     folder = Path(examples_dir)
     if not folder.is_dir():
         raise LibraryError(f"{printable(folder)}: no such folder; give one that holds songs ({', '.join(SUFFIXES)})")
-    found, seen = [], set()
+    files, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
@@ -48,8 +48,8 @@ def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[
         seen.add(real)
         folders.sort()
         songs = (os.path.join(parent, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
-        found += [path for path in songs if os.path.isfile(path)]
-    return sorted(os.path.normpath(path) for path in found)
+        files += [path for path in songs if os.path.isfile(path)]
+    return sorted(os.path.normpath(path) for path in files)
 
 
 def matching(paths: list[str], root: str | os.PathLike[str], pattern: str) -> list[str]:
@@ -58,10 +58,10 @@ def matching(paths: list[str], root: str | os.PathLike[str], pattern: str) -> li
     Raises:
         LibraryError: if none does.
     """
-    chosen = [path for path in paths if fnmatchcase(song_name(path, root), pattern)]
-    if not chosen:
+    fitting = [path for path in paths if fnmatchcase(song_name(path, root), pattern)]
+    if not fitting:
         raise LibraryError(f"{printable(root)}: none of its {len(paths)} file(s) fits the pattern {pattern!r}")
-    return chosen
+    return fitting
 
 
 def read_audio_normalized(file_path: str | os.PathLike[str], sample_rate: int | None = None) -> NDArray[np.float32]:

@@ -118,7 +118,7 @@ def _built(description: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> C
     wrong = sorted(name for name in expected | shapes if expected.get(name) != shapes.get(name))
     if wrong:
         name = wrong[0]
-        shown = [str(found.get(name, "no such tensor")) for found in (expected, shapes)]
+        shown = [str(sizes.get(name, "no such tensor")) for sizes in (expected, shapes)]
         raise ValueError(f"{name}: {DESCRIPTION} says {shown[0]}, {WEIGHTS} says {shown[1]}")
     if type(outline.warm_up) is not int or not 0 <= outline.warm_up <= LONGEST_MEMORY:
         raise ValueError(f"remembers {outline.warm_up} samples; a whole number up to {LONGEST_MEMORY} can be run")

@@ -76,8 +76,8 @@ class OneHot(Representation):
         return plan.lookup(plan.mix(Product((samples,)), activation=self.compress), self.table, self.nearest)
 
     def plan_decode(self, plan: Plan, params: int) -> int:
-        chosen = plan.mix(Product((params,), 1 / self.temperature), activation=self.class_activation)
-        return plan.add(Term(chosen, self.weights), activation=self.expand)
+        probabilities = plan.mix(Product((params,), 1 / self.temperature), activation=self.class_activation)
+        return plan.add(Term(probabilities, self.weights), activation=self.expand)
 
 
 class OneHotResidual(OneHot):

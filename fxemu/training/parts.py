@@ -153,7 +153,7 @@ def _is_ours(target: str) -> bool:
     if not re.fullmatch(r"fxemu(\.\w+)+", target):
         return False
     try:
-        found = get_object(target)
+        kind = get_object(target)
     except (ImportError, ValueError):
         return True  # there is no such class: instantiating it fails with a better message
-    return isinstance(found, type) and found.__module__.startswith("fxemu.")
+    return isinstance(kind, type) and kind.__module__.startswith("fxemu.")

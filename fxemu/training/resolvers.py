@@ -27,8 +27,8 @@ def embedding_units(target: str) -> int:
     """`Representation.embedding_units` of a class by its `_target_`; 0 for what is no representation of ours."""
     from fxemu import representations
 
-    found = getattr(representations, target.rpartition(".")[2], None)
-    return getattr(found, "embedding_units", 0)
+    kind = getattr(representations, target.rpartition(".")[2], None)
+    return getattr(kind, "embedding_units", 0)
 
 
 OmegaConf.register_new_resolver("options", options, replace=True)

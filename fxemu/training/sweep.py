@@ -46,8 +46,8 @@ class ReportFailures(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         # Another sweep may have left some in the same folder.
-        found = sorted(Path(config.hydra.sweep.dir).rglob(ERROR))
-        failed = [path for path in found if path.stat().st_mtime >= self.begun]
+        reasons = sorted(Path(config.hydra.sweep.dir).rglob(ERROR))
+        failed = [path for path in reasons if path.stat().st_mtime >= self.begun]
         if not failed:
             return
         print(f"{len(failed)} run(s) failed; the same command tries these again, and no others:", file=sys.stderr)

@@ -1,21 +1,17 @@
 """Wet songs made ahead of training: once each, found by the training, and whole though a machine is lost."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from helpers.commands import begun, options, prepare
+from helpers.commands import begun, forked, options
 from hydra import compose, initialize_config_dir
 
-from fxemu.cli.prepare import make_wet, songs
+from fxemu.cli.prepare import main, make_wet, songs
 from fxemu.data import SongData
 from fxemu.data.shard import WHOLE
 from fxemu.data.wet_cache import WetCache
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build
 from fxemu.training.run_folder import CONF, ConfigError
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def data_for(given: list[str]) -> SongData:
@@ -62,6 +58,6 @@ def test_what_cannot_be_prepared_is_refused(library, more, message):
 
 
 def test_the_command_says_what_it_made(library):
-    output, errors = prepare(library, "--jobs", "1", *options(library)).communicate()
-    assert "5/5" in errors and f"5 wet song(s) in {library.parent / 'cache'}" in output, errors
+    done = forked(lambda: main(["--jobs", "1", *options(library)]), library.parent)
+    assert "5/5" in done.stderr and f"5 wet song(s) in {library.parent / 'cache'}" in done.stdout, done.stderr
     assert len(list((library.parent / "cache").glob("*.npy"))) == begun(library) == 5

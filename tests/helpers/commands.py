@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fxemu.cli.train import main
+from fxemu.training.module import TrainingModule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Without a limit of time, by which the learning rate falls too: results do not depend on how busy the machine is.
@@ -68,9 +69,22 @@ def _status(program: Callable[[], object], folder: Path, out: int, err: int) -> 
     return status
 
 
+def hooked(step: int, act: Callable[[TrainingModule], None], words: list[str]) -> None:
+    """A training that does something before a step; for a process of its own."""
+    learn = TrainingModule._learn
+
+    def _learn(module: TrainingModule, *given: object) -> None:
+        if module.global_step == step:
+            act(module)
+        learn(module, *given)
+
+    TrainingModule._learn = _learn
+    main(words)
+
+
 def sweep(library: Path, folder: Path, *overrides: str) -> list[str]:
-    """The command of a sweep; model.width=0 fails."""
-    return [sys.executable, str(ROOT / "train.py"), "-m", *words_of(library, f"hydra.sweep.dir={folder}", *overrides)]
+    """The words after `train.py` of a sweep; model.width=0 fails."""
+    return ["-m", *words_of(library, f"hydra.sweep.dir={folder}", *overrides)]
 
 
 def scores(folder: Path) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.commands import begun, options, prepare, scores, sweep
+from helpers.commands import ROOT, begun, options, prepare, scores, sweep
 
 pytest.importorskip("ray")
 
@@ -57,7 +58,8 @@ def test_wet_songs(library, cluster):
 def test_a_sweep(library, cluster, tmp_path):
     environment, lose_a_machine = cluster
     folder = tmp_path / "sweep"
-    given = sweep(library, folder, "hydra/launcher=ray", "effect=tanh,lowpass,highpass", "training.steps=3000")
+    words = sweep(library, folder, "hydra/launcher=ray", "effect=tanh,lowpass,highpass", "training.steps=3000")
+    given = [sys.executable, str(ROOT / "train.py"), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(given, cwd=tmp_path, env=environment, **pipes)
     wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, process)

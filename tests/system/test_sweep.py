@@ -3,21 +3,20 @@
 import json
 import math
 import os
+import signal
 import subprocess
-import time
+import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
-from helpers.commands import forked, scores, sweep
+from helpers.commands import ROOT, forked, hooked, scores, sweep
 from omegaconf import OmegaConf
 
 from fxemu.cli.train import main
 from fxemu.errors import ConfigError
+from fxemu.training.module import TrainingModule
 from fxemu.training.run_folder import AnotherRunError, finished_score
 from fxemu.training.sweep import ReportFailures, run_in_sweep
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_a_failing_run_scores_worst_and_leaves_its_reason(tmp_path, capsys):
@@ -73,21 +72,22 @@ def test_what_is_finished_is_known_by_its_config(tmp_path):
 
 
 def test_a_killed_sweep_goes_on_where_it_was(library, tmp_path):
-    folder = tmp_path / "sweep"
-    given = sweep(library, folder, "effect=tanh,lowpass", "model.width=0,8", "training.steps=40")
-    first = subprocess.Popen(given, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not (folder / "3-lowpass-raw-mlp" / "checkpoints" / "last.ckpt").is_file():
-        assert first.poll() is None, first.communicate()[0]
-        time.sleep(0.005)
-    first.kill()
-    first.communicate()
+    folder, runs = tmp_path / "sweep", []
+    words = sweep(library, folder, "effect=tanh,lowpass", "model.width=0,8")
+
+    def kill_the_second(module: TrainingModule) -> None:
+        runs.append(module)
+        if len(runs) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(lambda: hooked(13, kill_the_second, words), tmp_path).returncode == -signal.SIGKILL
     before = scores(folder)
     assert set(before) == {"1-tanh-raw-mlp"}
 
-    again = forked(lambda: main(given[2:]), tmp_path)
+    again = forked(lambda: main(words), tmp_path)
     assert again.returncode == 1
     assert again.stdout.count("already finished") == 1 and "step      10" not in again.stdout
-    assert again.stdout.count("step      40") == 1
+    assert again.stdout.count("step      20") == 1
     after = scores(folder)
     assert set(after) == {"1-tanh-raw-mlp", "3-lowpass-raw-mlp"} and after["1-tanh-raw-mlp"] == before["1-tanh-raw-mlp"]
     assert "2 run(s) failed" in again.stderr and "Traceback" not in again.stderr
@@ -105,8 +105,9 @@ def test_a_killed_sweep_goes_on_where_it_was(library, tmp_path):
 )
 def test_a_failing_run_takes_no_other_with_it(library, tmp_path, launcher, plugin):
     pytest.importorskip(f"hydra_plugins.hydra_{plugin}")
-    given = sweep(library, tmp_path / "sweep", "model.width=0,8", "training.steps=10", f"hydra/launcher={launcher[0]}")
-    done = subprocess.run([*given, *launcher[1:]], cwd=tmp_path, capture_output=True, text=True)
+    words = sweep(library, tmp_path / "sweep", "model.width=0,8", "training.steps=10", f"hydra/launcher={launcher[0]}")
+    given = [sys.executable, str(ROOT / "train.py"), *words, *launcher[1:]]
+    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "1 run(s) failed" in done.stderr and "got 2 and 0" in done.stderr
     assert set(scores(tmp_path / "sweep")) == {"1-distortion-raw-mlp"}
@@ -115,7 +116,7 @@ def test_a_failing_run_takes_no_other_with_it(library, tmp_path, launcher, plugi
 def test_a_search_goes_by_the_validation_songs_and_survives_failures(library, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     space = ("study=search", "hydra.sweeper.n_trials=4", "model.width=choice(0,8)", "model.feedback_window=8,16")
-    _, _, *words = sweep(library, tmp_path / "search", *space, "training.steps=10")
+    words = sweep(library, tmp_path / "search", *space, "training.steps=10")
     done = forked(lambda: main(words), tmp_path)
     assert done.returncode == 1 and "got 2 and 0" in done.stderr
     found = OmegaConf.load(tmp_path / "search" / "optimization_results.yaml")

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers.commands import FAST, forked, train, words_of
+from helpers.commands import FAST, forked, hooked, train, words_of
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -122,19 +121,6 @@ def test_tensorboard_has_scalars_audio_figures_and_hyperparameters(finished):
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-
-
-def hooked(step: int, act: Callable[[TrainingModule], None], words: list[str]) -> None:
-    """A training that does something before a step; for a process of its own."""
-    learn = TrainingModule._learn
-
-    def _learn(module: TrainingModule, *given: object) -> None:
-        if module.global_step == step:
-            act(module)
-        learn(module, *given)
-
-    TrainingModule._learn = _learn
-    main(words)
 
 
 def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):

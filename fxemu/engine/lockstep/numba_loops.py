@@ -168,10 +168,10 @@ def forward(samples, memory, weights, ops, parameters, items):
             z, units = ops[i, OUT] + t * ops[i, OUT_STRIDE], ops[i, UNITS]
             first, last = ops[i, FIRST_ITEM], ops[i, LAST_ITEM]
             if ops[i, OP] == LAYER:
-                given = ops[i, DRIVE] + t * ops[i, DRIVE_STRIDE]
-                if given != z:
+                start = ops[i, DRIVE] + t * ops[i, DRIVE_STRIDE]
+                if start != z:
                     for u in range(units * LANES_1):
-                        memory[z + u] = memory[given + u]
+                        memory[z + u] = memory[start + u]
                 for j in range(first, last):
                     x, count, w = items[j, A] + t * items[j, A_STRIDE], items[j, COUNT], items[j, WEIGHT]
                     _add_products(memory, z, units, x, count, weights, w, ONE, units)

@@ -80,8 +80,8 @@ class Block:
     def _drive(self, layers: list[int], signals: dict[int, Tensor]) -> None:
         """Write the precomputed parts of some layers to memory."""
         for value in layers:
-            given = drive(self.layout.partition, value, signals, self.layout.samples)
-            _put(self.memory, self.layout.drives[value].row(0), given)
+            driven = drive(self.layout.partition, value, signals, self.layout.samples)
+            _put(self.memory, self.layout.drives[value].row(0), driven)
 
     def _tail(self, value: int) -> Tensor:
         """The last samples of a value, the past of the next block: (1, W, rows)."""

@@ -130,8 +130,8 @@ class _Program:
             x = self.record.llvm(x, self.parameter)
         self.code.store(x, self.code.at(z, first))
 
-    def _layer(self, z: ir.Value, units: int, given: ir.Value, items: range) -> None:
-        """z = the activation of what is given + sum of x[i] * weights[i * units + u]."""
+    def _layer(self, z: ir.Value, units: int, start: ir.Value, items: range) -> None:
+        """z = the activation of a start + sum of x[i] * weights[i * units + u]."""
         sources = [
             (self._row(1, j, A, A_STRIDE), self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j][COUNT])
             for j in items
@@ -140,11 +140,11 @@ class _Program:
         sources.sort(key=lambda source: -source[2])
         if units == 1:
             parts = [self._dot(*source) for source in sources]
-            self._put(z, 0, reduce(add, parts, self.code.load(given)))
+            self._put(z, 0, reduce(add, parts, self.code.load(start)))
             return
         pieces = _pieces(units)
         for block in (pieces[i : i + SUMS] for i in range(0, len(pieces), SUMS)):
-            sums = [self.code.load(self.code.at(given, first), size) for first, size in block]
+            sums = [self.code.load(self.code.at(start, first), size) for first, size in block]
             at_once = min(AT_ONCE, SUMS // len(block), max((count for *_, count in sources), default=1))
             sums += [self.code.zero(x.size) for x in sums * (at_once - 1)]
             for source in sources:

@@ -160,10 +160,10 @@ def render_many(
         return stream.process(dry, fed)
 
     if min(threads, len(songs)) < 2:
-        return [run(*given) for given in runs]
+        return [run(*arguments) for arguments in runs]
     try:
         # Each with one thread of PyTorch: with all of them each, they would compete.
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(lambda given: run(*given), runs))
+            return list(pool.map(lambda arguments: run(*arguments), runs))
     finally:
         torch.set_num_threads(threads)

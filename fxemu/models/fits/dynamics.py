@@ -129,12 +129,12 @@ def _normal_equations(theta: NDArray, songs: Sequence[Gain]) -> tuple[float, NDA
 @njit(cache=True)
 def _follow(h, dh, i, x, dx, theta):
     """Follower i one sample on towards x, in place, with its derivatives dh (3, P) given those of x."""
-    chosen = 2 * i + (0 if x > h[i] else 1)
-    rate, change = 1 / (1 + np.exp(-theta[chosen])), x - h[i]
+    side = 2 * i + (0 if x > h[i] else 1)
+    rate, change = 1 / (1 + np.exp(-theta[side])), x - h[i]
     h[i] += rate * change
     for p in range(dx.size):
         dh[i, p] += rate * (dx[p] - dh[i, p])
-    dh[i, chosen] += rate * (1 - rate) * change
+    dh[i, side] += rate * (1 - rate) * change
 
 
 @njit(cache=True)
