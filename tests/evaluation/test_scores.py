@@ -4,7 +4,7 @@ import json
 
 from fxemu.evaluation.compare import SCORES
 from fxemu.evaluation.report import BASELINES, table
-from fxemu.evaluation.runs import QUIET, read_run
+from fxemu.evaluation.runs import PASTS, QUIET, read_run
 from fxemu.evaluation.scores import (
     NAMES,
     ContractionScores,
@@ -66,6 +66,7 @@ CONTENT = {
         "songs": [{"name": "a.mp3", "esr": 0.1, "nmae": 0.2, "samples_to_divergence": None}],
     },
     **COSTS,
+    "race": None,
 }
 
 
@@ -77,7 +78,7 @@ def test_a_run_is_compared_by_names_of_the_schema(make_run):
     folder = make_run("a")
     (folder / "metrics.json").write_text(json.dumps(CONTENT))
     run = read_run(folder)
-    assert set(run.scores) == {*NAMES, QUIET} and run.scores[QUIET] == 0.3
+    assert set(run.scores) == {*NAMES, QUIET, PASTS} and run.scores[QUIET] == 0.3
     assert {column.score for column in SCORES} <= set(run.scores)
 
 

@@ -1,7 +1,6 @@
 """Tables of figures in the pages: written by scripts/benchmark.py, each with its command, commit and machine."""
 
 import re
-import subprocess
 import sys
 from importlib import import_module
 
@@ -9,7 +8,7 @@ import pytest
 from helpers.commands import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
-from benchmark import TABLES
+from benchmark import TABLES, main
 from tables.common import written
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -33,12 +32,12 @@ def test_a_table_takes_the_place_of_the_last_one_and_nothing_else(tmp_path, monk
     assert outside == PAGE.replace("\nold\n", "")
 
 
-def test_a_page_without_a_place_is_refused_before_anything_is_measured(tmp_path):
+def test_a_page_without_a_place_is_refused_before_anything_is_measured(tmp_path, monkeypatch, capsys):
     (tmp_path / "speed.md").write_text("<!-- table: render -->")
-    given = [sys.executable, "scripts/benchmark.py", "render", "--write", str(tmp_path / "speed.md")]
-    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and done.stdout == ""
-    assert "has no place for the table: put `<!-- table: render -->` and `<!-- end -->` there" in done.stderr
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "render", "--write", str(tmp_path / "speed.md")])
+    with pytest.raises(SystemExit, match="no place for the table: put `<!-- table: render -->` and `<!-- end -->`"):
+        main()
+    assert capsys.readouterr().out == ""
 
 
 def test_the_places_in_the_pages_are_those_of_tables_there_are():
