@@ -14,9 +14,8 @@ from torch import Tensor
 
 from fxemu.library.recordings.alignment import Alignment, align, correct
 
-LEAST_STRENGTH, LEAST_COHERENCE = 0.1, 0.05  # unrelated signals stay below
+LEAST_DEPENDENCE = 8.0  # unrelated signals stay below
 MOST_LEAD_S = 1e-3
-WELL_KNOWN_SAMPLES = 0.05
 SHORTEST_SHARE = 0.9
 QUIET, FULL_SCALE = 1e-4, 0.985  # -80 dBFS; beyond the second, three equal samples in a row are clipping
 BLOCK_S, DROPOUT_S = 0.02, 0.002
@@ -57,7 +56,7 @@ def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> PairReport:
     except ValueError as error:
         return PairReport((*findings, Finding("refused", str(error))), None)
     findings += _timing(alignment, sample_rate)
-    if alignment.strength >= LEAST_STRENGTH:
+    if alignment.dependence >= LEAST_DEPENDENCE:
         aligned = correct(wet, alignment, dry.numel())
         findings += [
             *_swap(dry, aligned),
@@ -103,41 +102,38 @@ def _lengths(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
 
 def _timing(alignment: Alignment, sample_rate: int) -> list[Finding]:
     """Findings on dependence, latency, drift, lost samples and polarity."""
-    if alignment.jump_samples and alignment.coherence >= LEAST_COHERENCE:
-        text = f"the delay jumps by {alignment.jump_samples:+.0f} samples near {alignment.jump_at / sample_rate:.1f} s"
-        return [Finding("refused", f"{text}: the interface lost audio; raise its buffer and record again")]
-    if alignment.strength < LEAST_STRENGTH or alignment.coherence < LEAST_COHERENCE:
+    if alignment.dependence < LEAST_DEPENDENCE:
         text = (
-            f"wet does not depend on dry (agreement {alignment.strength:.2f}, coherence {alignment.coherence:.2f}): "
+            f"wet does not depend on dry (evidence {alignment.dependence:.1f}, needed {LEAST_DEPENDENCE:g}): "
             "another take, the wrong file, or an effect that shifts every frequency"
         )
         return [Finding("refused", f"{text}; check the files")]
-    delay, ppm = alignment.delay_samples, alignment.drift_ppm
-    findings = [Finding("note", f"{alignment.coherence:.0%} of wet's energy follows dry through a linear filter")]
+    if alignment.jump_samples:
+        text = f"the delay jumps by {alignment.jump_samples:+.0f} samples near {alignment.jump_at / sample_rate:.1f} s"
+        return [Finding("refused", f"{text}: the interface lost audio; raise its buffer and record again")]
+    delay, findings = alignment.delay_samples, []
     if delay < -MOST_LEAD_S * sample_rate:
         lead_ms = -1000 * delay / sample_rate
         text = f"wet comes {lead_ms:.1f} ms before dry: they are swapped, dry was trimmed, or it is another take"
         findings.append(Finding("refused", f"{text}; give them the other way round, trim both alike, or record again"))
     else:
-        findings.append(_latency(alignment, sample_rate))
-    kind = "warning" if abs(ppm) > 300 else "note"
-    text = f"clock drift {ppm:+.1f} ppm ({abs(ppm) * 0.06:.2f} ms in a minute): taken out"
-    findings.append(
-        Finding(kind, text + ("; a tape, or two devices without a common clock" if kind == "warning" else ""))
-    )
+        text = f"latency {delay} samples ({1000 * delay / sample_rate:.2f} ms): taken out"
+        findings.append(Finding("note", f"{text}; the effect's own delay is left to the model"))
+    findings += _drift(alignment.drift_ppm)
     if alignment.polarity < 0:
         text = "wet is upside down (inverted polarity): kept as part of the effect; effect.flip=true turns it round"
         findings.append(Finding("warning", text))
     return findings
 
 
-def _latency(alignment: Alignment, sample_rate: int) -> Finding:
-    """The finding on latency, with its 95 % confidence interval: twice the standard error."""
-    delay, within = alignment.delay_samples, 2 * alignment.error_samples
-    text = f"latency {delay:.2f} samples ({1000 * delay / sample_rate:.2f} ms), known to +-{max(within, 0.01):.2f}"
-    if within <= WELL_KNOWN_SAMPLES:
-        return Finding("note", f"{text}: taken out")
-    return Finding("warning", f"{text}: the model will learn what is left; record brighter, longer or cleaner music")
+def _drift(ppm: float) -> list[Finding]:
+    """The finding on clock drift that is beyond doubt."""
+    if not ppm:
+        return []
+    text = f"clock drift {ppm:+.1f} ppm ({abs(ppm) * 0.06:.2f} ms in a minute): taken out"
+    if abs(ppm) <= 300:
+        return [Finding("note", text)]
+    return [Finding("warning", f"{text}; a tape, or two devices without a common clock")]
 
 
 def _swap(dry: Tensor, wet: Tensor) -> list[Finding]:
