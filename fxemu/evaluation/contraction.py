@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fxemu.effects import Effect
+from fxemu.engine.forgetting import forgetting
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
 from fxemu.evaluation.scores import ContractionScores, PastScores
@@ -117,7 +118,10 @@ def contraction(
     if effect.replayable:
         found["effect"] = runs(target, own)
     scores = [found[name].scores() if name in found else None for name in ("model", "effect")]
-    return ContractionScores(*scores, warning(*scores)), {name: each.apart() for name, each in found.items()}
+    bound = forgetting(loop.plan())
+    guaranteed_s = None if bound is None else bound.samples() / sample_rate
+    apart = {name: each.apart() for name, each in found.items()}
+    return ContractionScores(*scores, warning(*scores), guaranteed_s), apart
 
 
 def wrong_pasts(other: Pair, limit: float) -> dict[str, Pair]:
@@ -172,6 +176,8 @@ def contraction_lines(scores: ContractionScores | None) -> list[str]:
         line("  apart at the end, worst", *(f"{column.left_db:.0f} dB" for column in columns)),
         line("  ESR, worst past over best", f"{scores.model.worst_over_best:.2f}"),
     ]
+    if scores.guaranteed_s is not None:
+        lines.append(line("  guaranteed by the weights (-60 dB)", seconds(scores.guaranteed_s)))
     return lines + ([f"WRONG STATE: {scores.warning}"] if scores.warning else [])
 
 

@@ -31,7 +31,9 @@ SCORED = Scores(
     levels=[LevelScores(0, 0.1, 0.2), LevelScores(-48, 0.3, 0.4)],
     primed=[PrimedScores(0.0, 0.1, None), PrimedScores(0.5, 0.1, PhaseScores(0.1, 0.01, 3.8))],
     decay=DecayScores(1.5, None, None),
-    contraction=ContractionScores(PastScores(0.1, None, 3.0, {"silence": 0.1}, 0.4, 0.1, 4.0), None, "it stays apart"),
+    contraction=ContractionScores(
+        PastScores(0.1, None, 3.0, {"silence": 0.1}, 0.4, 0.1, 4.0), None, "it stays apart", 0.5
+    ),
     stability=StabilityScores(0.0, 0.0, 0.0, 0.5, None),
     songs=[SongScores("a.mp3", 0.1, 0.2, None)],
 )
@@ -60,7 +62,8 @@ CONTENT = {
                 "worst_over_best": 4.0,
             },
             "effect": None,
-            "warning": "it stays apart",
+            "warning": "apart",
+            "guaranteed_s": 0.5,
         },
         "stability": {"rest": 0.0, "after_square": 0.0, "after_click": 0.0, "largest": 0.5, "forgets_ms": None},
         "songs": [{"name": "a.mp3", "esr": 0.1, "nmae": 0.2, "samples_to_divergence": None}],
