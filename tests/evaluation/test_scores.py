@@ -62,7 +62,7 @@ CONTENT = {
                 "worst_over_best": 4.0,
             },
             "effect": None,
-            "warning": "apart",
+            "warning": "it stays apart",
             "guaranteed_s": 0.5,
         },
         "stability": {"rest": 0.0, "after_square": 0.0, "after_click": 0.0, "largest": 0.5, "forgets_ms": None},
