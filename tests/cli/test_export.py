@@ -49,8 +49,9 @@ def test_a_run_becomes_a_file_of_every_format(run, form, capsys):
     # What was exported is played by `fxemu render`, too: once it has settled, as the run is.
     dry = torch.rand(3000, generator=torch.Generator().manual_seed(0)) - 0.5
     assert (load(path)(dry, 44_100) - load(run)(dry, 44_100))[1000:].abs().max() < 1e-4
-    pair = set() if FORMATS[form].holds_pair else {f"{stem}-check-dry.wav", f"{stem}-check-wet.wav"}
-    assert {p.name for p in (run / "export").iterdir()} == {name} | pair
+    beside = set() if FORMATS[form].holds_pair else {f"{stem}-check-dry.wav", f"{stem}-check-wet.wav"}
+    beside |= {f"{stem}.h"} if form == "c" else set()
+    assert {p.name for p in (run / "export").iterdir()} == {name} | beside
 
 
 def test_name_and_place_can_be_chosen(run, tmp_path, capsys):

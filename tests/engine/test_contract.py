@@ -175,7 +175,7 @@ def test_rollouts_and_their_gradient(monkeypatch: pytest.MonkeyPatch, kind: str,
     assert expected.std() > 0.02
     for compiled in (True, False):
         monkeypatch.setattr(lanes, "compiled", lambda where, compiled=compiled: compiled)
-        wet, found = with_gradients(rollout(loop, dry, history)[0])
+        wet, found = with_gradients(rollout(loop, dry, history).prediction)
         assert close(wet, expected)
         for name, gradient in expected_gradients.items():
             assert gradient.norm() > 0 or kind in ("argmax", "inverse"), name

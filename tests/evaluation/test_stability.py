@@ -4,24 +4,11 @@ import math
 
 import pytest
 import torch
+from helpers.models import one_pole
 
 from fxemu.evaluation.stability import forgets_ms, stability
-from fxemu.models import MLP
-from fxemu.models.closed_loop import ClosedLoop
-from fxemu.representations import Raw
 
 RATE = 8000
-
-
-def one_pole(b: float, bias: float = 0.0) -> ClosedLoop:
-    """y[t] = 0.1 x[t] + b y[t-1] + bias: two rectifiers make a straight line."""
-    arguments = {"context_window": 1, "feedback_window": 1, "layers": 1, "width": 2, "dry_skip": 0}
-    model = MLP(1, 1, activation="relu", **arguments)
-    signs = torch.tensor([1.0, -1.0])
-    values = {"dry.weight": 0.1 * signs, "wet.weight": b * signs, "out.weight": signs, "out.bias": torch.tensor(bias)}
-    for name, parameter in model.named_parameters():
-        parameter.data = values.get(name, torch.zeros(())).expand(parameter.numel()).clone().view_as(parameter)
-    return ClosedLoop(model, Raw(), Raw())
 
 
 @pytest.mark.parametrize("b", [0.5, 0.9, 0.99])

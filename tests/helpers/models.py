@@ -128,11 +128,11 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
     return torch.stack(predicted, dim=-1)
 
 
-def one_pole(pole: float) -> ClosedLoop:
-    """y[t] = 0.1 x[t] + pole y[t-1]."""
+def one_pole(pole: float, gain: float = 0.1, bias: float = 0.0) -> ClosedLoop:
+    """y[t] = gain x[t] + pole y[t-1] + bias."""
     loop = ClosedLoop(Linear(1, 1, 1, 1), Raw(), Raw())
     with torch.no_grad():
         loop.predictor.wet.weight.fill_(pole)
-        loop.predictor.dry.weight.fill_(0.1)
-        loop.predictor.dry.bias.zero_()
+        loop.predictor.dry.weight.fill_(gain)
+        loop.predictor.dry.bias.fill_(bias)
     return loop

@@ -4,27 +4,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers.models import free_run
+from helpers.models import free_run, one_pole
 
 from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.representations import MuLaw, Raw
-
-
-def one_pole(a: float, b: float) -> ClosedLoop:
-    """y[t] = a x[t] + b y[t-1], while that is positive."""
-    model = MLP(1, 1, context_window=1, feedback_window=1, layers=1, width=1, activation="relu", dry_skip=0)
-    values = {"dry.weight": a, "wet.weight": b, "out.weight": 1.0}
-    for name, parameter in model.named_parameters():
-        torch.nn.init.constant_(parameter, values.get(name, 0.0))
-    return ClosedLoop(model, Raw(), Raw())
+from fxemu.representations import MuLaw
 
 
 def test_step_response_of_a_one_pole_filter() -> None:
     step = torch.ones(1, 1, 50)
     t = torch.arange(50)
     expected = 0.1 * (1 - 0.9 ** (t + 1)) / (1 - 0.9)
-    assert torch.allclose(free_run(one_pole(0.1, 0.9), step)[0, 0], expected, atol=1e-6)
+    assert torch.allclose(free_run(one_pole(0.9, 0.1), step)[0, 0], expected, atol=1e-6)
 
 
 def test_the_limit_is_fed_back_and_heard() -> None:
@@ -43,7 +34,7 @@ def test_gradient_goes_through_time() -> None:
 
 def test_teacher_forcing_hears_the_true_past() -> None:
     dry, wet = torch.rand(2, 4, 1, 20)
-    predicted, _ = one_pole(0.3, 0.6).teacher_forced(dry, wet)
+    predicted, _ = one_pole(0.6, 0.3).teacher_forced(dry, wet)
     assert torch.allclose(predicted, 0.3 * dry[..., 1:] + 0.6 * wet[..., :-1], atol=1e-6)
 
 

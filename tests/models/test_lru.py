@@ -44,11 +44,11 @@ def test_the_scan_is_the_recurrence_with_its_gradient(samples: int) -> None:
 
 @pytest.mark.parametrize("feedback", [True, False])
 @torch.no_grad()
-def test_forward_the_recurrence_and_the_renderer_agree_over_a_second(feedback: bool) -> None:
-    """With states that remember all of it; the renderer starts after a silence, and so do the others here."""
+def test_forward_the_recurrence_and_the_renderer_agree_for_long(feedback: bool) -> None:
+    """Over as many samples as the states remember; the renderer starts after a silence, and so do the others here."""
     torch.manual_seed(0)
-    model = LRU(1, 1, width=6, states=5, memory_samples=64, feedback=feedback)
-    loop, dry = ClosedLoop(model, Raw(), Raw()), 0.1 * noise(8000)
+    model = LRU(1, 1, width=6, states=5, longest=1500.0, memory_samples=64, feedback=feedback)
+    loop, dry = ClosedLoop(model, Raw(), Raw()), 0.1 * noise(1500)
     loop.limit.fill_(10.0)
     wet = render(loop, dry)
     history = [pad(x, (64, 0))[None, None] for x in (dry, wet)]
