@@ -18,6 +18,9 @@ from fxemu.audio.tensors import decode, rate_and_channels, write_wav
 from fxemu.effects.base import Effect, EffectError, check_range
 from fxemu.files import printable
 
+# Of silence that programs and plugins process before each song.
+SETTLE_S = 2.0
+
 
 class Command(Effect):
     """A command that is run on each whole song, without a shell.
@@ -28,12 +31,18 @@ class Command(Effect):
             {sample_rate} for what wet must have.
         latency_samples: of the program's output, 0 to 1000000; it is taken out.
         timeout_s: for one song, 1 to 86400 s.
+        settle_s: of silence before each song, 0 to 60 s; what is made of it is left out. A circuit that is simulated
+            from its power switch on needs a second or two to be at rest.
     """
 
     memory_s = None
 
     def __init__(
-        self, command: Sequence[str] | None = None, latency_samples: int = 0, timeout_s: float = 600.0
+        self,
+        command: Sequence[str] | None = None,
+        latency_samples: int = 0,
+        timeout_s: float = 600.0,
+        settle_s: float = SETTLE_S,
     ) -> None:
         words = [] if command is None or isinstance(command, str) else [str(word) for word in command]
         if not all(any(mark in word for word in words) for mark in ("{dry}", "{wet}")):
@@ -45,21 +54,23 @@ class Command(Effect):
             raise ValueError(f"command: no program {words[0]!r} is installed; install it, or give its full path")
         check_range("latency_samples", latency_samples, 0, 1_000_000)
         check_range("timeout_s", timeout_s, 1, 86_400, "s")
-        self.command, self.latency_samples, self.timeout_s = words, latency_samples, timeout_s
+        check_range("settle_s", settle_s, 0, 60, "s")
+        self.command, self.latency_samples, self.timeout_s, self.settle_s = words, latency_samples, timeout_s, settle_s
 
     def identity(self) -> str:
         """The command, with size and time of the program and of each file in it."""
         paths = [shutil.which(self.command[0]) or "", *self.command[1:]]
-        return f"command {self.command} {self.latency_samples} {[file_state(path) for path in paths]}"
+        return f"command {self.command} {self.latency_samples} {self.settle_s} {[file_state(path) for path in paths]}"
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
-        samples = dry.numel() + self.latency_samples
+        settling = round(self.settle_s * sample_rate)
+        samples = settling + dry.numel() + self.latency_samples
         with tempfile.TemporaryDirectory(prefix="fxemu-") as folder:
             wet = Path(folder) / "wet.wav"
             marks = {"dry": f"{folder}/dry.wav", "wet": str(wet), "samples": samples, "sample_rate": sample_rate}
-            write_wav(marks["dry"], nn.functional.pad(dry, (0, self.latency_samples)), sample_rate)
+            write_wav(marks["dry"], nn.functional.pad(dry, (settling, self.latency_samples)), sample_rate)
             run_program([_filled(word, marks) for word in self.command], self.timeout_s, f"command {self.command[0]}")
-            return _read(wet, samples, sample_rate, self.command[0])[self.latency_samples :]
+            return _read(wet, samples, sample_rate, self.command[0])[settling + self.latency_samples :]
 
 
 def _filled(word: str, marks: dict[str, object]) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fxemu.effects.base import Effect, EffectError, check_range
-from fxemu.effects.command import file_state, run_program
+from fxemu.effects.command import SETTLE_S, file_state, run_program
 
 HOST = Path(__file__).resolve().with_name("plugin_host.py")
 # The machine word in a program's header: offset and value for ELF of class 32, and for a Windows program.
@@ -32,6 +32,7 @@ class Plugin(Effect):
         parameters: values by name, in the plugin's own units; the rest stay at their defaults.
         name: of the plugin, in a file that holds several.
         timeout_s: for one song, 1 to 86400 s.
+        settle_s: of silence before each song, 0 to 60 s; what is made of it is left out.
     """
 
     memory_s = None
@@ -42,8 +43,10 @@ class Plugin(Effect):
         parameters: Mapping[str, Any] | None = None,
         name: str | None = None,
         timeout_s: float = 600.0,
+        settle_s: float = SETTLE_S,
     ) -> None:
         check_range("timeout_s", timeout_s, 1, 86_400, "s")
+        check_range("settle_s", settle_s, 0, 60, "s")
         if not path or not Path(path).exists():
             raise ValueError(f"path: got {path!r}; must be a .vst3 or .component that exists")
         if _is_32_bit(Path(path)):
@@ -51,7 +54,7 @@ class Plugin(Effect):
         if find_spec("pedalboard") is None:
             raise ValueError('effect=plugin needs pedalboard (GPL-3): pip install "fxemu[plugin]"')
         self.path, self.name, self.timeout_s = str(Path(path).resolve()), name, timeout_s
-        self.parameters = dict(parameters or {})
+        self.parameters, self.settle_s = dict(parameters or {}), settle_s
         with tempfile.TemporaryDirectory(prefix="fxemu-") as folder:
             self._host(folder, {}, timeout_s=min(timeout_s, 60))
             self.described: dict[str, dict[str, Any]] = json.loads((Path(folder) / "report.json").read_text())
@@ -61,13 +64,15 @@ class Plugin(Effect):
     def identity(self) -> str:
         """Name and parameters, with size and time of the plugin's files."""
         files = sorted(p for p in Path(self.path).rglob("*") if p.is_file()) or [Path(self.path)]
-        return f"plugin {self.name} {sorted(self.parameters.items())} {[file_state(str(file)) for file in files]}"
+        settings = f"{sorted(self.parameters.items())} {self.settle_s}"
+        return f"plugin {self.name} {settings} {[file_state(str(file)) for file in files]}"
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         with tempfile.TemporaryDirectory(prefix="fxemu-") as folder:
-            np.save(Path(folder) / "dry.npy", dry.numpy())
+            settling = round(self.settle_s * sample_rate)
+            np.save(Path(folder) / "dry.npy", nn.functional.pad(dry, (settling, 0)).numpy())
             self._host(folder, {"parameters": self.parameters, "sample_rate": sample_rate}, self.timeout_s)
-            return torch.from_numpy(np.load(Path(folder) / "wet.npy", allow_pickle=False))
+            return torch.from_numpy(np.load(Path(folder) / "wet.npy", allow_pickle=False))[settling:]
 
     def _host(self, folder: str, request: dict[str, Any], timeout_s: float) -> None:
         request = {"path": self.path, "name": self.name, **request}

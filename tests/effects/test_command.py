@@ -20,7 +20,8 @@ def python(body: str, **arguments) -> Command:
         "import os, sys, numpy as np; from scipy.io import wavfile\n"
         "d, w = sys.argv[1:3]; r, x = wavfile.read(d); write = lambda y, r: wavfile.write(w, r, y)\n" + body
     )
-    return Command([sys.executable, "-c", code, "{dry}", "{wet}", "{samples}", "{sample_rate}"], **arguments)
+    words = [sys.executable, "-c", code, "{dry}", "{wet}", "{samples}", "{sample_rate}"]
+    return Command(words, **{"settle_s": 0.0, **arguments})
 
 
 def test_the_wet_file_is_returned_as_written():
@@ -31,6 +32,12 @@ def test_the_wet_file_is_returned_as_written():
 def test_latency_is_taken_out():
     body = "write(np.concatenate((np.zeros(7, np.float32), x[:-7])), r)"
     assert torch.equal(python(body, latency_samples=7)(DRY, RATE), DRY)
+
+
+def test_a_song_begins_when_what_is_switched_on_is_at_rest():
+    body = "write(x + np.exp(-np.arange(len(x), dtype=np.float32) / 800), r)"
+    assert torch.allclose(python(body, settle_s=2.0)(DRY, RATE), DRY, atol=1e-6)
+    assert float(python(body)(DRY, RATE)[0]) == pytest.approx(1.0)
 
 
 def test_what_is_stereo_is_mixed_down():
