@@ -22,6 +22,14 @@ class TrainingDivergedError(UserError):
     """A training whose loss is NaN or infinite; the message says what to try."""
 
 
+class Terminated(BaseException):
+    """The end that another process asked for with a signal: `number` is SIGINT, SIGTERM or SIGHUP."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def check_sample_rate(name: str, value: object) -> None:
     """UserError unless `value` is a whole number of Hz from 8000 to 192000."""
     low, high = SAMPLE_RATES_HZ

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from fxemu.cli.installation import broken_installation
-from fxemu.errors import UserError
+from fxemu.errors import Terminated, UserError
 
 
 @contextmanager
 def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
-    """End the program with "error: ..." and status 1 for a UserError or an OSError, and with 130 for Ctrl-C.
+    """End the program with "error: ..." and status 1 for a UserError or an OSError, and as shells do for a signal.
 
     Args:
-        interrupted: what is printed on Ctrl-C.
+        interrupted: what is printed on Ctrl-C (status 130), SIGTERM (143) and the loss of the terminal (129).
 
     Any other error is either that of a broken installation, and ends in a line too, or a fault of ours, and keeps its
     traceback.
     """
     try:
-        yield
+        with _terminable():
+            yield
     except BrokenPipeError:
         # Who read our output, such as `head`, has enough; nothing is left to be flushed when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -33,9 +37,31 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
             raise
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, Terminated) as error:
+        # The terminal may be gone.
+        with suppress(OSError):
+            print(interrupted, file=sys.stderr)
+        sys.exit(128 + getattr(error, "number", signal.SIGINT))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise Terminated in the main thread for signals that would end the process without a word."""
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    ours = threading.current_thread() is threading.main_thread()
+    # Not those that are ignored, as under nohup.
+    changed = [number for number in numbers if ours and signal.getsignal(number) == signal.SIG_DFL]
+    try:
+        for number in changed:
+            signal.signal(number, _terminate)
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated(number)
 
 
 def _line(error: Exception) -> str | None:

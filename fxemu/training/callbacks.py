@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-import signal
-import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from fxemu.errors import Terminated
 from fxemu.files import write_whole
+from fxemu.training.signals import handle_ends, leave_terminal, restore_default_ends
 from fxemu.training.terminal import duration, tell
 
 
@@ -58,8 +59,27 @@ class ValidateLast(pl.Callback):
         trainer.should_stop |= trainer.global_step >= trainer.max_steps
 
 
-class StopOnInterrupt(pl.Callback):
-    """The first Ctrl-C or SIGTERM ends training after the current step, so that the report is written; a second kills.
+class HandleSignals(pl.Callback, ABC):
+    """Takes the signals that end a training, while it lasts."""
+
+    @abstractmethod
+    def handle(self, number: int, frame: Any) -> None:
+        """Take a signal."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # After Lightning has set its own handlers; it restores those before them when training ends.
+        handle_ends(self.handle)
+
+
+class EndSweep(HandleSignals):
+    """Ends the process at once, so that no run of a sweep counts that was cut short."""
+
+    def handle(self, number: int, frame: Any) -> None:
+        raise Terminated(number)
+
+
+class StopOnInterrupt(HandleSignals):
+    """The first signal ends training after the current step, so that the report is written; a second kills.
 
     Of several processes that train together, all stop after the same step, whichever of them got it.
     """
@@ -67,16 +87,10 @@ class StopOnInterrupt(pl.Callback):
     def __init__(self) -> None:
         self.received: int | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        # After Lightning has set its own handlers; it restores those before them when training ends.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._stop)
-
-    def _stop(self, number: int, frame: Any) -> None:
+    def handle(self, number: int, frame: Any) -> None:
         self.received = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        restore_default_ends()
+        leave_terminal(number)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         interrupted = trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)

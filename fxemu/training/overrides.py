@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
@@ -17,13 +19,16 @@ from omegaconf.errors import OmegaConfBaseException
 from fxemu.errors import ConfigError
 from fxemu.training.run_folder import CONF
 
-# Options that are folders or files.
+# Options that are folders or files, and Hydra's own.
 PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet", "effect.path", "effect.file")
+RUN_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+# Several values for a sweep, as a function of Hydra's.
+SWEPT = r"(choice|glob|shuffle|sort|tag|str)\(.*\)"
 
 
 def arguments(given: list[str]) -> list[str]:
     """Translate our overrides to Hydra's: `repr.input=raw` chooses one side, `resume=RUN` resumes in that folder,
-    and `dry=`, `wet=` and `force=` belong to `effect=recorded`.
+    `dry=`, `wet=` and `force=` belong to `effect=recorded`, and folders and files may have any name.
 
     Raises:
         ConfigError: for a group without a choice, or a run that cannot be resumed.
@@ -32,11 +37,14 @@ def arguments(given: list[str]) -> list[str]:
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in _sides(given)]
-    result = [re.sub(rf"^({'|'.join(map(re.escape, PATHS))})=(.+)", _quoted, word) for word in result]
+    sweep = any(word in ("-m", "--multirun") for word in given)
+    result = [_with_quotes(word, sweep) for word in result]
     for word in given:
         if word.startswith("resume=") and word != "resume=null":
             folder = _quote(str(_resumed(word, given).resolve()))
-            result[given.index(word)] = f"resume={folder}"
+            # The effect's options are those of the run that is resumed, not of the default.
+            result = [re.sub(rf"^(?=({'|'.join(map(re.escape, PATHS))})=)", "++", each) for each in result]
+            result[result.index(word)] = f"resume={folder}"
             result.append(f"hydra.run.dir={folder}")
     return result
 
@@ -56,37 +64,76 @@ def _default_repr() -> str:
 
 
 def _resumed(word: str, given: list[str]) -> Path:
-    """The folder of the run to resume; no other options may be given."""
+    """The folder of the run to resume; no other options may be given, but where its files are now."""
     folder = word.removeprefix("resume=")
     if quoted := re.fullmatch(r"(['\"])(.*)\1", folder):
         folder = quoted[2].replace("\\'", "'")
+    folder = os.path.expanduser(folder)
     if not folder or not Path(folder).is_dir():
         raise ConfigError(f"{word}: no such folder; give that of the run to resume")
-    others = [other for other in given if other != word and not other.startswith(("hydra.", "-"))]
+    kept = ("hydra.", "-", "dry=", "wet=", *(f"{name}=" for name in PATHS))
+    others = [other for other in given if other != word and not other.startswith(kept)]
     if others:
-        raise ConfigError(f"{word}: a run is resumed with the options that it began with; leave out {' '.join(others)}")
+        raise ConfigError(
+            f"{word}: a run is resumed with the options that it began with; leave out {' '.join(others)} "
+            "(only folders and files may have moved, such as data.library)"
+        )
     return Path(folder)
 
 
-def _quoted(found: re.Match[str]) -> str:
-    """A folder or file as Hydra takes it for one, whatever is in its name; lists and quoted ones stay as they are."""
+def _with_quotes(word: str, sweep: bool) -> str:
+    """An override whose folder or file Hydra takes for one, whatever is in its name; those in quotes stay as they are.
+
+    A comma is part of the name, unless a sweep asks for several folders, of which there is none that is named so.
+    """
+    names = "|".join(map(re.escape, (*PATHS, *RUN_FOLDERS)))
+    found = re.fullmatch(rf"(\+{{0,2}}(?:{names}))=(.+)", word, re.DOTALL)
+    if not found or found[2] == "null" or re.fullmatch(r"(['\"]).*\1", found[2], re.DOTALL):
+        return word
     name, value = found.groups()
-    if value == "null" or re.search(r"^['\"\[]|,|\$\{", value):
-        return found[0]
-    return f"{name}={_quote(os.path.expanduser(value))}"
+    several = sweep and name not in RUN_FOLDERS and not os.path.exists(os.path.expanduser(value))
+    if several and re.fullmatch(SWEPT, value):
+        return word
+    parts = value.split(",") if several else [value]
+    return f"{name}={','.join(_quote(os.path.expanduser(part)) for part in parts)}"
 
 
 def _quote(text: str) -> str:
+    """A text as a string of Hydra's, in quotes where it needs them."""
+    if re.fullmatch(r"[a-zA-Z0-9_.-]*/[a-zA-Z0-9_./-]*", text):
+        return text
     return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
 
 
-def absolute_paths(config: DictConfig) -> DictConfig:
+def command_line(*words: str) -> str:
+    """The command that trains with these overrides, for a shell."""
+    return shlex.join(["python", "train.py", *words])
+
+
+def absolute_paths(config: DictConfig, names: Iterable[str] = PATHS) -> DictConfig:
     """A copy of a config whose folders and files are absolute, relative ones being below the folder of the command."""
     config = copy.deepcopy(config)
-    for name in PATHS:
+    for name in names:
         if (path := OmegaConf.select(config, name)) is not None:
             OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(path)))
     return config
+
+
+def moved(saved: DictConfig, config: DictConfig) -> DictConfig:
+    """The saved config of a run with the folders and files that the command which resumes it gives anew.
+
+    Raises:
+        ConfigError: for a folder or file that the run does not have.
+    """
+    given = {word.lstrip("+").partition("=")[0] for word in HydraConfig.get().overrides.task}
+    names = [name for name in PATHS if name in given]
+    config, saved = absolute_paths(config, names), copy.deepcopy(saved)
+    for name in names:
+        section, option = name.split(".")
+        if option not in saved[section]:
+            raise ConfigError(f"{name}: the run that is resumed has no such option")
+        OmegaConf.update(saved, name, OmegaConf.select(config, name))
+    return saved
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fxemu.data.module import SongData
 from fxemu.data.sources import Streamed
-from fxemu.errors import ConfigError, UserError
+from fxemu.errors import ConfigError, Terminated, UserError
 from fxemu.evaluation import validation
 from fxemu.evaluation.scores import RaceRow, RaceScores
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
@@ -197,17 +197,17 @@ def after_race(config: DictConfig, folder: Path, resumed: bool) -> tuple[DictCon
 
     Raises:
         UserError: if no candidate has reached anything.
-        KeyboardInterrupt: if it was interrupted before one had.
+        Terminated: if it was interrupted before one had.
     """
     if resumed:
-        return _without_race(saved_config(folder)), finished_race(folder)
+        return _without_race(saved_config(folder) if "race" in config else config), finished_race(folder)
     if "race" not in config or not is_worth_it(config):
         return _without_race(config), None
     race = run_race(config, folder)
     finalist = race.finalist()
     if finalist is None:
         if race.received:
-            raise KeyboardInterrupt
+            raise Terminated(race.received)
         raise UserError("model=auto: no candidate has come through: " + "; ".join(r.line() for r in race.results))
     return race.final_config(finalist), race
 

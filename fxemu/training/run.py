@@ -6,6 +6,7 @@ import io
 import math
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from fxemu.models.files import save
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
 from fxemu.training.environment import chosen_options, environment
 from fxemu.training.module import TrainingModule
-from fxemu.training.overrides import absolute_paths
+from fxemu.training.overrides import absolute_paths, command_line, moved
 from fxemu.training.parts import build, build_parts
 from fxemu.training.race import Race, after_race
 from fxemu.training.run_folder import (
@@ -34,6 +35,7 @@ from fxemu.training.run_folder import (
     finished_score,
     locked,
     saved_config,
+    write_hydra_record,
 )
 from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer, set_up_process
@@ -46,7 +48,7 @@ def run(config: DictConfig, folder: Path) -> float:
     """
     with explain_failed_writes(folder), locked(folder):
         if config.resume:
-            return train(saved_config(folder), folder, checkpoint_to_resume(folder))
+            return train(moved(saved_config(folder), config), folder, checkpoint_to_resume(folder))
         # So that the run is the same from wherever it is resumed.
         config = absolute_paths(config)
         score = finished_score(config, folder)
@@ -61,7 +63,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         that train together the first alone writes and reports; the others return NaN.
 
     Raises:
-        SystemExit: with status 143 after SIGTERM, once the report is written.
+        SystemExit: with status 143 after SIGTERM, and 129 after SIGHUP, once the report is written.
     """
     config, race = after_race(config, folder, resume is not None)
     parts = build_parts(config)
@@ -94,14 +96,22 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     if diverged is not None:
         raise diverged
     signals = [each.received for each in [*trainer.callbacks, race] if isinstance(each, StopOnInterrupt | Race)]
-    if signal.SIGTERM in signals:
-        sys.exit(128 + signal.SIGTERM)
+    _exit_if_stopped([number for number in signals if number is not None], folder)
     return math.inf if curve.best() is None else curve.best()
+
+
+def _exit_if_stopped(signals: Sequence[int], folder: Path) -> None:
+    """Say how a training that a signal ended is continued; SystemExit, unless it was Ctrl-C."""
+    for number in signals:
+        tell(f"to continue: {command_line(f'resume={folder}')}")
+        if number != signal.SIGINT:
+            sys.exit(128 + number)
 
 
 def _write_beginning(config: DictConfig, folder: Path, trainer: pl.Trainer, chosen: dict[str, str]) -> None:
     """Write config.yaml and environment.json, and remove metrics.json: a run that is resumed is not finished."""
     (folder / "metrics.json").unlink(missing_ok=True)
+    write_hydra_record(folder)
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     about = environment(config, trainer.strategy.root_device)
     write_json(folder / "environment.json", {**about, "chosen": chosen})

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from yaml import YAMLError
 
 from fxemu.errors import ConfigError, UserError
+from fxemu.files import write_whole
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -28,6 +32,7 @@ RENAMED_FIELDS = {"deaf": "drop_history"}
 # Options of earlier versions, of a run and of a stage of its training, which this one leaves out.
 DROPPED = ("repr.embedding", "training.gain_penalty", "training.gain_limit")
 DROPPED_FIELDS = ("own", "own_history", "wrong", "wrong_history")
+LOCK = ".lock"
 # Holds the config of a race and what its candidates reached.
 RACE = "race"
 # Holds why a run of a sweep failed; its last line is the reason in short.
@@ -49,6 +54,64 @@ def in_sweep() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+class NewFolder(Callback):
+    """Gives a run, or a sweep, whose name holds the second of its start the next free name: several may start in it.
+
+    The folder is made at once, and nothing else is written to it before the run has locked it.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        # By which the names of the options are resolved.
+        HydraConfig.instance().set_config(config)
+        self._rename(config, "run")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if folder := self._rename(config, "sweep"):
+            # The config of each of its runs is composed again.
+            with read_write(config.hydra.overrides):
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+
+    def _rename(self, config: DictConfig, section: str) -> Path | None:
+        place = config.hydra[section]
+        if "%S" not in str(OmegaConf.to_container(place, resolve=False)["dir"]):
+            return None
+        first = Path(place.dir)
+        names = itertools.chain([first], (first.with_name(f"{first.name}-{number}") for number in itertools.count(2)))
+        folder = next(name for name in names if _made(name))
+        with read_write(place):
+            place.dir = str(folder)
+        return folder
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; False if there is one already."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def removed_if_refused(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that ends before anything of it was written."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if {path.name for path in folder.iterdir()} <= {LOCK, "train.log"}:
+                shutil.rmtree(folder)
+
+
+def write_hydra_record(folder: Path) -> None:
+    """Write Hydra's own options and the overrides to `.hydra`, as Hydra would before the folder is known to be free."""
+    options = HydraConfig.get()
+    (folder / ".hydra").mkdir(exist_ok=True)
+    for name, content in (("hydra", {"hydra": options}), ("overrides", options.overrides.task)):
+        text = OmegaConf.to_yaml(OmegaConf.create(content))
+        write_whole(folder / ".hydra" / f"{name}.yaml", text.encode())
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Lock a folder against other runs, until this one ends or is killed; of several processes the first locks it.
@@ -66,7 +129,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        lock = FileLock(folder / ".lock", timeout=0).acquire()
+        lock = FileLock(folder / LOCK, timeout=0).acquire()
     except Timeout as error:
         raise ConfigError(f"{folder}: another run is writing there; wait for it, or choose another folder") from error
     with lock:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from fxemu.training.run_folder import in_sweep
+from fxemu.training.signals import handle_ends, leave_terminal, restore_default_ends
 
 # How often a signal is looked for, in s.
 TICK_S = 0.2
@@ -23,7 +22,7 @@ Task = Callable[[], None]
 
 
 class Interrupt:
-    """The first Ctrl-C or SIGTERM, kept in `received` by its number; a second one kills."""
+    """The first signal that ends a training, kept in `received` by its number; a second one kills."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -31,10 +30,10 @@ class Interrupt:
     @contextmanager
     def kept(self) -> Iterator[Interrupt]:
         """Keep signals meanwhile; not those of a sweep, which end it at once."""
-        if in_sweep() or threading.current_thread() is not threading.main_thread():
+        if in_sweep():
             yield self
             return
-        before = {number: signal.signal(number, self._keep) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = handle_ends(self._keep)
         try:
             yield self
         finally:
@@ -43,7 +42,8 @@ class Interrupt:
 
     def _keep(self, number: int, frame: object) -> None:
         self.received = number
-        _default_signals()
+        restore_default_ends()
+        leave_terminal(number)
 
 
 def can_fork() -> bool:
@@ -94,11 +94,6 @@ def run_tasks(tasks: Sequence[Task], workers: int, limit_s: float, interrupt: In
 def _alone(task: Task) -> None:
     """A task in its process: one thread, and Ctrl-C is for its parent."""
     os.setpgrp()
-    _default_signals()
+    restore_default_ends()
     torch.set_num_threads(1)
     task()
-
-
-def _default_signals() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fxemu.data.shard import Shard
 from fxemu.errors import ConfigError
-from fxemu.training.callbacks import KeepCurve, PrintProgress, StopOnInterrupt, ValidateLast, WholeCheckpoints
+from fxemu.training.callbacks import EndSweep, KeepCurve, PrintProgress, StopOnInterrupt, ValidateLast, WholeCheckpoints
 from fxemu.training.run_folder import in_sweep
 
 # Warnings that tell a user nothing, by the beginning of their text, each with the reason.
@@ -110,9 +110,9 @@ def _checkpoints(folder: Path) -> list[ModelCheckpoint]:
 
 
 def _stopping(config: DictConfig) -> list[pl.Callback]:
-    """Callbacks to end a run early; Ctrl-C ends a whole sweep at once, so that no run counts that was cut short."""
+    """Callbacks to end a run early."""
     early = []
     if config.patience is not None:
         # Not every epoch is validated.
         early = [pl.callbacks.EarlyStopping("val/esr", patience=config.patience, check_on_train_epoch_end=False)]
-    return early if in_sweep() else [StopOnInterrupt(), *early]
+    return [EndSweep() if in_sweep() else StopOnInterrupt(), *early]

@@ -1,6 +1,7 @@
 """Every option composes, instantiates and runs on 1024 samples; every class has its option and the reverse."""
 
 import inspect
+import os
 import re
 
 import pytest
@@ -16,7 +17,7 @@ import fxemu.models
 import fxemu.representations
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.errors import UserError
-from fxemu.training.overrides import arguments
+from fxemu.training.overrides import PATHS, arguments
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build, train
 from fxemu.training.run_folder import CONF, ConfigError
@@ -256,23 +257,48 @@ def test_what_cannot_be_resumed_is_refused_before_any_folder_is_made(words, mess
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["My Songs (2020)", "Rock & Roll", "Don't", "a=b", "ends\\", "it's a \\'"])
+ODD_NAMES = ["My Songs (2020)", "Rock & Roll", "Don't", "a=b", "ends\\", "it's a \\'", "#1, take 2", "[live]", "'70s",
+             "{x}", "音楽", "caf\udce9", "two\nlines", "100%", "$HOME", "true", "a: b", " a ", '"q"x']  # fmt: skip
+
+
+def parsed(*given: str) -> list[str]:
+    return [override.value() for override in OverridesParser.create().parse_overrides(arguments([*given]))]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
-    given = [f"data.library=~/{name}", f"dry=/x/{name}", f"effect.file=~/{name}", f"resume={name}"]
-    library, dry, file, resume, folder = OverridesParser.create().parse_overrides(
-        [word for each in given for word in arguments([each])]
-    )
-    assert library.value() == f"/home/me/{name}" and dry.value() == f"/x/{name}"
-    assert file.value() == library.value()
-    assert resume.value() == folder.value() == str(tmp_path / name)
+    for option in (*PATHS, "hydra.run.dir", "hydra.sweep.dir", "dry", "wet"):
+        assert parsed(f"{option}={name}") == [name]
+        assert parsed(f"{option}=~/{name}") == [f"/home/me/{name}"]
+    assert parsed(f"++data.cache=/x/{name}") == [f"/x/{name}"]
+    assert parsed(f"resume={name}") == [str(tmp_path / name)] * 2
 
 
-def test_lists_of_folders_and_quoted_ones_stay_as_they_are():
-    given = ["data.library=a,b", "data.library='a b'", "data.cache=null", "data.index=${oc.env:HOME}/x"]
-    assert arguments(given) == given
+def test_a_run_folder_may_have_any_name_and_hold_interpolations(tmp_path):
+    names = [f"{name} ${{seed}}" for name in ODD_NAMES]
+    config = OmegaConf.create({"seed": 3, "names": parsed(*(f"hydra.run.dir={name}" for name in names))})
+    assert config.names == [f"{name} 3" for name in ODD_NAMES]
+
+
+def test_a_comma_is_part_of_a_name_but_in_a_sweep_over_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parsed("data.library=rock, pop") == ["rock, pop"]
+    assert arguments(["-m", "data.library=rock (1),/pop"])[1:] == ["data.library='rock (1)',/pop"]
+    assert arguments(["-m", "data.library=choice(a,b)", "hydra.sweep.dir=a,b"])[1:] == [
+        "data.library=choice(a,b)",
+        "hydra.sweep.dir='a,b'",
+    ]
+    (tmp_path / "rock, pop").mkdir()
+    assert arguments(["--multirun", "data.library=rock, pop"])[1:] == ["data.library='rock, pop'"]
+
+
+def test_quoted_folders_and_none_stay_as_they_are():
+    given = ["data.library='a b'", "data.cache=null", 'effect.path="x"', "data.index=${oc.env:HOME}/x"]
+    assert arguments(given[:3]) == given[:3]
+    assert composed(*arguments(given[3:])).data.index == f"{os.environ['HOME']}/x"
 
 
 @pytest.mark.parametrize("word", ["effect=null", "model=", "loss=null", "repr.input=null"])

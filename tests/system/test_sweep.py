@@ -71,16 +71,20 @@ def test_what_is_finished_is_known_by_its_config(tmp_path):
         assert finished_score(config, tmp_path) == score
 
 
-def test_a_killed_sweep_goes_on_where_it_was(library, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
+def test_a_sweep_that_was_ended_goes_on_where_it_was(library, tmp_path, number, status):
     folder, runs = tmp_path / "sweep", []
     words = sweep(library, folder, "effect=tanh,lowpass", "model.width=0,8")
 
-    def kill_the_second(module: TrainingModule) -> None:
+    def end_the_second(module: TrainingModule) -> None:
         runs.append(module)
         if len(runs) == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
-    assert forked(lambda: hooked(13, kill_the_second, words), tmp_path).returncode == -signal.SIGKILL
+    ended = forked(lambda: hooked(13, end_the_second, words), tmp_path)
+    assert ended.returncode == status
+    told = "interrupted; to continue the sweep: python train.py -m effect=tanh,lowpass"
+    assert (told in ended.stderr) == (number == signal.SIGTERM)
     before = scores(folder)
     assert set(before) == {"1-tanh-raw-mlp"}
 

@@ -196,6 +196,7 @@ def test_ctrl_c_and_sigterm_keep_the_best_and_write_the_report(library, tmp_path
     done = forked(lambda: hooked(25, lambda _: os.kill(os.getpid(), number), words), tmp_path)
     assert done.returncode == status, done.stderr
     assert "interrupted" in done.stdout and "model, free run" in done.stdout
+    assert f"to continue: python train.py resume={folder}\n" in done.stdout
     assert (folder / "checkpoints" / "best.ckpt").is_file() and (folder / "metrics.json").is_file()
 
 

@@ -1,0 +1,41 @@
+"""The signals that end a training: Ctrl-C, SIGTERM, which schedulers send, and SIGHUP, when the terminal is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+Handler = Callable[[int, FrameType | None], None]
+
+
+def handle_ends(handler: Handler) -> dict[int, object]:
+    """Have a function take the signals of ENDS, in the main thread only; returns the handlers before, by number.
+
+    Those that are ignored stay so, as SIGHUP under nohup, but for Ctrl-C, which a shell has commands in the background
+    ignore, and which another process may send all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    taken = [number for number in ENDS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in taken}
+
+
+def restore_default_ends() -> None:
+    """Let the next signal of ENDS end the process."""
+    for number in ENDS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def leave_terminal(number: int) -> None:
+    """After SIGHUP, discard what is printed from now on to the terminal, which is gone; files and pipes are kept."""
+    if number in (signal.SIGINT, signal.SIGTERM):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        if stat.S_ISCHR(os.fstat(output).st_mode):
+            os.dup2(nowhere, output)
