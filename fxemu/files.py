@@ -34,6 +34,22 @@ def printable(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text.decode("utf-8", "backslashreplace"))
 
 
+def parse_json(content: bytes) -> Any:
+    """The value in a JSON file in UTF-8, -16 or -32, with a byte order mark or without.
+
+    Raises:
+        ValueError: if there is none; the message says where it breaks off.
+    """
+    if not content.strip():
+        raise ValueError("it is empty")
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON, or damaged, from line {error.lineno}, column {error.colno} on") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no JSON, nor any other text") from error
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file, indented, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

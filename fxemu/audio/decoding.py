@@ -18,12 +18,25 @@ from fxemu.errors import UserError
 from fxemu.files import printable
 
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".wav")
+# With those that FFmpeg reads as well, also for the sound of videos.
+READ_SUFFIXES = (
+    *SUFFIXES, ".3gp", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".bwf", ".caf", ".dff", ".dsf",
+    ".dts", ".eac3", ".flv", ".m4b", ".m4p", ".m4r", ".m4v", ".mka", ".mkv", ".mov", ".mp1", ".mp2", ".mpc", ".mpeg",
+    ".mpg", ".mpga", ".oga", ".ogv", ".opus", ".ra", ".rf64", ".rm", ".shn", ".snd", ".spx", ".tak", ".tta", ".voc",
+    ".w64", ".wave", ".webm", ".wma", ".wmv", ".wv",
+)  # fmt: skip
+# Files of music that it does not read: protected books, scores, and the modules of trackers.
+OTHER_SUFFIXES = (".aa", ".aax", ".aaxc", ".it", ".kar", ".mid", ".midi", ".mod", ".s3m", ".xm")
 # The lowest and the highest sample rate that is accepted.
 RATES_HZ = (4000, 768_000)
 # The metadata that is kept, and its longest value in characters.
 TAGS, TAG_LENGTH = ("title", "artist", "album", "genre", "date", "composer"), 200
 # How an MP4 marks encrypted audio.
 PROTECTED = ("drms", "drmi", "enca")
+# Codecs whose frames lie in a file as they are, and how the tags begin that may lie between or after them.
+FRAMED = ("aac", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float")
+TAG_STARTS = (b"LYRICSBEGIN", b"APETAGEX", b"TAG", b"ID3", b"3DI")
+MOST_PADDING_BYTES = 65_536
 # The name that stands for stdin or stdout.
 PIPE = "-"
 # Decoded before a stretch and discarded: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
@@ -168,6 +181,31 @@ def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
     return (samples * scale).astype(np.float32, copy=False)
 
 
+class _Beside:
+    """What lies between or after the frames of MPEG audio, which has no container: tags, and a little of anything."""
+
+    def __init__(self) -> None:
+        self.tag, self.unknown_bytes = False, 0
+
+    def holds(self, packet: av.Packet, codec: str) -> bool:
+        """Whether a packet that cannot be decoded is no frame."""
+        data = bytes(packet)
+        if codec not in FRAMED or (not self.tag and data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
+            return False
+        self.tag |= data.startswith(TAG_STARTS)
+        self.unknown_bytes += 0 if self.tag else len(data)
+        return True
+
+    def costs_audio(self) -> bool:
+        """Whether it took the place of frames, as other frames follow."""
+        lost, self.tag, self.unknown_bytes = self.unknown_bytes > 0, False, 0
+        return lost
+
+    def samples_may_be_lost(self) -> bool:
+        """Whether it is too much for the end of a file, as where a download ended."""
+        return self.unknown_bytes > MOST_PADDING_BYTES
+
+
 class AudioSource:
     """An open audio stream: its rate in Hz, channels, codec and tags, and its samples block by block.
 
@@ -262,19 +300,25 @@ class AudioSource:
     def _decode(self) -> Iterator[av.AudioFrame]:
         """All frames that can be decoded; AudioError if the damaged packets outnumber them."""
         good = bad = 0
+        beside = _Beside()
         for packet in self.container.demux(self.stream):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                self._damaged(error)
-                bad += 1
+                if not beside.holds(packet, self.codec):
+                    self._damaged(error)
+                    bad += 1
                 continue
+            if frames and beside.costs_audio():
+                self._damaged(ValueError("what is there is no audio"))
             for frame in frames:
                 if frame.sample_rate != self.rate:
                     raise ValueError(f"the sample rate changes to {frame.sample_rate} Hz")
                 yield frame
                 self.decoded_samples += frame.samples
             good += len(frames)
+        if beside.samples_may_be_lost():
+            self._damaged(ValueError("what follows is no audio"))
         if bad > good:
             raise AudioError(f"{self.name}: cannot be decoded (most of it is damaged)")
 

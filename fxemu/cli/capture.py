@@ -18,7 +18,7 @@ from fxemu.errors import check_sample_rate
 from fxemu.files import write_whole
 from fxemu.library.recordings.capture import REPEAT_S, make_signal, most_energetic, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
-from fxemu.library.songs import PARTS, LibraryError, Skipped, choose, list_audio_files, read_songs, split_songs
+from fxemu.library.songs import PARTS, LibraryError, Skipped, choose, list_songs, read_songs, split_songs
 
 
 @one_line_errors()
@@ -58,7 +58,7 @@ def _make(given: argparse.Namespace) -> None:
     if given.songs < 3 or not 1 <= given.seconds <= 600:
         raise LibraryError("--songs must be at least 3, --seconds from 1 to 600")
     skipped = Skipped()
-    paths = choose(list_audio_files(given.library), given.songs, seed=0)
+    paths = choose(list_songs(given.library), given.songs, seed=0)
     songs = read_songs(paths, given.sample_rate, int(REPEAT_S * given.sample_rate), skipped, given.library)
     if skipped:
         print(skipped, file=sys.stderr)

@@ -33,8 +33,7 @@ def compare(places: list[Path], output: Path, songs: int, seconds: float) -> Non
     """Print the table of all runs in the places, and write it to `output` with .csv and .html added.
 
     Raises:
-        RunError: if there is no finished run.
-        OSError: if nothing can be written there.
+        RunError: if there is no finished run, or nothing can be written there.
     """
     groups = group_runs(_read_all(find_runs(places)))
     names, table = differing_options(groups), tasks(groups)
@@ -47,8 +46,11 @@ def compare(places: list[Path], output: Path, songs: int, seconds: float) -> Non
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); choose another place with --output") from error
 
 
 def _read_all(folders: list[Path]) -> list[Run]:

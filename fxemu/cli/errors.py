@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -24,6 +25,10 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
     Any other error is either that of a broken installation, and ends in a line too, or a fault of ours, and keeps its
     traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A path or a tag may hold what the terminal's encoding cannot.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _terminable():
             yield

@@ -17,7 +17,7 @@ from fxemu.cli.errors import one_line_errors
 from fxemu.files import printable
 from fxemu.library.index import Entry, Index, Selection, default_file
 from fxemu.library.scan import measure_songs
-from fxemu.library.songs import list_audio_files, matching, song_name
+from fxemu.library.songs import find_songs, list_songs, matching, song_name
 
 
 @one_line_errors("\ninterrupted; what was measured is kept, and the same command continues from there")
@@ -33,14 +33,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run, purpose in (
         (scan, "measure what is new or changed, and sum up the library"),
-        (list_songs, "print what is known of each song"),
+        (print_songs, "print what is known of each song"),
         (verify, "decode every file again and compare it with the index"),
     ):
-        command = commands.add_parser(run.__name__.removesuffix("_songs"), help=purpose, description=purpose)
+        command = commands.add_parser(run.__name__.replace("print_songs", "list"), help=purpose, description=purpose)
         command.set_defaults(run=run)
         command.add_argument("folder", help="of songs, with all below it")
         command.add_argument("--index", metavar="FILE", help=f"where the index is (default: {default_file()})")
-        if run is list_songs:
+        if run is print_songs:
             command.add_argument("--glob", default="*", help="by path below the folder, such as 'jazz/*.flac'")
             for name, unit in (("duration", "s"), ("loudness", "LUFS")):
                 command.add_argument(f"--{name}", nargs=2, type=float, metavar=("LOWEST", "HIGHEST"), help=f"in {unit}")
@@ -71,7 +71,7 @@ def _jobs(text: str) -> int:
 
 
 def _paths(folder: str) -> list[str]:
-    return [os.path.abspath(path) for path in list_audio_files(folder)]
+    return [os.path.abspath(path) for path in list_songs(folder)]
 
 
 def _measured(index: Index, paths: list[str], jobs: int, afresh: bool = False) -> Iterable[Entry]:
@@ -81,7 +81,8 @@ def _measured(index: Index, paths: list[str], jobs: int, afresh: bool = False) -
 
 def scan(options: argparse.Namespace, index: Index) -> bool:
     """Bring the index up to date and print a summary."""
-    paths = _paths(options.folder)
+    songs, others = find_songs(options.folder)
+    paths = [os.path.abspath(path) for path in songs]
     start = time.perf_counter()
     entries = list(_measured(index, paths, options.jobs))
     here = set(paths)
@@ -91,14 +92,16 @@ def scan(options: argparse.Namespace, index: Index) -> bool:
     seconds = time.perf_counter() - start
     print(f"{len(paths)} file(s) looked at in {seconds:.1f} s, {len(gone)} gone; index: {index.file}")
     print(summary(entries))
+    if others:
+        print(others)
     return True
 
 
-def list_songs(options: argparse.Namespace, index: Index) -> bool:
+def print_songs(options: argparse.Namespace, index: Index) -> bool:
     """Print a line for each song that is in the index and selected."""
     bounds = (pair and tuple(pair) for pair in (options.duration, options.loudness))
     selection = Selection(*bounds, dict(options.tag or []))
-    paths = [os.path.abspath(path) for path in matching(list_audio_files(options.folder), options.folder, options.glob)]
+    paths = [os.path.abspath(path) for path in matching(list_songs(options.folder), options.folder, options.glob)]
     entries = [entry for path in paths if (entry := index.known(path))]
     chosen = [entry for entry in entries if not entry.error and selection.matches(entry)]
     print(f"{'duration':>9}  {'rate':>6}  {'ch':>2}  {'codec':<10} {'peak dB':>7}  {'LUFS':>6}  {'silent':>6}  song")

@@ -17,7 +17,7 @@ from fxemu.emulation import load
 from fxemu.emulation.mix import Mix
 from fxemu.emulation.render import Renderer, RenderError, feedback_sources, primed_state, render_file
 from fxemu.files import printable
-from fxemu.library.songs import list_audio_files
+from fxemu.library.songs import find_songs
 
 
 @one_line_errors("interrupted: the song that was being rendered is left out")
@@ -78,7 +78,10 @@ def songs_and_targets(source: str, target: str) -> list[tuple[str, str]]:
     else:
         if target == PIPE or os.path.isfile(target):
             raise RenderError(f"{printable(target)}: must be a folder, as {printable(source)} is one")
-        names = [os.path.relpath(path, source) for path in list_audio_files(source)]
+        songs, others = find_songs(source)
+        if others:
+            print(others, file=sys.stderr)
+        names = [os.path.relpath(path, source) for path in songs]
         pairs = [(os.path.join(source, name), os.path.join(target, _wav(name))) for name in names]
     for song, result in pairs:
         if os.path.exists(result) and os.path.exists(song) and os.path.samefile(song, result):

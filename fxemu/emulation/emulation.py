@@ -73,7 +73,7 @@ def load(path: str | os.PathLike[str]) -> Emulation:
         reading.ForeignError: for a file of another runtime that is damaged or cannot be played.
     """
     path = Path(path)
-    if path.suffix in reading.SUFFIXES and path.name != DESCRIPTION and path.is_file():
+    if path.suffix.lower() in reading.SUFFIXES and path.name != DESCRIPTION and path.is_file():
         model = reading.read(path)
         return Emulation(model, model.sample_rate)
     return Emulation(*read_model(path))

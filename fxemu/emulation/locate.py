@@ -43,7 +43,8 @@ def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
     """
     path = Path(path)
     try:
-        return PACKED[path.suffix](path) if path.suffix in PACKED and path.is_file() else from_folder(_folder(path))
+        unpack = PACKED.get(path.suffix.lower())
+        return unpack(path) if unpack and path.is_file() else from_folder(_folder(path))
     except WeightsError:
         raise
     except BROKEN as error:
@@ -53,11 +54,11 @@ def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
 
 def _folder(path: Path) -> Path:
     """The folder that holds both files."""
-    if path.suffix == ".ckpt":
+    if path.suffix.lower() == ".ckpt":
         # Training also writes the weights of its best and last checkpoint as plain data, and only those are read.
-        return path.parent.parent if path.name == "best.ckpt" else path.with_suffix("")
+        return path.parent.parent if path.name.lower() == "best.ckpt" else path.with_suffix("")
     if not path.exists():
         raise WeightsError(f"{printable(path)}: no such run; give a run folder, or a file that was exported from one")
-    if path.is_file() and path.name not in MOST_BYTES and path.suffix != ".onnx":
+    if path.is_file() and path.name not in MOST_BYTES and path.suffix.lower() != ".onnx":
         raise WeightsError(f"{printable(path)}: is no run of ours, and no file that was exported from one")
     return path if path.is_dir() else path.parent

@@ -73,9 +73,12 @@ class Renderer:
 
 
 def _finite_dry(source: AudioSource, block: Array) -> Array:
-    """A block of the song, its samples that are NaN or infinite as 0; then its damage says so."""
+    """A block in the song's channels: where their number changes, all hold the mean. NaN and infinity count as 0.
+
+    Then the song's damage says so.
+    """
     if block.shape[0] != source.channels:
-        raise AudioError(f"{source.name}: cannot be decoded (the number of channels changes)")
+        block = np.tile(block.mean(axis=0, keepdims=True), (source.channels, 1))
     if not np.isfinite(block).all():
         source.damage = source.damage or "holds samples that are NaN or infinite, which count as 0"
     return finite(block)

@@ -14,6 +14,7 @@ import yaml
 
 from fxemu.errors import UserError
 from fxemu.evaluation.scores import NAMES
+from fxemu.files import parse_json
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
 LARGEST_BYTES = 4_000_000  # of either file; ours are a few kilobytes
@@ -74,8 +75,8 @@ def read_run(folder: Path) -> Run:
         RunError: if either file is missing, too large, malformed, or holds no free-run ESR.
     """
     try:
-        config = yaml.load(_text(folder / CONFIG), _Loader)
-        metrics = json.loads(_text(folder / METRICS))
+        config = yaml.load(_content(folder / CONFIG), _Loader)
+        metrics = parse_json(_content(folder / METRICS))
         return _checked(folder, config, metrics)
     except FileNotFoundError as error:
         raise RunError(f"{plain(folder)}: no {Path(error.filename).name}: not finished") from error
@@ -111,10 +112,10 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError(f"{path.name} is larger than {LARGEST_BYTES} bytes")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes()
 
 
 def _checked(folder: Path, config: Any, metrics: Any) -> Run:

@@ -21,7 +21,7 @@ import platformdirs
 
 from fxemu.audio.decoding import TAGS
 from fxemu.audio.loudness import Measurement
-from fxemu.library.songs import LibraryError
+from fxemu.library.songs import LibraryError, composed
 
 # Marks our databases, "fxmu", and the form of their table.
 APPLICATION, VERSION = 0x66786D75, 2
@@ -73,7 +73,7 @@ class Selection:
         """Whether a song is within the bounds; one of no measurable loudness counts as -70 LUFS."""
         loudness = -70.0 if entry.loudness_lufs is None else entry.loudness_lufs
         tagged = all(
-            fnmatchcase(entry.tags.get(name, "").casefold(), str(pattern).casefold())
+            fnmatchcase(composed(entry.tags.get(name, "")).casefold(), composed(str(pattern)).casefold())
             for name, pattern in (self.tags or {}).items()
         )
         return tagged and _within(entry.duration_s, self.duration_s) and _within(loudness, self.loudness_lufs)

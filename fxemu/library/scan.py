@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Thread
 
-from fxemu.audio.decoding import SUFFIXES
 from fxemu.audio.worker import Worker
+from fxemu.files import printable
 from fxemu.library.index import Entry, Index, file_signature
-from fxemu.library.songs import LibraryError, choose, list_audio_files, matching, scan_order, song_name
+from fxemu.library.songs import KINDS, LibraryError, choose, find_songs, matching, scan_order, song_name
 
 
 def measure_songs(
@@ -175,9 +176,11 @@ def scan_library(
     Raises:
         LibraryError: if there is no such folder, or no song in it that is asked for.
     """
-    files = list_audio_files(library)
+    files, others = find_songs(library)
     if not files:
-        raise LibraryError(f"{library}: no songs in it or below it ({', '.join(SUFFIXES)})")
+        raise LibraryError(others or f"{printable(library)}: no songs in it or below it ({KINDS})")
+    if others:
+        logging.getLogger(__name__).warning("%s", others)
     files = choose(matching(files, library, glob), file_count, seed)
     songs = {song_name(path, library): os.path.abspath(path) for path in files}
     order = scan_order(songs, excerpts, shares, split_seed)

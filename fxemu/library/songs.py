@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fxemu.audio.decoding import SUFFIXES, AudioError
+from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError
 from fxemu.errors import UserError
 from fxemu.files import printable
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PARTS = ("train", "val", "test")
+SOUNDING = {*READ_SUFFIXES, *OTHER_SUFFIXES}
+# For messages.
+KINDS = f"{', '.join(SUFFIXES)} and others"
+# The first bytes of an AppleDouble file (RFC 1740).
+APPLE_DOUBLE = bytes.fromhex("00051607")
 
 
 class LibraryError(UserError):
@@ -31,14 +38,49 @@ class LibraryError(UserError):
 def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[str]:
     """Paths of all songs below a folder, sorted: aac, flac, m4a, mp3, mp4, ogg and wav, suffix in any case.
 
-    Links are followed, each folder is entered once, and unreadable ones are passed over.
+    As for `list_songs`, which knows more kinds of files.
+    """
+    return [path for path in list_songs(examples_dir) if _suffix(path) in SUFFIXES]
+
+
+def list_songs(folder: str | os.PathLike[str]) -> list[str]:
+    """Paths of all files below a folder that may be decoded, by their suffix in any case (`READ_SUFFIXES`), sorted.
+
+    Links are followed, each folder is entered once, and unreadable ones are passed over, as are the files that macOS
+    writes beside others on foreign disks (`._NAME`).
 
     Raises:
         LibraryError: if there is no such folder.
     """
-    folder = Path(examples_dir)
+    return find_songs(folder)[0]
+
+
+def find_songs(folder: str | os.PathLike[str]) -> tuple[list[str], str | None]:
+    """The paths of `list_songs`, and a line on the files that hold sound and are passed over; None if there are none.
+
+    Raises:
+        LibraryError: if there is no such folder.
+    """
+    songs, others = [], Counter()
+    for path in _files(folder):
+        if (suffix := _suffix(path)) in READ_SUFFIXES:
+            songs.append(path)
+        else:
+            others[suffix] += 1
+    kinds = ", ".join(f"{count} x {suffix}" for suffix, count in others.most_common())
+    line = f"{printable(folder)}: passed over {others.total()} file(s) of kinds that are not read: {kinds}"
+    return songs, line if others else None
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _files(folder: str | os.PathLike[str]) -> list[str]:
+    """All files below a folder that hold sound by their suffix, sorted."""
+    folder = Path(folder)
     if not folder.is_dir():
-        raise LibraryError(f"{printable(folder)}: no such folder; give one that holds songs ({', '.join(SUFFIXES)})")
+        raise LibraryError(f"{printable(folder)}: no such folder; give one that holds songs ({KINDS})")
     files, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -47,9 +89,25 @@ def list_audio_files(examples_dir: str | os.PathLike[str] = "examples") -> list[
             continue
         seen.add(real)
         folders.sort()
-        songs = (os.path.join(parent, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
-        files += [path for path in songs if os.path.isfile(path)]
+        paths = (os.path.join(parent, name) for name in names if _suffix(name) in SOUNDING)
+        files += [path for path in paths if os.path.isfile(path) and not is_apple_double(path)]
     return sorted(os.path.normpath(path) for path in files)
+
+
+def is_apple_double(path: str) -> bool:
+    """Whether a file holds what macOS keeps beside another, whose name follows `._` in its own."""
+    if not os.path.basename(path).startswith("._"):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == APPLE_DOUBLE
+    except OSError:
+        return False
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form: systems differ in how they write accents, which are then equal."""
+    return unicodedata.normalize("NFC", name)
 
 
 def matching(paths: list[str], root: str | os.PathLike[str], pattern: str) -> list[str]:
@@ -58,7 +116,7 @@ def matching(paths: list[str], root: str | os.PathLike[str], pattern: str) -> li
     Raises:
         LibraryError: if none does.
     """
-    fitting = [path for path in paths if fnmatchcase(song_name(path, root), pattern)]
+    fitting = [path for path in paths if fnmatchcase(composed(song_name(path, root)), composed(pattern))]
     if not fitting:
         raise LibraryError(f"{printable(root)}: none of its {len(paths)} file(s) fits the pattern {pattern!r}")
     return fitting
@@ -201,7 +259,7 @@ def scan_order(names: Iterable[str], first: int, shares: tuple[float, float], se
 
 def _place(name: str, seed: int) -> float:
     """A number in [0, 1) that a song's name and the seed decide."""
-    digest = hashlib.sha256(f"{seed}/{Path(name).as_posix()}".encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(f"{seed}/{composed(Path(name).as_posix())}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fxemu import models, representations
 from fxemu.errors import UserError, check_sample_rate
-from fxemu.files import printable, write_whole
+from fxemu.files import parse_json, printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -98,7 +98,7 @@ def _weights(content: bytes) -> dict[str, Tensor]:
 
 
 def _description(content: bytes) -> dict[str, Any]:
-    description = json.loads(content.decode("utf-8"))
+    description = parse_json(content)
     if not isinstance(description, dict) or description.get("version") != VERSION:
         raise ValueError(f"{DESCRIPTION} is no description of version {VERSION}")
     rate = description.get("sample_rate")

@@ -5,10 +5,12 @@ Shapes: samples (T,), mono.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import shutil
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +52,7 @@ class Model:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.search(r"[A-Za-z0-9]", self.name):
+        if not any(map(str.isalnum, self.name)):
             raise ExportError(f"name: got {self.name!r}; must have a letter or a digit in it")
         for label, weight in self.loop.state_dict().items():
             if not torch.isfinite(weight).all():
@@ -58,8 +60,12 @@ class Model:
 
     @property
     def identifier(self) -> str:
-        """The name as an identifier of C."""
-        word = re.sub(r"[^A-Za-z0-9]+", "_", self.name).strip("_").lower()
+        """The name as an identifier of C, at most 60 characters; a hash stands for letters that are not ASCII."""
+        name = unicodedata.normalize("NFC", self.name)
+        word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
+        if len(word) > 60 or any(c.isalnum() and not c.isascii() for c in name):
+            digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:6]
+            word = "_".join(filter(None, (word[:47], digest)))
         return word if word[0].isalpha() else f"model_{word}"
 
     def reference_pair(self, samples: int = PAIR_SAMPLES) -> tuple[Tensor, Tensor]:
@@ -124,14 +130,13 @@ def export(model: Model, form: Format, path: Path) -> str:
     Beside it come the other files of the format, and `NAME-check-dry.wav` and `NAME-check-wet.wav`, if it has no place
     for them. An earlier export is replaced; ExportError for a folder with anything else in it, or another kind of name.
     """
-    if not path.name.endswith(form.extension):
+    if not path.name.lower().endswith(form.extension):
         raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
     folder = path.parent / f".{path.name}.part"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         form.write(model, folder / path.name)
         finding = form.check(model, folder / path.name)
         if not form.holds_pair:
@@ -141,13 +146,20 @@ def export(model: Model, form: Format, path: Path) -> str:
         # The file itself last: where it is, all of it is.
         for file in sorted(folder.iterdir(), key=lambda file: (file.name == path.name, file.name)):
             os.replace(file, path.parent / file.name)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise ExportError(
+            f"{path}: cannot be written ({error.strerror}); choose another place with --output"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return finding
 
 
 def _stem(path: Path, form: Format) -> str:
-    return path.name.removesuffix(form.suffix).removesuffix(form.extension)
+    ending = next(end for end in (form.suffix, form.extension) if path.name.lower().endswith(end))
+    return path.name[: -len(ending) or None]
 
 
 def _remove_earlier(path: Path, new: Path) -> None:

@@ -6,7 +6,6 @@ Shapes: U units, W width of a value.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 from fxemu.audio.decoding import RATES_HZ
 from fxemu.engine.plan import IDENTITY, WET, Activation, Plan, Product, Term
 from fxemu.errors import UserError
-from fxemu.files import printable
+from fxemu.files import parse_json, printable
 
 LARGEST_BYTES = 100_000_000
 LARGEST_SIZE = 1 << 20  # of any number in a configuration, and of what a model looks back to, in samples
@@ -74,13 +73,24 @@ def checked_model(plan: Plan, sample_rate: Any) -> Foreign:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; OSError or ValueError if it holds none."""
+    """The object in a JSON file, in which null counts as absent; OSError or ValueError if it holds none."""
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError(f"larger than {LARGEST_BYTES} bytes")
-    data = json.loads(path.read_text(encoding="utf-8"))
+    data = parse_json(path.read_bytes())
     if not isinstance(data, dict):
         raise ValueError("it is no JSON object")
-    return data
+    return _without_null(data)
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_null(each) for key, each in value.items() if each is not None}
+    # Not within lists of numbers, which are long.
+    return [_without_null(each) for each in value] if isinstance(value, list) and _holds_objects(value) else value
+
+
+def _holds_objects(values: list[Any]) -> bool:
+    return any(isinstance(each, dict) for each in values)
 
 
 def layer(plan: Plan, *terms: Term, bias: Tensor | None = None, activation: str = "identity") -> int:
@@ -111,7 +121,10 @@ def activated(plan: Plan, x: int, activation: str) -> int:
 
 def tensor(values: Any, *shape: int | None) -> Tensor:
     """Nested lists of numbers as a tensor; ValueError unless they are finite and of this shape (None: any size)."""
-    result = torch.tensor(values, dtype=torch.float32)
+    try:
+        result = torch.tensor(values, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError("weights that are no numbers, or rows of them of unequal length") from error
     if len(shape) != result.ndim or any(s not in (None, n) for s, n in zip(shape, result.shape, strict=True)):
         wanted = " x ".join("any" if s is None else str(s) for s in shape)
         raise ValueError(f"weights of shape {' x '.join(map(str, result.shape))} where {wanted} belong")

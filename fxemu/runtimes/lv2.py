@@ -15,9 +15,11 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -58,8 +60,8 @@ class Lv2(Format):
         path.mkdir()
         title = "".join(c for c in model.name if c.isprintable() and c not in '"\\')
         parts = {"name": model.identifier, "uri": uri(model), "title": title}
-        (path / "manifest.ttl").write_text(Template(MANIFEST).substitute(parts))
-        (path / f"{model.identifier}.ttl").write_text(Template(DESCRIPTION).substitute(parts))
+        for name, text in (("manifest", MANIFEST), (model.identifier, DESCRIPTION)):
+            (path / f"{name}.ttl").write_text(Template(text).substitute(parts), encoding="utf-8")
         code = path / f"{model.identifier}.c"
         code.write_text(source(replace(model, files={}))[1] + Template(PLUGIN.read_text()).substitute(parts))
         _compile(code, path / f"{model.identifier}.so")
@@ -72,7 +74,8 @@ class Lv2(Format):
 
 
 def uri(model: Model) -> str:
-    return f"urn:fxemu:{model.identifier}"
+    """The plugin's identity for hosts, which no other name gives."""
+    return f"urn:fxemu:{quote(unicodedata.normalize('NFC', model.name), safe='', errors='surrogateescape')}"
 
 
 def _compile(code: Path, library: Path) -> None:

@@ -47,6 +47,8 @@ def read(path: str | os.PathLike[str]) -> Foreign:
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {printable(str(error.args[0]))[:40]}"
+    if isinstance(error, AttributeError | IndexError | TypeError | RecursionError):
+        return "a part of it is of another kind than in such files"
     return printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
 
 

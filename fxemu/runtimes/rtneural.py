@@ -139,7 +139,15 @@ def parse(data: dict[str, Any]) -> Foreign:
     if data.get("in_skip"):
         x = plan.mix(Product((x,)), Product((dry,)))
     _scaled(plan, x, data.get("out_gain", 0))
-    return checked_model(plan, float(data.get("metadata", {}).get("samplerate", RATE_HZ)))
+    return checked_model(plan, _sample_rate(data))
+
+
+def _sample_rate(data: dict[str, Any]) -> float:
+    rate = data["metadata"].get("samplerate", RATE_HZ) if isinstance(data.get("metadata"), dict) else RATE_HZ
+    try:
+        return float(rate)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"samplerate: got {printable(str(rate))[:40]!r}; must be a number of Hz") from error
 
 
 def _scaled(plan: Plan, value: int, gain_db: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from importlib import metadata
@@ -12,6 +11,8 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+
+from fxemu.files import parse_json
 
 PACKAGES = (
     "torch",
@@ -57,7 +58,7 @@ def _git(*arguments: str) -> str | None:
 def chosen_options(folder: Path, resumed: bool) -> dict[str, str]:
     """Names of the effect, representation and model; of a run that is resumed, as its environment.json has them."""
     earlier = folder / "environment.json"
-    known = json.loads(earlier.read_text()) if resumed and earlier.is_file() else {}
+    known = parse_json(earlier.read_bytes()) if resumed and earlier.is_file() else {}
     if "chosen" in known:
         return known["chosen"]
     choices = HydraConfig.get().runtime.choices

@@ -15,12 +15,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fxemu.data.module import SongData
-from fxemu.errors import TrainingDivergedError
+from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.plots import race_curve, training_curve
 from fxemu.evaluation.report import evaluate, table
 from fxemu.evaluation.scores import RaceScores, Report
-from fxemu.files import write_json, write_whole
+from fxemu.files import printable, write_json, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
@@ -46,6 +46,8 @@ def run(config: DictConfig, folder: Path) -> float:
 
     A run that has finished is not repeated, and one with `resume` is trained by the config in its folder.
     """
+    if not str(folder).isprintable():
+        raise ConfigError(f"{printable(folder)}: TensorBoard cannot write to a folder of this name; choose another one")
     with explain_failed_writes(folder), locked(folder):
         if config.resume:
             return train(moved(saved_config(folder), config), folder, checkpoint_to_resume(folder))
@@ -127,7 +129,7 @@ def _flat(config: DictConfig) -> dict[str, Any]:
             for key, child in node.items():
                 visit(child, f"{name}.{key}" if name else key)
         else:
-            flat[name] = node if isinstance(node, bool | int | float | str) else str(node)
+            flat[name] = node if isinstance(node, bool | int | float) else printable(str(node))
 
     visit(OmegaConf.to_container(config, resolve=True), "")
     return flat

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import math
 import os
 import shutil
@@ -22,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from yaml import YAMLError
 
 from fxemu.errors import ConfigError, UserError
-from fxemu.files import write_whole
+from fxemu.files import parse_json, write_whole
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -196,7 +195,7 @@ def finished_score(config: DictConfig, folder: Path) -> float | None:
     if not metrics.is_file() or (folder / ERROR).is_file():
         return None
     print(f"already finished: {folder}")
-    score = json.loads(metrics.read_text()).get("val_esr")
+    score = parse_json(metrics.read_bytes()).get("val_esr")
     return math.inf if score is None else score
 
 

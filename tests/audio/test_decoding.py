@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from helpers.media import ENCODERS, encode, example, tune
 
-from fxemu.audio.decoding import SUFFIXES, AudioError, read
+from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError, read
 from fxemu.audio.tensors import decode
 from fxemu.files import printable
+
+# That FFmpeg can also write.
+MORE = (
+    ".ac3", ".aiff", ".au", ".caf", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".oga", ".opus", ".tta", ".w64", ".webm",
+    ".wma", ".wv",
+)  # fmt: skip
 
 
 def largest_difference(path: Path, sample_rate: int | None = None, seconds: int = 2) -> float:
@@ -77,6 +83,45 @@ def test_a_file_that_is_cut_off_is_decoded_up_to_there(tmp_path, suffix, caplog)
         samples, _ = decode(cut)
         assert samples.numel() == part.samples.size
         assert part.damage.startswith(("damaged after 1", "cut off after 1")) and part.damage in caplog.text
+
+
+LYRICS = b"[00:01]La la \xff\xfb\x90\x00 la\r\n" * 40
+APE = b"APETAGEX" + (2000).to_bytes(4, "little") + bytes(100) + LYRICS + b"APETAGEX" + bytes(24)
+BESIDE_FRAMES = {
+    "Lyrics3": b"LYRICSBEGIN" + LYRICS + b"LYRICSEND" + b"TAG" + bytes(125),
+    "Lyrics3v2": b"LYRICSBEGININD0000210LYR01234" + LYRICS + b"001250LYRICS200" + b"TAG" + bytes(125),
+    "Lyrics3 without ID3": b"LYRICSBEGIN" + LYRICS + b"LYRICSEND",
+    "APE": APE,
+    "APE and ID3": APE + b"TAG" + bytes(125),
+    "ID3v2": b"ID3\x04\x00\x10\x00\x00\x09\x40" + LYRICS + b"3DI\x04\x00\x10\x00\x00\x09\x40",
+    "padding": bytes(4000),
+    "an answer of a server": b"<html>not found</html>" * 30,
+}
+
+
+@pytest.mark.parametrize("header", ["0", "1"])
+@pytest.mark.parametrize("suffix", ["mp2", "mp3"])
+def test_what_lies_after_the_frames_of_mpeg_audio_is_no_damage(tmp_path, suffix, header):
+    path = encode(tmp_path / f"x.{suffix}", tune(1), **({"write_xing": header} if suffix == "mp3" else {}))
+    whole, data = read(path), path.read_bytes()
+    for name, content in BESIDE_FRAMES.items():
+        path.write_bytes(data + content)
+        found = read(path)
+        assert found.damage is None, name
+        # FFmpeg takes off the encoder's padding of an MP3 only where it knows the last packet.
+        assert np.array_equal(found.samples[: whole.samples.size], whole.samples), name
+
+
+def test_tags_between_songs_are_no_damage_and_anything_else_is(tmp_path):
+    path = encode(tmp_path / "x.mp3", tune(2), write_xing="0", id3v2_version="0")
+    whole, data = read(path), path.read_bytes()
+    path.write_bytes(data + BESIDE_FRAMES["APE and ID3"] + data)
+    assert read(path).damage is None and read(path).samples.size == pytest.approx(2 * whole.samples.size, abs=5000)
+    path.write_bytes(data + bytes(4000) + data)
+    assert read(path).damage == "damaged after 2.0 s (what is there is no audio)"
+    # As of a download that was never finished.
+    path.write_bytes(data + bytes(400_000))
+    assert read(path).damage == "damaged after 2.0 s (what follows is no audio)"
 
 
 def test_damage_in_the_middle_costs_only_the_damaged_part(tmp_path):
@@ -175,4 +220,14 @@ def test_any_file_name_can_be_read(tmp_path, name):
 
 
 def test_every_suffix_is_tested():
-    assert {f".{suffix}" for suffix in ENCODERS} == set(SUFFIXES)
+    assert {f".{suffix}" for suffix in ENCODERS} == {*SUFFIXES, *MORE}
+    assert set(MORE) < set(READ_SUFFIXES) and not set(READ_SUFFIXES) & set(OTHER_SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", MORE)
+def test_formats_beside_the_seven_are_read(tmp_path, suffix):
+    mean = (audio := tune(1, 48_000)).mean(axis=0)
+    options = {"b": "128000"} if suffix == ".wma" else {}
+    found = read(encode(tmp_path / f"x{suffix}", audio, 48_000, **options))
+    assert found.samples.size == pytest.approx(48_000, abs=1300) and found.damage is None
+    assert found.samples.std() == pytest.approx(mean.std(), rel=0.3)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.media import encode, tune
 
-from fxemu.audio.decoding import opened, separate
+from fxemu.audio.decoding import opened, read, separate
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.render import main
 from fxemu.emulation import load, render
@@ -70,6 +70,16 @@ def test_any_format_can_be_rendered(run, tmp_path, suffix):
     assert np.array_equal(
         read_channels(tmp_path / "out.wav"), load(run)(read_channels(tmp_path / f"in.{suffix}"), rate)
     )
+
+
+def test_a_song_whose_channels_change_is_rendered_to_its_end(run, tmp_path):
+    parts = [encode(tmp_path / f"{n}.aac", tune(0.5, channels=n)).read_bytes() for n in (2, 1, 8)]
+    (tmp_path / "in.aac").write_bytes(b"".join(parts))
+    assert call(run, tmp_path / "in.aac", tmp_path / "out.wav") == 0
+    rendered, mono = read_channels(tmp_path / "out.wav"), read(tmp_path / "in.aac")
+    assert rendered.shape == (2, mono.samples.size) and mono.damage is None
+    # After the change both channels are the model's output for their mean.
+    assert np.array_equal(rendered[0, -30_000:], rendered[1, -30_000:]) and np.abs(rendered[0, -30_000:]).max() > 0.01
 
 
 def test_flac_has_24_bits_and_says_when_it_cuts_off(run, tmp_path, capsys):

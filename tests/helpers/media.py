@@ -12,6 +12,10 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 ENCODERS = {
     "aac": ("adts", "aac"), "flac": ("flac", "flac"), "m4a": ("mp4", "aac"), "mp3": ("mp3", "libmp3lame"),
     "mp4": ("mp4", "aac"), "ogg": ("ogg", "libopus"), "wav": ("wav", "pcm_s16le"),
+    "ac3": ("ac3", "ac3"), "aiff": ("aiff", "pcm_s16be"), "au": ("au", "pcm_s16be"), "caf": ("caf", "pcm_s16le"),
+    "m4b": ("mp4", "aac"), "mka": ("matroska", "libopus"), "mkv": ("matroska", "ac3"), "mov": ("mov", "alac"),
+    "mp2": ("mp2", "mp2"), "oga": ("ogg", "libopus"), "opus": ("ogg", "libopus"), "tta": ("tta", "tta"),
+    "w64": ("w64", "pcm_s16le"), "webm": ("webm", "libopus"), "wma": ("asf", "wmav2"), "wv": ("wv", "wavpack"),
 }  # fmt: skip
 
 

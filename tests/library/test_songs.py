@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ import torch
 
 from fxemu.audio.decoding import AudioError
 from fxemu.audio.tensors import write_wav
+from fxemu.library.index import Entry, Selection
+from fxemu.library.recordings.pairs import match_files
+from fxemu.library.scan import scan_library
 from fxemu.library.songs import (
     LibraryError,
     Skipped,
     choose,
     file_stem,
+    find_songs,
     hash_order,
     list_audio_files,
+    list_songs,
     matching,
     read_audio_normalized,
     read_songs,
@@ -42,6 +48,45 @@ def test_list_goes_by_suffix_in_any_case(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "folder.wav").mkdir()
     assert [Path(path).name for path in list_audio_files(tmp_path)] == songs
+
+
+def test_songs_of_more_kinds_are_found_and_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    for name in ("a.OPUS", "b.aiff", "c.wma", "d.mp3", "e.mid", "f.MID", "g.xm", "cover.jpg", "h.m3u"):
+        (tmp_path / name).touch()
+    assert [Path(path).name for path in list_songs(tmp_path)] == ["a.OPUS", "b.aiff", "c.wma", "d.mp3"]
+    line = f"{tmp_path}: passed over 3 file(s) of kinds that are not read: 2 x .mid, 1 x .xm"
+    assert find_songs(tmp_path) == (list_songs(tmp_path), line)
+    assert [Path(path).name for path in list_audio_files(tmp_path)] == ["d.mp3"]
+    for name in ("a.OPUS", "b.aiff", "c.wma", "d.mp3"):
+        (tmp_path / name).unlink()
+    with pytest.raises(LibraryError, match=re.escape(line)):
+        scan_library(str(tmp_path))
+
+
+def test_what_macos_writes_beside_songs_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "__MACOSX").mkdir()
+    for name in ("._song.wav", "__MACOSX/._song.wav"):
+        (tmp_path / name).write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(4000))
+    for name in ("song.wav", "._own.wav"):
+        write_wav(tmp_path / name, torch.ones(100), 8000)
+    assert [Path(path).name for path in list_audio_files(tmp_path)] == ["._own.wav", "song.wav"]
+    assert [pair[0].name for pair in match_files(tmp_path, tmp_path)] == ["._own.wav", "song.wav"]
+
+
+def test_accents_are_equal_however_a_system_writes_them(tmp_path: Path) -> None:
+    composed, apart = "Caf\u00e9 \u304c", "Cafe\u0301 \u304b\u3099"
+    for name in (composed, apart):
+        write_wav(tmp_path / name / f"{name}.wav", torch.ones(100), 8000)
+        assert matching([f"{name}.wav"], ".", f"{composed}*") == matching([f"{name}.wav"], ".", f"{apart}*")
+        assert Selection(tags={"artist": composed}).matches(Entry(path="x", tags={"artist": name}))
+    (pair,) = match_files(tmp_path / composed, tmp_path / apart)
+    assert [path.stem for path in pair] == [composed, apart]
+    others = [f"{i}.wav" for i in range(40)]
+    first, second = (part_of(split_songs([name, *others], seed=3)) for name in (composed, apart))
+    assert first.pop(composed) == second.pop(apart) and first == second
+    (tmp_path / apart / f"{composed}.flac").touch()
+    with pytest.raises(LibraryError, match="names must differ before the suffix"):
+        match_files(tmp_path / apart, tmp_path / apart)
 
 
 def test_list_of_a_missing_folder(tmp_path: Path) -> None:

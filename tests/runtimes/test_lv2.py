@@ -27,7 +27,7 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lv2")
-    assert "the LV2 plugin urn:fxemu:my_amp: within" in export(model(), Lv2(), folder / "my.lv2")
+    assert "the LV2 plugin urn:fxemu:My%20%22amp%22: within" in export(model(), Lv2(), folder / "my.lv2")
     return folder
 
 

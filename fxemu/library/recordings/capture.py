@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from fxemu.audio.tensors import decode
 from fxemu.errors import SAMPLE_RATES_HZ
+from fxemu.files import parse_json
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, PairReport, check_pair, db, dropouts
@@ -118,11 +118,11 @@ def read_signal(file: Path) -> tuple[Tensor, dict[str, Any]]:
     beside = file.with_suffix(".json")
     cure = f"give the file that was played with --file, its .json beside it, or run fxemu capture make --file {file}"
     try:
-        description = json.loads(beside.read_text())
+        description = parse_json(beside.read_bytes())
     except OSError as error:
         raise LibraryError(f"{beside}: {error.strerror}; {cure}") from error
     except ValueError as error:
-        raise LibraryError(f"{beside}: is damaged, or no JSON ({error}); {cure}") from error
+        raise LibraryError(f"{beside}: {error}; {cure}") from error
     fault = _description_fault(description)
     if fault:
         raise LibraryError(f"{beside}: is no description of a capture: {fault}; {cure}")

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-from fxemu.audio.decoding import SUFFIXES
+from fxemu.audio.decoding import READ_SUFFIXES
 from fxemu.audio.tensors import decode, rate_and_channels
+from fxemu.files import printable
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, PairReport, check_pair, dropouts
-from fxemu.library.songs import PARTS, LibraryError, split_songs
+from fxemu.library.songs import PARTS, LibraryError, composed, is_apple_double, split_songs
 
 
 class RecordedEffect(Protocol):
@@ -41,7 +42,7 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> list[Pair]:
         if report.refused and not recorded.force:
             reasons = "; ".join(finding.text for finding in report.findings if finding.kind == "refused")
             raise LibraryError(f"{wet_path} is no recording to learn from: {reasons}. To use it anyway: force=true")
-        recordings.append(aligned(dry_path.name, dry, wet, report, sample_rate, recorded.flip))
+        recordings.append(aligned(printable(dry_path.name), dry, wet, report, sample_rate, recorded.flip))
     return recordings
 
 
@@ -62,11 +63,12 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The audio files of a folder by stem, the name without suffix; LibraryError if two have the same."""
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    found = {path.stem: path for path in paths}
+    sounding = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READ_SUFFIXES]
+    paths = [path for path in sounding if not is_apple_double(str(path))]
+    found = {composed(path.stem): path for path in paths}
     for path in paths:
-        if found[path.stem] != path:
-            raise LibraryError(f"{path} and {found[path.stem]}: names must differ before the suffix; rename one")
+        if (other := found[composed(path.stem)]) != path:
+            raise LibraryError(f"{path} and {other}: names must differ before the suffix; rename one")
     return found
 
 
