@@ -40,7 +40,7 @@ def parse_json(content: bytes) -> Any:
     Raises:
         ValueError: if there is none; the message says where it breaks off.
     """
-    if not content.strip():
+    if not content.strip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"):
         raise ValueError("it is empty")
     try:
         return json.loads(content)

@@ -82,6 +82,24 @@ def test_errors_are_one_line(run, arguments, message, capsys):
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
+def test_a_read_only_place_is_named_with_what_to_do(run, read_only, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([str(run), "--format", "nam", "--output", str(read_only / "amp.nam")])
+    line = (
+        f"error: {read_only}/amp.nam: cannot be written (Read-only file system); choose another place with --output\n"
+    )
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("name", ["AMP.NAM", "amp.Nam"])
+def test_a_suffix_may_be_in_capitals(run, tmp_path, name):
+    main([str(run), "--format", "nam", "--output", str(tmp_path / name)])
+    dry = torch.rand(3000, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert (load(tmp_path / name)(dry, 44_100) - load(run)(dry, 44_100))[1000:].abs().max() < 1e-4
+    stem = name[:3]
+    assert {p.name for p in tmp_path.glob("*.wav")} == {f"{stem}-check-dry.wav", f"{stem}-check-wet.wav"}
+
+
 def test_a_checkpoint_is_exported_to_where_it_is_said(run, tmp_path, capsys):
     checkpoint = [str(run / "checkpoints" / "best.ckpt"), "--format", "nam"]
     with pytest.raises(SystemExit, match="1"):

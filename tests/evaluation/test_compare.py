@@ -52,6 +52,12 @@ def test_a_diverged_run_is_never_the_best(make_run):
     assert "esr" in task.rows[0].best and "esr" not in task.rows[1].best
 
 
+def test_a_read_only_place_is_named_with_what_to_do(make_run, read_only, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([str(make_run("a")), "--output", str(read_only / "x" / "runs")])
+    assert f"error: {read_only}/x/runs.csv: cannot be written (Read-only file system); " in capsys.readouterr().err
+
+
 def test_no_cell_of_the_csv_is_a_formula(make_run):
     values = ("=1+1", "-x", "-3.5", "-2+3+cmd|' /C calc'!A0")
     folders = [make_run(name, {"loss": value}) for name, value in zip("abcd", values, strict=True)]

@@ -1,8 +1,11 @@
 """The LV2 bundle in a real host: lv2apply, of Debian's lilv-utils."""
 
 import os
+import re
 import shutil
 import subprocess
+import unicodedata
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,6 +60,40 @@ def test_a_host_at_another_rate_is_told(bundles, tmp_path):
     write_wav(tmp_path / "dry.wav", torch.zeros(100), 48_000)
     done = host(bundles, "lv2apply", "-i", f"{tmp_path}/dry.wav", "-o", f"{tmp_path}/wet.wav", uri(model()))
     assert done.returncode and "made for 44100 Hz, and the host runs at 48000 Hz" in done.stderr
+
+
+NAMES = [
+    "Amp A",
+    "amp-a",
+    "Amp A!",
+    "音箱",
+    "音響",
+    "Überamp",
+    "Uberamp",
+    "x" * 300,
+    "x" * 299,
+    'a">b',
+    "5150",
+    "caf\udce9",
+]
+
+
+def test_names_give_identities_of_their_own():
+    models = [replace(model(), name=name) for name in NAMES]
+    uris = [uri(each) for each in models]
+    assert len(set(uris)) == len(NAMES) and all(re.fullmatch(r"urn:fxemu:[\w.~%-]+", each, re.ASCII) for each in uris)
+    names = [each.identifier for each in models]
+    assert all(re.fullmatch(r"[a-z]\w{0,70}", name, re.ASCII) for name in names)
+    # Only names that differ in capitals and signs give the same identifier of C.
+    assert len(set(names)) == len(NAMES) - 2 and names[:3] == ["amp_a"] * 3
+    apart = replace(model(), name=unicodedata.normalize("NFD", "Überamp"))
+    assert (uri(apart), apart.identifier) == (uris[5], names[5])
+
+
+def test_a_name_in_any_script_is_exported(tmp_path):
+    export(replace(model(), name='音箱 "1"'), Lv2(), tmp_path / "x.lv2")
+    (description,) = (path for path in (tmp_path / "x.lv2").glob("*.ttl") if path.stem != "manifest")
+    assert 'doap:name "音箱 1"' in description.read_text(encoding="utf-8")
 
 
 def test_without_a_compiler_it_says_so(tmp_path, monkeypatch):

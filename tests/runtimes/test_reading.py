@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -106,6 +107,58 @@ def test_bad_json_is_refused_in_one_line(content, reason, tmp_path):
     with pytest.raises(ForeignError, match=reason) as error:
         load(tmp_path / "x.json")
     assert "\n" not in str(error.value)
+
+
+GOOD = layers_file(DENSE, metadata={"name": "Größe", "samplerate": "44100"})
+
+
+@pytest.mark.parametrize("code", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["AMP.JSON", "amp.AIDAX"])
+def test_json_is_read_in_any_code_and_under_any_name(tmp_path, code, name):
+    (tmp_path / name).write_text(json.dumps(GOOD, ensure_ascii=False), encoding=code)
+    assert load(tmp_path / name).sample_rate == 44_100
+
+
+@pytest.mark.parametrize("key", ["metadata", "in_gain", "out_gain", "in_skip"])
+def test_null_counts_as_absent(tmp_path, key):
+    (tmp_path / "amp.json").write_text(json.dumps(GOOD | {key: None}))
+    assert load(tmp_path / "amp.json").sample_rate == (48_000 if key == "metadata" else 44_100)
+
+
+# Texts of Python's and of PyTorch's, which say nothing about the file.
+FOREIGN_WORDS = r"NoneType|object|attribute|Expecting|char \d|codec|subscript|iterable|indices|str'|float\(\)|dimension"
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "x", 3, True, [None], [{}], {"type": None}])
+def test_whatever_is_wrong_in_a_file_is_said_in_our_words(tmp_path, value):
+    whole = GOOD | {"model_data": PROTEUS_DATA}
+    changed = [whole | {key: value} for key in ("in_shape", "layers", "metadata", "in_gain")]
+    changed += [layers_file(DENSE | {key: value}) for key in ("type", "activation", "weights")]
+    changed += [{"state_dict": value}, {"model_data": value, "state_dict": {}}, {"architecture": value}]
+    changed += [{"architecture": "WaveNet", "config": value, "weights": [1.0]}]
+    changed += [{"architecture": "LSTM", "config": {"hidden_size": value}, "weights": [1.0]}]
+    for content in changed:
+        (tmp_path / "x.json").write_text(json.dumps(content))
+        try:
+            load(tmp_path / "x.json")
+        except ForeignError as error:
+            assert not re.search(FOREIGN_WORDS, str(error).split(": ", 1)[1]), error
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\xef\xbb\xbf \n", "it is empty"),
+        (b'{"layers": [', "it is no JSON, or damaged, from line 1, column 13 on"),
+        (b"\x93NUMPY\x01", "it is no JSON, nor any other text"),
+        (b"[1]", "it is no JSON object"),
+    ],
+)
+def test_what_is_no_json_is_said_where_it_breaks_off(tmp_path, content, words):
+    (tmp_path / "x.nam").write_bytes(content)
+    with pytest.raises(ForeignError, match=f"no model that can be played: {words}$"):
+        load(tmp_path / "x.nam")
 
 
 def test_activations_of_rtneural_cost_no_more_than_their_units():

@@ -190,8 +190,8 @@ def described(**changes) -> str:
     ("content", "fault"),
     [
         (None, "No such file or directory"),
-        ("", "is damaged, or no JSON"),
-        (described()[:60], "is damaged, or no JSON"),
+        ("", "it is empty"),
+        (described()[:60], "it is no JSON, or damaged"),
         ("[]", "got list; must hold version, sample_rate, samples, sections"),
         ('{"title": "My song", "tracks": []}', "got title, tracks; must hold version, sample_rate, samples, sections"),
         (described(samples="100"), "must hold version, sample_rate, samples, sections"),
