@@ -33,8 +33,8 @@ RATES_HZ = (4000, 768_000)
 TAGS, TAG_LENGTH = ("title", "artist", "album", "genre", "date", "composer"), 200
 # How an MP4 marks encrypted audio.
 PROTECTED = ("drms", "drmi", "enca")
-# Codecs whose frames lie in a file as they are, and how the tags begin that may lie between or after them.
-FRAMED = ("aac", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float")
+# Files in which frames lie as they are, and how the tags begin that may lie between or after them.
+FRAMED = ("aac", "mp3")
 TAG_STARTS = (b"LYRICSBEGIN", b"APETAGEX", b"TAG", b"ID3", b"3DI")
 MOST_PADDING_BYTES = 65_536
 # The name that stands for stdin or stdout.
@@ -187,10 +187,10 @@ class _Beside:
     def __init__(self) -> None:
         self.tag, self.unknown_bytes = False, 0
 
-    def holds(self, packet: av.Packet, codec: str) -> bool:
+    def holds(self, packet: av.Packet, container: str) -> bool:
         """Whether a packet that cannot be decoded is no frame."""
         data = bytes(packet)
-        if codec not in FRAMED or (not self.tag and data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
+        if container not in FRAMED or (not self.tag and data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
             return False
         self.tag |= data.startswith(TAG_STARTS)
         self.unknown_bytes += 0 if self.tag else len(data)
@@ -305,7 +305,7 @@ class AudioSource:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                if not beside.holds(packet, self.codec):
+                if not beside.holds(packet, self.container.format.name):
                     self._damaged(error)
                     bad += 1
                 continue

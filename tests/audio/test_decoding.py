@@ -117,7 +117,7 @@ def test_tags_between_songs_are_no_damage_and_anything_else_is(tmp_path):
     whole, data = read(path), path.read_bytes()
     path.write_bytes(data + BESIDE_FRAMES["APE and ID3"] + data)
     assert read(path).damage is None and read(path).samples.size == pytest.approx(2 * whole.samples.size, abs=5000)
-    path.write_bytes(data + bytes(4000) + data)
+    path.write_bytes(data + BESIDE_FRAMES["an answer of a server"] + data)
     assert read(path).damage == "damaged after 2.0 s (what is there is no audio)"
     # As of a download that was never finished.
     path.write_bytes(data + bytes(400_000))
