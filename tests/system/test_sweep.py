@@ -83,7 +83,7 @@ def test_a_sweep_that_was_ended_goes_on_where_it_was(library, tmp_path, number, 
 
     ended = forked(lambda: hooked(13, end_the_second, words), tmp_path)
     assert ended.returncode == status
-    told = "interrupted; to continue the sweep: python train.py -m effect=tanh,lowpass"
+    told = "interrupted; to continue the sweep: python train.py -m data.library="
     assert (told in ended.stderr) == (number == signal.SIGTERM)
     before = scores(folder)
     assert set(before) == {"1-tanh-raw-mlp"}
