@@ -27,13 +27,15 @@ class Candidate:
         name: of the candidate.
         options: that make it, as on the command line.
         config: of the whole run, without `race`.
+        kind: of model: of each the better half goes on from round to round.
         promise: the factor by which its error may still fall after a short training, at least 1.
     """
 
     name: str
     options: tuple[str, ...]
     config: DictConfig
-    promise: float = 1.0
+    kind: str
+    promise: float
 
     @property
     def closed_form(self) -> bool:
@@ -63,7 +65,7 @@ def compose_candidates(config: DictConfig) -> tuple[list[Candidate], dict[str, s
             reasons[name] = str(error).splitlines()[0]
             continue
         if not any(_plain(composed) == _plain(other.config) for other in found):
-            found.append(Candidate(name, tuple(options), composed, candidate.promise))
+            found.append(Candidate(name, tuple(options), composed, candidate.kind, candidate.promise))
     return found, reasons
 
 
@@ -81,7 +83,7 @@ def save_candidates(candidates: list[Candidate], folder: Path) -> None:
 def saved_candidates(config: DictConfig, folder: Path) -> list[Candidate]:
     """Those that an earlier start of the race has written, in their order; none if there are none."""
     return [
-        Candidate(name, tuple(candidate.options), OmegaConf.load(place), candidate.promise)
-        for name, candidate in config.race.candidates.items()
+        Candidate(name, tuple(each.options), OmegaConf.load(place), each.kind, each.promise)
+        for name, each in config.race.candidates.items()
         if (place := folder / name / "config.yaml").is_file()
     ]

@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import math
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -24,12 +25,12 @@ from fxemu.evaluation import validation
 from fxemu.evaluation.scores import RaceRow, RaceScores
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
 from fxemu.files import write_json, write_whole
-from fxemu.training.callbacks import KeepCurve
+from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
 from fxemu.training.candidates import Candidate, compose_candidates, save_candidates, saved_candidates
 from fxemu.training.module import TrainingModule
 from fxemu.training.parts import build, build_parts
 from fxemu.training.run_folder import RACE, process_count, saved_config
-from fxemu.training.tasks import Interrupt, cores, run_tasks
+from fxemu.training.tasks import Interrupt, can_fork, cores, run_tasks
 from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer, set_up_process
 
@@ -38,7 +39,7 @@ BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
 SONGS_S = 60.0
 # The share of the time that all fits in closed form may take, and that where the effect has an oscillator, which
 # nothing else learns.
-FIT_SHARE, OSCILLATOR_SHARE = 0.15, 0.6
+FIT_SHARE, OSCILLATOR_SHARE = 0.1, 0.6
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
 # The share of the time that is left to the last training in any case.
@@ -119,10 +120,10 @@ class Race:
         return [result for result in self.results if result.name == name][-1]
 
     def better_half(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that go on to the next round: of each promise the better half of the candidates that have it."""
+        """Those that go on to the next round: the better half of each kind."""
         chosen = []
-        for promise in dict.fromkeys(candidate.promise for candidate in candidates):
-            alike = [c for c in candidates if c.promise == promise and math.isfinite(self.expected(c.name))]
+        for kind in dict.fromkeys(candidate.kind for candidate in candidates):
+            alike = [c for c in candidates if c.kind == kind and math.isfinite(self.expected(c.name))]
             alike.sort(key=lambda candidate: self.expected(candidate.name))
             chosen += alike[: math.ceil(len(alike) / 2)]
         return chosen
@@ -224,10 +225,11 @@ def _finite(error: float) -> float | None:
 
 
 def is_worth_it(config: DictConfig) -> bool:
-    """Whether a training is long enough for a race, and made by one process."""
+    """Whether a training is long enough for a race, made by one process, and of plain samples, as most candidates."""
+    plain = all(config.repr[side]._target_ == "fxemu.representations.Raw" for side in ("input", "output"))
     alone = config.trainer.devices in (1, "1") and config.trainer.num_nodes == 1 and process_count() == 1
     long = seconds_of(config.trainer.max_time) >= config.race.least_s
-    return alone and long and config.training.steps >= config.race.least_steps
+    return plain and alone and long and config.training.steps >= config.race.least_steps
 
 
 def run_race(config: DictConfig, folder: Path) -> Race:
@@ -320,11 +322,8 @@ class Heat:
             esr, teacher_forced = _short_training(candidate, share, self.common, place, before if number > 1 else None)
             error = None if math.isfinite(esr) else "its error is not finite"
         except Exception as problem:
-            esr, teacher_forced, error = (
-                math.inf,
-                math.inf,
-                str(problem).splitlines()[0] if str(problem) else repr(problem),
-            )
+            esr = teacher_forced = math.inf
+            error = (str(problem) or repr(problem)).splitlines()[0]
         result = Result(candidate.name, number, esr, teacher_forced, time.perf_counter() - begun, error)
         place.mkdir(parents=True, exist_ok=True)
         write_json(place / RESULT, asdict(result))
@@ -344,6 +343,11 @@ def _short_training(
     curve = KeepCurve()
     trainer = build_trainer(config, place, parts.schedule.steps, curve, progress=False)
     trainer.fit(module, datamodule=data)
+    if not can_fork():
+        # It was this process that got the signal, and it is for the whole race.
+        for each in trainer.callbacks:
+            if isinstance(each, StopOnInterrupt) and each.received is not None:
+                signal.raise_signal(each.received)
     if curve.validations:
         return min((esr, forced) for _, esr, forced in curve.validations)
     scores = validation.scores(module.loop, data.validation_songs(), common.settled, common.wrong)

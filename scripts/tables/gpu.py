@@ -13,7 +13,7 @@ from fxemu.representations import Raw
 from tables.common import fastest, one_thread, train
 
 STEPS = 256
-ROW = ["effect=distortion", "repr=raw", "loss=esr", "data.batch_size=8192", "training.steps=1000000"]
+ROW = ["model=mlp", "effect=distortion", "loss=esr", "data.batch_size=8192", "training.steps=1000000"]
 
 
 def run(options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from fxemu.library.pair import Pair
 from tables.common import ROOT, train
 
 SEEDS, SECONDS = (0, 1, 2), 290
-OPTIONS = ["effect=distortion", "repr=raw", "loss=esr", f"trainer.max_time=00:00:{SECONDS // 60:02}:{SECONDS % 60:02}"]
+OPTIONS = ["model=mlp", "effect=distortion", "loss=esr", f"trainer.max_time=00:00:{SECONDS // 60:02}:{SECONDS % 60:02}"]
 
 
 def run(options: argparse.Namespace) -> None:

@@ -39,7 +39,7 @@ def composed(library: Path, tmp_path: Path) -> Iterator[Callable[..., DictConfig
         OmegaConf.update(config, "hydra.runtime.cwd", str(tmp_path), force_add=True)
         HydraConfig.instance().set_config(config)
         config = compose("train", given)
-        config.race.candidates = {name: {"options": options, "promise": 2} for name, options in candidates.items()}
+        config.race.candidates = {n: {"options": o, "kind": "any", "promise": 2} for n, o in candidates.items()}
         return config
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -102,9 +102,10 @@ def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
         (("race.least_steps=21",), False),
         (("trainer.max_time=00:00:00:50",), False),
         (("trainer.devices=2",), False),
+        (("repr=mulaw",), False),
     ],
 )
-def test_a_short_training_or_one_of_several_processes_has_no_race(
+def test_a_training_that_is_short_shared_or_of_encoded_samples_has_no_race(
     composed: Callable[..., DictConfig], words: tuple[str, ...], worth: bool
 ) -> None:
     assert is_worth_it(composed(*words)) == worth
@@ -113,12 +114,12 @@ def test_a_short_training_or_one_of_several_processes_has_no_race(
 def raced(promises: dict[str, float], *rounds: dict[str, float]) -> Race:
     """A race of candidates with these promises that have reached these errors."""
     config = OmegaConf.create({"training": {"steps": 9}})
-    candidates = {name: Candidate(name, (), config, promise) for name, promise in promises.items()}
+    candidates = {name: Candidate(name, (), config, name.split()[0], promise) for name, promise in promises.items()}
     results = [Result(name, n, esr, esr, 1.0) for n, reached in enumerate(rounds, 1) for name, esr in reached.items()]
     return Race(Path(), candidates, "00:00:04:45", results=results)
 
 
-PROMISES = {"quick": 5.0, "quick too": 5.0, "slow": 100.0, "slow too": 100.0, "fit": 1.0}
+PROMISES = {"quick": 5.0, "quick too": 5.0, "slow": 100.0, "slow too": 50.0, "fit": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -139,8 +140,8 @@ def test_who_trains_on_is_who_may_get_furthest(rounds: list[dict[str, float]], f
     assert race.finalist().name == finalist and race.best().name == best
 
 
-def test_of_each_promise_the_better_half_goes_on() -> None:
-    race = raced(PROMISES, {"quick": 0.2, "quick too": 0.1, "slow": 0.6, "slow too": 0.7, "fit": float("inf")})
+def test_of_each_kind_the_better_half_goes_on() -> None:
+    race = raced(PROMISES, {"quick": 0.2, "quick too": 0.1, "slow": 0.7, "slow too": 0.6, "fit": float("inf")})
     assert [candidate.name for candidate in race.better_half([*race.candidates.values()])] == ["quick too", "slow"]
 
 
