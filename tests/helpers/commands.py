@@ -15,7 +15,7 @@ from fxemu.training.module import TrainingModule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Without a limit of time, by which the learning rate falls too: results do not depend on how busy the machine is.
-FAST = ["debug=fast", "data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", "threads=1"]
+FAST = ["model=mlp", "debug=fast", "data.sample_rate=8000", "data.segment=256", "trainer.accelerator=cpu", "threads=1"]
 FAST += ["trainer.max_time=null"]
 # An effect that halves a song and logs its start; it waits while there is a file `wait`. Neither file is an argument,
 # since the wet cache depends on the files that are.

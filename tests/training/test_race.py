@@ -34,7 +34,7 @@ def composed(library: Path, tmp_path: Path) -> Iterator[Callable[..., DictConfig
     """Composes a config of `model=auto` as the command line does, with candidates of a test."""
 
     def make(*words: str, candidates: dict[str, list[str]] = CANDIDATES) -> DictConfig:
-        given = ["model=auto", "effect=tanh", f"data.library={library}", *FAST, "race.least_steps=0", *words]
+        given = ["effect=tanh", f"data.library={library}", *FAST, "model=auto", "race.least_steps=0", *words]
         config = compose("train", given, return_hydra_config=True)
         OmegaConf.update(config, "hydra.runtime.cwd", str(tmp_path), force_add=True)
         HydraConfig.instance().set_config(config)
