@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", type=int, nargs="+", default=[10, 100, 1000], help="sizes of libraries (library)")
-    parser.add_argument("--runs", nargs="+", default=[], help="folders of finished runs (stability)")
+    parser.add_argument("--runs", nargs="+", default=[], help="folders of finished runs (aliasing, stability)")
     parser.add_argument("--rows", nargs="+", default=[], help="rows to do, where a table has many")
     parser.add_argument("--nam", metavar="PYTHON", help="of an environment with neural-amp-modeler (boxes, nam)")
     parser.add_argument("--library", default="examples", help="folder of songs (boxes, memory, spine)")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fxemu.cli.errors import one_line_errors
+from fxemu.cli.mix_options import add_oversample_option
 from fxemu.emulation.locate import read_files
 from fxemu.files import printable
 from fxemu.models.files import parse
@@ -24,12 +25,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, help="a run folder, a checkpoint, or what was exported from one")
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--output", type=Path, help="where to write it; else into the run folder, named as the run is")
+    add_oversample_option(parser)
     parser.add_argument("--name", help="of the emulation; else the run folder's")
     given = parser.parse_args(arguments)
     form = FORMATS[given.format]()
     content = read_files(given.run)
     loop, rate = parse(content, printable(given.run))
-    model = Model(loop, rate, given.name or _name(given.run.resolve()), content)
+    model = Model(loop, rate, given.name or _name(given.run.resolve()), content, given.oversample)
     if given.output is None and not given.run.is_dir():
         raise ExportError(f"{printable(given.run)} is no folder: say with --output where to write the export")
     path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"

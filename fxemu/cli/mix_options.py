@@ -1,4 +1,4 @@
-"""The options of gains and mix, which `fxemu render` and `fxemu live` share."""
+"""Options of playing that several commands share."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ def add_mix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mix", type=float, default=1.0, help="share of wet, 0 to 1 (default 1)")
     parser.add_argument("--input-gain-db", type=float, default=0.0, help="on the model's input, -60 to 60")
     parser.add_argument("--output-gain-db", type=float, default=0.0, help="on the result, -60 to 60")
+
+
+def add_oversample_option(parser: argparse.ArgumentParser) -> None:
+    """The argument by which an `Emulation` is oversampled."""
+    parser.add_argument(
+        "--oversample", type=int, default=1, metavar="2|4|8", help="times the rate inside, against aliasing (default 1)"
+    )

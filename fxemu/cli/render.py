@@ -12,7 +12,7 @@ import torch
 
 from fxemu.audio.decoding import PIPE, AudioError
 from fxemu.cli.errors import one_line_errors
-from fxemu.cli.mix_options import add_mix_options
+from fxemu.cli.mix_options import add_mix_options, add_oversample_option
 from fxemu.emulation import load
 from fxemu.emulation.mix import Mix
 from fxemu.emulation.render import Renderer, RenderError, feedback_sources, primed_state, render_file
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("input", metavar="in", help="a song, a folder of songs, or - for WAV on stdin")
     parser.add_argument("output", metavar="out", help="a .wav or .flac, a folder, or - for WAV on stdout")
     add_mix_options(parser)
+    add_oversample_option(parser)
     parser.add_argument("--prime", nargs=2, metavar=("DRY", "WET"), help="true recordings to continue from")
     parser.add_argument(
         "--feedback", metavar="silence|sine|FILE", help="feed this back instead of its own output: an effect of its own"
@@ -44,7 +45,9 @@ def _render(given: argparse.Namespace) -> bool:
     """Render all; whether some song of a folder could not be."""
     mix = Mix(given.mix, given.input_gain_db, given.output_gain_db)
     pairs = songs_and_targets(given.input, given.output)
-    emulation = load(given.run)
+    emulation = load(given.run, given.oversample)
+    if given.oversample > 1 and (given.prime or given.feedback):
+        raise RenderError("--oversample: with --prime or --feedback there is no truth between the samples")
     if given.feedback and not emulation.loop.plan().feedback:
         raise RenderError("--feedback: this model has no feedback (such as one trained with model.feedback=false)")
     renderer = Renderer(

@@ -25,10 +25,13 @@ class Channel:
         model_rate: in Hz.
         rate: of the song, in Hz.
         feedback: the source of the samples that are fed back; None for the model's own output.
+        latency: of the stream, in its samples; it is taken out.
     """
 
-    def __init__(self, stream: Stream, model_rate: int, rate: int, feedback: Feedback | None = None) -> None:
-        self.stream, self.feedback = stream, feedback
+    def __init__(
+        self, stream: Stream, model_rate: int, rate: int, feedback: Feedback | None = None, latency: int = 0
+    ) -> None:
+        self.stream, self.feedback, self.latency, self.early = stream, feedback, latency, latency
         self.to_model, self.from_model = Resampler(rate, model_rate), Resampler(model_rate, rate)
         self.pending = np.zeros(0, np.float32)
         self.dry_samples = self.wet_samples = 0
@@ -40,7 +43,8 @@ class Channel:
 
     def end(self) -> Array:
         """The rest of the wet samples: in all as many as there were dry ones."""
-        last = self.from_model.process(self._run(self.to_model.end(), end=True))
+        dry = np.concatenate([self.to_model.end(), np.zeros(self.latency, np.float32)])
+        last = self.from_model.process(self._run(dry, end=True))
         wet = np.concatenate([last, self.from_model.end()])
         missing = self.dry_samples - self.wet_samples
         return self._counted(np.pad(wet, (0, max(0, missing - wet.size)))[:missing])
@@ -51,7 +55,9 @@ class Channel:
         ready = pending.size if end else pending.size // BLOCK * BLOCK
         self.pending = pending[ready:]
         fed = None if self.feedback is None else self.feedback(ready)
-        return self.stream.process(torch.from_numpy(pending[:ready]), fed).numpy()
+        wet = self.stream.process(torch.from_numpy(pending[:ready]), fed).numpy()
+        early, self.early = self.early, max(0, self.early - wet.size)
+        return wet[early:]
 
     def _counted(self, wet: Array) -> Array:
         # A resampler may round up at the end.

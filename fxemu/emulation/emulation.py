@@ -15,7 +15,9 @@ from fxemu.audio.decoding import RATES_HZ
 from fxemu.emulation.channel import Channel
 from fxemu.emulation.locate import read_model
 from fxemu.emulation.mix import finite
-from fxemu.engine.streaming.stream import Playable, Stream
+from fxemu.engine.oversampling import LATENCY, oversampled
+from fxemu.engine.playable import Playable
+from fxemu.engine.streaming.stream import Stream
 from fxemu.models.files import DESCRIPTION
 from fxemu.runtimes import reading
 
@@ -28,10 +30,14 @@ class Emulation:
     Args:
         loop: the model: a trained predictor with its representations, or one of another runtime.
         sample_rate: the model's, in Hz.
+        oversample: 2, 4 or 8 to play at so many times that rate inside, against aliasing; 1 for none.
+
+    Its streams are `latency` samples late; a call takes that out.
     """
 
-    def __init__(self, loop: Playable, sample_rate: int) -> None:
-        self.loop, self.sample_rate = loop, sample_rate
+    def __init__(self, loop: Playable, sample_rate: int, oversample: int = 1) -> None:
+        self.loop, self.sample_rate, self.oversample = oversampled(loop, oversample), sample_rate, oversample
+        self.latency = LATENCY if oversample > 1 else 0
 
     def __call__(self, dry: Audio, sample_rate: int) -> Audio:
         """Wet, float32, of the type and shape of dry: an array or a tensor, (samples,) or (channels, samples).
@@ -50,7 +56,7 @@ class Emulation:
             raise ValueError(f"dry: got shape {samples.shape}; must be (samples,) or (channels, samples)")
         wet = np.empty_like(samples)
         for row, target in zip(np.atleast_2d(finite(samples)), np.atleast_2d(wet), strict=True):
-            channel = Channel(self.stream(), self.sample_rate, sample_rate)
+            channel = Channel(self.stream(), self.sample_rate, sample_rate, latency=self.latency)
             target[:] = np.concatenate([channel.process(row), channel.end()])
         return torch.from_numpy(wet) if isinstance(dry, Tensor) else wet
 
@@ -59,21 +65,31 @@ class Emulation:
 
         Args:
             dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
+
+        Raises:
+            ValueError: for wet with oversampling: between the samples there is no truth.
         """
+        if wet is not None and self.oversample > 1:
+            raise ValueError("wet: an oversampled model cannot be primed")
         return Stream(self.loop, dry, wet)
 
 
-def load(path: str | os.PathLike[str]) -> Emulation:
+def load(path: str | os.PathLike[str], oversample: int = 1) -> Emulation:
     """Load the emulation in a run folder, in a file exported from one, or in a file of another runtime.
+
+    Args:
+        path: where it is.
+        oversample: as for `Emulation`.
 
     No code in the files is run: of formats that are programs, the model that is packed into them is loaded.
 
     Raises:
+        OversamplingError: for another factor, or a model with an oscillator.
         models.files.WeightsError: if it holds no model of fxemu, or is damaged.
         reading.ForeignError: for a file of another runtime that is damaged or cannot be played.
     """
     path = Path(path)
     if path.suffix.lower() in reading.SUFFIXES and path.name != DESCRIPTION and path.is_file():
         model = reading.read(path)
-        return Emulation(model, model.sample_rate)
-    return Emulation(*read_model(path))
+        return Emulation(model, model.sample_rate, oversample)
+    return Emulation(*read_model(path), oversample)

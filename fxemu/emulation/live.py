@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from fxemu.audio.device import Array, DeviceError, playing
@@ -38,6 +39,8 @@ class LiveProcessor:
         for _ in range(WARM_UP_BLOCKS):
             self.stream.process(torch.zeros(block_samples))
         self.stream.restore(start)
+        # Dry that is mixed in is as late as wet.
+        self.dry = np.zeros(emulation.latency, np.float32)
         self.blocks = self.late = self.xruns = 0
         self.slowest_s = 0.0
 
@@ -47,7 +50,9 @@ class LiveProcessor:
         dry = finite(dry)
         wet = self.stream.process(torch.from_numpy(self.mix.model_input(dry))).numpy()
         # A model of another runtime may overflow: silence is better for loudspeakers.
-        output = self.mix.output(dry, finite(wet))
+        seen = np.concatenate((self.dry, dry))
+        self.dry = seen[dry.size :]
+        output = self.mix.output(seen[: dry.size], finite(wet))
         spent = time.perf_counter() - start
         self.blocks += 1
         self.xruns += lost
@@ -85,9 +90,11 @@ def play_live(emulation: Emulation, mix: Mix, block_samples: int, device: str | 
         processor = LiveProcessor(emulation, mix, block_samples)
         with playing(processor, rate, block_samples, device) as stream:
             block_ms, latency_ms = 1e3 * processor.budget_s, [1e3 * part for part in stream.latency]
+            latency_ms.append(1e3 * emulation.latency / rate)
+            own = f"adds {latency_ms[-1]:.1f}" if emulation.latency else "adds none"
             print(
                 f"{rate} Hz, blocks of {block_samples} samples ({block_ms:.2f} ms), latency {sum(latency_ms):.1f} ms "
-                f"({latency_ms[0]:.1f} in, {latency_ms[1]:.1f} out; the model adds none); Ctrl-C stops"
+                f"({latency_ms[0]:.1f} in, {latency_ms[1]:.1f} out; the model {own}); Ctrl-C stops"
             )
             _wait(stream, processor, seconds)
     return processor

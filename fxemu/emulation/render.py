@@ -57,7 +57,8 @@ class Renderer:
         stream = self.emulation.stream()
         if self.initial_state is not None:
             stream.restore(self.initial_state)
-        return Channel(stream, self.emulation.sample_rate, rate, self.feedback and self.feedback())
+        feedback = self.feedback and self.feedback()
+        return Channel(stream, self.emulation.sample_rate, rate, feedback, self.emulation.latency)
 
     def render(self, source: AudioSource) -> Iterator[Array]:
         """The output for a song, in blocks (channels, samples), in all as many samples as the song has."""

@@ -13,9 +13,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.engine.opcodes import KINDS, LAYER, LOOKUP, MIX
+from fxemu.engine.opcodes import (
+    A_STRIDE,
+    B_STRIDE,
+    COUNT,
+    DRIVE_STRIDE,
+    FIRST_ITEM,
+    KIND,
+    KINDS,
+    LAST_ITEM,
+    LAYER,
+    LOOKUP,
+    MIX,
+    OP,
+    OUT_STRIDE,
+    UNITS,
+    WEIGHT,
+)
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import Layer, Lookup, Mix, Product, Term
+from fxemu.engine.plan import FIRST, Layer, Lookup, Mix, Part, Product, Term
 
 
 @dataclass(frozen=True)
@@ -131,6 +147,31 @@ class Layout:
         row, stride = self.address(step.source)
         return [(row, stride, step.table.shape[0], int(step.nearest), 0, offsets[id(step)])]
 
+    def copies(self) -> tuple[range, ...]:
+        """The looping steps (rows of the tables) in groups of copies: with the same weights, none reading another."""
+        groups: list[range] = []
+        for row, value in enumerate(self.looping):
+            first = groups[-1].start if groups else row
+            reads = {self._whole(source) for source in self._read(value)}
+            if row > first and self._alike(first, row) and not reads.intersection(self.looping[first:row]):
+                groups[-1] = range(first, row + 1)
+            else:
+                groups.append(range(row, row + 1))
+        return tuple(groups)
+
+    def _alike(self, row: int, other: int) -> bool:
+        """Whether two steps differ in nothing but the values that they read and write."""
+        ops, items, parameters = self.tables.ops, self.tables.items, self.tables.parameters
+        kinds = [ops[i, [OP, OUT_STRIDE, UNITS, DRIVE_STRIDE, KIND]] for i in (row, other)]
+        read = [items[ops[i, FIRST_ITEM] : ops[i, LAST_ITEM]] for i in (row, other)]
+        weights = [part[:, [A_STRIDE, COUNT, B_STRIDE, WEIGHT]] for part in read]
+        return np.array_equal(*kinds) and np.array_equal(*weights) and parameters[row] == parameters[other]
+
+    def _whole(self, value: int) -> int:
+        """The value that another is a part of, or itself."""
+        step = self.plan.step(value) if value >= FIRST else None
+        return self._whole(step.source) if isinstance(step, Part) else value
+
     def present(self, value: int) -> tuple[Signal, int, int]:
         """The signal that holds a value, which of its rows is the present one, and which of its units the first.
 
@@ -191,14 +232,19 @@ class Layout:
 
 
 def _flat(partition: Partition) -> tuple[NDArray[np.float32], dict[int, int]]:
-    """All weights inside the loop in one array, laid out (tap, input, unit), and where each one's begin."""
-    parts, offsets, end = [], {}, 0
+    """All weights inside the loop in one array, laid out (tap, input, unit), and where each one's begin.
+
+    The same numbers are there once: copies of a step then share the cache, too.
+    """
+    parts: dict[bytes, int] = {}
+    offsets, end = {}, 0
     for owner, tensor in weights_of(partition, partition.looping):
-        offsets[id(owner)] = end
         part = tensor.detach().cpu().float()
-        parts.append((part.permute(2, 1, 0) if part.ndim == 3 else part).reshape(-1).numpy())
-        end += parts[-1].size
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32), offsets
+        content = (part.permute(2, 1, 0) if part.ndim == 3 else part).contiguous().numpy().tobytes()
+        if content not in parts:
+            parts[content], end = end, end + part.numel()
+        offsets[id(owner)] = parts[content]
+    return np.frombuffer(bytearray(b"".join(parts)), np.float32), offsets
 
 
 def weights_of(partition: Partition, values: list[int]) -> list[tuple[Term | Product | Lookup, Tensor]]:

@@ -164,29 +164,30 @@ class Plan:
 
     def add(self, *terms: Term, bias: Tensor | None = None, activation: Activation = IDENTITY) -> int:
         """Append a layer and return the number of the value that it makes."""
-        return self._append(Layer(terms, bias, activation))
+        return self.append(Layer(terms, bias, activation))
 
     def mix(self, *products: Product, activation: Activation = IDENTITY) -> int:
         """Append a mix and return the number of its value."""
-        return self._append(Mix(products, self.width(products[0].factors[0]), activation))
+        return self.append(Mix(products, self.width(products[0].factors[0]), activation))
 
     def lookup(self, source: int, table: Tensor, nearest: bool = False) -> int:
         """Append a lookup and return the number of its value."""
-        return self._append(Lookup(source, table, nearest))
+        return self.append(Lookup(source, table, nearest))
 
     def state(self, units: int) -> int:
         """Append a state, to be closed when the value that it remembers exists, and return its number."""
-        return self._append(State(units))
+        return self.append(State(units))
 
     def part(self, source: int, first: int, units: int) -> int:
         """Append a part and return the number of its value; it may be read at the present sample only."""
-        return self._append(Part(source, first, units))
+        return self.append(Part(source, first, units))
 
     def close(self, state: int, source: int) -> None:
         """Make `state` the value that `source` had one sample ago."""
         self.sources[state] = source
 
-    def _append(self, step: Step) -> int:
+    def append(self, step: Step) -> int:
+        """Append a step and return the number of its value."""
         self.steps.append(step)
         return self.last
 

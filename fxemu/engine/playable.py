@@ -14,5 +14,9 @@ class Playable(Protocol):
     def warm_up(self) -> int:
         """Samples of history before the first that counts."""
 
+    @property
+    def periodic(self) -> bool:
+        """Whether it has an oscillator."""
+
     def plan(self) -> Plan:
         """One step, from dry x[t] and wet y[t-1] to wet y[t]."""

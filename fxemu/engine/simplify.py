@@ -104,11 +104,11 @@ def _without_unread(plan: Plan) -> Plan:
             todo += plan.step(value).spans()
     kept = sorted(read)
     number = {0: 0, 1: 1, **{value: FIRST + i for i, value in enumerate(kept)}}
-    steps = [_renumbered(plan.step(value), number) for value in kept]
+    steps = [renumbered(plan.step(value), number) for value in kept]
     return Plan(steps, {number[state]: number[source] for state, source in plan.sources.items()}, number[plan.last])
 
 
-def _renumbered(step: Step, number: dict[int, int]) -> Step:
+def renumbered(step: Step, number: dict[int, int]) -> Step:
     if isinstance(step, Layer):
         return replace(step, terms=tuple(replace(term, source=number[term.source]) for term in step.terms))
     if isinstance(step, Mix):

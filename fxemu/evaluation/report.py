@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import metrics
+from fxemu.evaluation.aliasing import aliasing
 from fxemu.evaluation.baselines import best_fir, best_gain, copy_last
 from fxemu.evaluation.contraction import contraction, contraction_lines
 from fxemu.evaluation.decay import decay
@@ -79,6 +80,7 @@ def evaluate(
         primed=primed(loop, test[0], effect, sample_rate),
         decay=decay(loop, effect, sample_rate) if effect.replayable else None,
         contraction=contracting,
+        aliasing=aliasing(loop, effect, sample_rate),
         stability=stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         songs=songs,
     )
@@ -162,6 +164,9 @@ def table(scores: Scores) -> str:
             f"{'ESR after that':<30}" + "".join(f"{run.esr:>9.1e}" for run in scores.primed),
         ]
     lines += contraction_lines(scores.contraction)
+    if (found := scores.aliasing) is not None:
+        own = "" if found.effect_db is None else f" (the effect's own: {found.effect_db:.0f} dB)"
+        lines.append(f"aliasing of notes from 1 to 5 kHz: {found.model_db:.0f} dB{own}")
     forgets_ms = scores.stability.forgets_ms
     lines.append(
         "a disturbed history is forgotten " + ("never" if forgets_ms is None else f"after {forgets_ms:.1f} ms")

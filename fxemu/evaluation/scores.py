@@ -131,6 +131,17 @@ class StabilityScores:
 
 
 @dataclass(frozen=True)
+class AliasingScores:
+    """Aliased over harmonic energy of tones from 1 to 5 kHz in dB: the model's, and the effect's own.
+
+    Of recordings, which cannot be played again, the latter is None.
+    """
+
+    model_db: float
+    effect_db: float | None
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of a model on held-out songs.
 
@@ -146,6 +157,7 @@ class Scores:
         primed: by seconds of priming.
         decay: None for effects without a tail, and for recordings.
         contraction: None for effects with an oscillator, whose phase the past decides.
+        aliasing: None for effects with an oscillator, whose sidebands are no aliases.
     """
 
     esr: float
@@ -165,6 +177,7 @@ class Scores:
     primed: list[PrimedScores]
     decay: DecayScores | None
     contraction: ContractionScores | None
+    aliasing: AliasingScores | None
     stability: StabilityScores
     songs: list[SongScores]
 

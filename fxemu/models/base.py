@@ -30,6 +30,9 @@ class Predictor(nn.Module, ABC):
     plain_samples = False
     """Whether it takes and makes samples as they are, and so needs `repr=raw`."""
 
+    periodic = False
+    """Whether it has an oscillator."""
+
     vectorised = False
     """Whether `forward` is written for all times at once, in place of going sample by sample through the plan."""
 

@@ -48,6 +48,11 @@ class ClosedLoop(nn.Module):
         """Samples of true history (H) before the first prediction that counts."""
         return self.predictor.receptive_field - 1
 
+    @property
+    def periodic(self) -> bool:
+        """Whether the predictor has an oscillator."""
+        return self.predictor.periodic
+
     def plan(self) -> Plan:
         """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included."""
         plan = Plan()

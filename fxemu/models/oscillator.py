@@ -39,7 +39,7 @@ class Oscillator(Predictor):
         feedback: False for the control, whose phase counts from the start of the song.
     """
 
-    plain_samples = True
+    plain_samples = periodic = True
     closed_form = True
 
     def __init__(

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from fxemu.audio.tensors import write_wav
 from fxemu.engine.activations import RECORDS
+from fxemu.engine.oversampling import LATENCY, oversampled
 from fxemu.engine.plan import IDENTITY
+from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import render
 from fxemu.errors import UserError
 from fxemu.models.closed_loop import ClosedLoop
@@ -44,12 +46,14 @@ class Model:
         sample_rate: that it was trained at, in Hz.
         name: of the emulation, for people; a letter or digit at least.
         files: content by name of the two files of `models.files.save`, which exported programs carry.
+        oversample: 2, 4 or 8 to play at so many times the rate inside; 1 for none.
     """
 
     loop: ClosedLoop
     sample_rate: int
     name: str = "fxemu"
     files: Mapping[str, bytes] = field(default_factory=dict)
+    oversample: int = 1
 
     def __post_init__(self) -> None:
         if not any(map(str.isalnum, self.name)):
@@ -57,6 +61,16 @@ class Model:
         for label, weight in self.loop.state_dict().items():
             if not torch.isfinite(weight).all():
                 raise ExportError(f"{label} holds NaN or infinity: this training diverged; export another checkpoint")
+
+    @property
+    def playable(self) -> Playable:
+        """What is played: the model, oversampled if asked for; OversamplingError if it cannot be."""
+        return oversampled(self.loop, self.oversample)
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the output is late."""
+        return LATENCY if self.oversample > 1 else 0
 
     @property
     def identifier(self) -> str:
@@ -74,8 +88,8 @@ class Model:
         A model that rounds its input to levels can jump where a sample lies half-way between two. Of `SEEDS` noises,
         this is the one for which the output depends least on the last bits of the samples.
         """
-        pairs = [_pair(self, samples, seed) for seed in range(1 if _is_smooth(self.loop) else SEEDS)]
-        return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self.loop, *pair))
+        pairs = [_pair(self, samples, seed) for seed in range(1 if _is_smooth(self.playable) else SEEDS)]
+        return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self.playable, *pair))
 
 
 def _pair(model: Model, samples: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -83,10 +97,10 @@ def _pair(model: Model, samples: int, seed: int) -> tuple[Tensor, Tensor]:
     noise = torch.randn(samples, generator=torch.Generator().manual_seed(seed))
     note = torch.sin(2 * math.pi * 220 / model.sample_rate * t) + 0.1 * noise
     dry = (0.7 * note * torch.exp(-3 * t / samples)).clamp(-1, 1)
-    return dry, render(model.loop, dry)
+    return dry, render(model.playable, dry)
 
 
-def _is_smooth(loop: ClosedLoop) -> bool:
+def _is_smooth(loop: Playable) -> bool:
     """Whether the plan has no jump in it."""
     jumps = (
         getattr(step, "nearest", False) or RECORDS[getattr(step, "activation", IDENTITY).kind].jumps
@@ -95,7 +109,7 @@ def _is_smooth(loop: ClosedLoop) -> bool:
     return not any(jumps)
 
 
-def _sensitivity(loop: ClosedLoop, dry: Tensor, wet: Tensor) -> float:
+def _sensitivity(loop: Playable, dry: Tensor, wet: Tensor) -> float:
     """The largest change of the output if the samples change by a few of their last bits."""
     return max(float((render(loop, dry * (1 + part)) - wet).abs().max()) for part in (-5e-7, 5e-7))
 
@@ -104,11 +118,12 @@ class Format(ABC):
     """A file format.
 
     `suffix` is the end of a default file name; a name that a user chooses need only end with `extension`. `holds_pair`:
-    whether the file itself holds a pair of input and output to check it by.
+    whether the file itself holds a pair of input and output to check it by. `oversamples`: whether it can oversample.
     """
 
     suffix: str
     holds_pair = False
+    oversamples = False
 
     @property
     def extension(self) -> str:
@@ -132,6 +147,8 @@ def export(model: Model, form: Format, path: Path) -> str:
     """
     if not path.name.lower().endswith(form.extension):
         raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
+    if model.oversample > 1 and not form.oversamples:
+        raise ExportError("--oversample: this format cannot; c and lv2 can")
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
     folder = path.parent / f".{path.name}.part"
     try:

@@ -30,6 +30,7 @@ class C(Format):
 
     suffix = ".c"
     holds_pair = True
+    oversamples = True
 
     def write(self, model: Model, path: Path) -> None:
         header, text = source(model)
@@ -62,6 +63,7 @@ def source(model: Model) -> tuple[str, str]:
         "title": re.sub(r"[^ -)+-~]", "?", model.name),
         "name": model.identifier,
         "rate": model.sample_rate,
+        "latency": model.latency,
         "members": _lines(steps.members(), 2),
     }
     header = Template((HERE / "header.h").read_text()).substitute(declared)

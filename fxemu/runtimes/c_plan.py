@@ -24,11 +24,12 @@ class PlanInC:
     """The parts of a C file that follow from a model's plan; `tables` grows as they are asked for."""
 
     def __init__(self, model: Model) -> None:
-        self.name, self.plan = model.identifier, on_cpu(model.loop.plan())
+        self.name, self.plan = model.identifier, on_cpu(model.playable.plan())
         self.partition = Partition(self.plan)
         self.layout = Layout(self.partition, BLOCK, early=True)
-        self.quiet = steady_state(model.loop, self.plan)
+        self.quiet = steady_state(model.playable, self.plan)
         self.tables: list[str] = []
+        self.names: dict[bytes, str] = {}
         values, drives = self.layout.signals.items(), self.layout.drives.items()
         # An array a signal, not one for all: so a compiler knows that they do not overlap.
         self.arrays = {f"v{value}": signal for value, signal in values}
@@ -145,9 +146,12 @@ class PlanInC:
         return [f"const float *x = {self.row(part.source)};", "int i;", f"for (i = 0; i < {n}; i++) {copy}"]
 
     def _table(self, name: str, values: Tensor) -> str:
-        """Add a table of constants, and return its name."""
-        self.tables.append(table(name, values))
-        return name
+        """Add a table of constants, if there is none of the same numbers, and return its name."""
+        content = values.detach().contiguous().numpy().tobytes()
+        if content not in self.names:
+            self.names[content] = name
+            self.tables.append(table(name, values))
+        return self.names[content]
 
 
 def _activate(step: Step, n: str) -> list[str]:

@@ -51,6 +51,7 @@ class Foreign:
     steps: Plan
     sample_rate: int
     warm_up: int
+    periodic = False
 
     def plan(self) -> Plan:
         return self.steps

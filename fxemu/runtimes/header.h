@@ -10,6 +10,8 @@
 #define ${name}_H
 
 #define ${name}_SAMPLE_RATE $rate
+/* Samples by which wet is late. */
+#define ${name}_LATENCY $latency
 
 #ifdef __cplusplus
 extern "C" {

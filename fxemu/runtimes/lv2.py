@@ -40,13 +40,17 @@ MANIFEST = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
 """
 DESCRIPTION = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
 @prefix doap: <http://usefulinc.com/ns/doap#> .
+@prefix units: <http://lv2plug.in/ns/extensions/units#> .
 
 <$uri> a lv2:Plugin , lv2:SimulatorPlugin ;
   doap:name "$title" ;
   lv2:optionalFeature lv2:hardRTCapable ;
   lv2:port
     [ a lv2:InputPort , lv2:AudioPort ; lv2:index 0 ; lv2:symbol "dry" ; lv2:name "Dry" ] ,
-    [ a lv2:OutputPort , lv2:AudioPort ; lv2:index 1 ; lv2:symbol "wet" ; lv2:name "Wet" ] .
+    [ a lv2:OutputPort , lv2:AudioPort ; lv2:index 1 ; lv2:symbol "wet" ; lv2:name "Wet" ] ,
+    [ a lv2:OutputPort , lv2:ControlPort ; lv2:index 2 ; lv2:symbol "latency" ; lv2:name "Latency" ;
+      lv2:portProperty lv2:reportsLatency , lv2:integer , lv2:connectionOptional ; lv2:designation lv2:latency ;
+      lv2:minimum 0 ; lv2:maximum 8192 ; units:unit units:frame ] .
 """
 
 
@@ -55,6 +59,7 @@ class Lv2(Format):
 
     suffix = ".lv2"
     holds_pair = True
+    oversamples = True
 
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()

@@ -22,7 +22,7 @@ const lv2_descriptor_t *lv2_descriptor(uint32_t index);
 
 typedef struct {
   const float *dry;
-  float *wet;
+  float *wet, *latency;
   ${name}_state model;
 } plugin;
 
@@ -43,7 +43,8 @@ static void connect_port(void *handle, uint32_t port, void *data)
 {
   plugin *p = (plugin *)handle;
   if (port == 0) p->dry = (const float *)data;
-  else p->wet = (float *)data;
+  else if (port == 1) p->wet = (float *)data;
+  else p->latency = (float *)data;
 }
 
 static void activate(void *handle)
@@ -54,6 +55,7 @@ static void activate(void *handle)
 static void run_plugin(void *handle, uint32_t n)
 {
   plugin *p = (plugin *)handle;
+  if (p->latency) *p->latency = ${name}_LATENCY;
   ${name}_process(&p->model, p->dry, p->wet, (int)n);
 }
 

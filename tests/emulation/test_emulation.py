@@ -87,6 +87,21 @@ def test_a_signal_of_wrong_shape_or_rate_is_refused(emulation, dry, rate, messag
         emulation(dry, rate)
 
 
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_the_latency_of_oversampling_is_taken_out(gain, rate):
+    t = torch.arange(rate // 4) / rate
+    dry = 0.5 * torch.sin(2 * math.pi * 997 * t)
+    wet = Emulation(gain.loop, RATE, oversample=2)(dry, rate)
+    assert wet.shape == dry.shape
+    inside = slice(rate // 50, -rate // 50)
+    assert (wet - gain(dry, rate))[inside].abs().max() < 1e-4
+
+
+def test_an_oversampled_model_cannot_be_primed(gain):
+    with pytest.raises(ValueError, match="an oversampled model cannot be primed"):
+        Emulation(gain.loop, RATE, oversample=2).stream(torch.zeros(500), torch.zeros(500))
+
+
 CASES = [{}, {"model": "lstm"}, {"model": "wavenet"}, {"feedback": False}]
 
 

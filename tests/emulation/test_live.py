@@ -55,6 +55,13 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
     assert blocks * 64 == len(out) and xruns in (device.streams[0].late, device.streams[0].late - 1)
 
 
+def test_oversampled_dry_is_mixed_in_as_late_as_wet(monkeypatch, run, capsys):
+    out, _ = played(monkeypatch, run, "--seconds", 0.2, "--mix", 0, "--oversample", 2)
+    dry = np.resize(tune(1.0, channels=1)[0], len(out))
+    assert np.array_equal(out[64:, 0], dry[:-64]) and not out[:64].any()
+    assert "(4.0 in, 6.0 out; the model adds 1.5)" in capsys.readouterr().out
+
+
 def test_the_output_of_a_model_that_overflows_is_silence(monkeypatch, run, capsys):
     monkeypatch.setattr("fxemu.engine.streaming.stream.Stream.process", lambda self, dry, fed=None: dry * float("nan"))
     out, _ = played(monkeypatch, run, "--seconds", 0.1)

@@ -250,6 +250,17 @@ def test_the_output_of_a_model_that_overflows_is_not_written(run, tmp_path, monk
     assert not (tmp_path / "out.wav").exists()
 
 
+def test_oversampled_it_is_as_long_and_nearly_the_same(run, tmp_path):
+    write_wav(tmp_path / "in.wav", torch.from_numpy(tune(0.3, channels=1)[0]), RATE)
+    assert call(run, tmp_path / "in.wav", tmp_path / "out.wav", "--oversample", 2, "--mix", 0.5) == 0
+    dry = read_channels(tmp_path / "in.wav")
+    expected = 0.5 * (load(run, oversample=2)(dry, RATE) + dry)
+    result = read_channels(tmp_path / "out.wav")
+    assert np.allclose(result, expected, atol=1e-6)
+    plain = 0.5 * (load(run)(dry, RATE) + dry)
+    assert 0 < np.square(result - plain).sum() < 1e-2 * np.square(plain).sum()
+
+
 MISTAKES = {
     "no run": (["nowhere", "in.wav", "out.wav"], "nowhere: no such run"),
     "a foreign run": (["in.wav", "in.wav", "out.wav"], "in.wav: is no run of ours"),
@@ -267,6 +278,11 @@ MISTAKES = {
     "two songs into one": (["run", "twice", "out"], "a.mp3.wav: two songs of twice would be rendered into it"),
     "mix": (["run", "in.wav", "out.wav", "--mix", "2"], "--mix: got 2.0; must be from 0"),
     "gain": (["run", "in.wav", "out.wav", "--input-gain-db", "nan"], "--input-gain-db: got nan; must be from -60"),
+    "oversampling": (["run", "in.wav", "out.wav", "--oversample", "3"], "oversampling: got 3; must be 1 (none), 2, 4"),
+    "oversampled and primed": (
+        ["run", "in.wav", "out.wav", "--oversample", "2", "--feedback", "sine"],
+        "--oversample: with --prime or --feedback",
+    ),
     "no prime": (["run", "in.wav", "out.wav", "--prime", "none.wav", "in.wav"], "none.wav: cannot be decoded"),
     "no feedback": (["run", "in.wav", "out.wav", "--feedback", "none.wav"], "none.wav: cannot be decoded"),
 }

@@ -7,6 +7,7 @@ from fxemu.evaluation.report import BASELINES, table
 from fxemu.evaluation.runs import PASTS, QUIET, read_run
 from fxemu.evaluation.scores import (
     NAMES,
+    AliasingScores,
     ContractionScores,
     DecayScores,
     Errors,
@@ -34,6 +35,7 @@ SCORED = Scores(
     contraction=ContractionScores(
         PastScores(0.1, None, 3.0, {"silence": 0.1}, 0.4, 0.1, 4.0), None, "it stays apart", 0.5
     ),
+    aliasing=AliasingScores(-20.5, None),
     stability=StabilityScores(0.0, 0.0, 0.0, 0.5, None),
     songs=[SongScores("a.mp3", 0.1, 0.2, None)],
 )
@@ -65,6 +67,7 @@ CONTENT = {
             "warning": "it stays apart",
             "guaranteed_s": 0.5,
         },
+        "aliasing": {"model_db": -20.5, "effect_db": None},
         "stability": {"rest": 0.0, "after_square": 0.0, "after_click": 0.0, "largest": 0.5, "forgets_ms": None},
         "songs": [{"name": "a.mp3", "esr": 0.1, "nmae": 0.2, "samples_to_divergence": None}],
     },

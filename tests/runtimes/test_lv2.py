@@ -56,6 +56,14 @@ def test_a_host_reads_its_description(bundles):
     assert "My amp" in done.stdout and not done.stderr
 
 
+def test_an_oversampled_one_says_how_late_it_is(tmp_path):
+    given = replace(model(), oversample=2)
+    export(given, Lv2(), tmp_path / "my.lv2")
+    done = host(tmp_path, "lv2info", uri(given))
+    assert "Has latency:       yes, reported by port 2" in done.stdout
+    assert "#define my_amp_LATENCY 64" in (tmp_path / "my.lv2" / "my_amp.c").read_text()
+
+
 def test_a_host_at_another_rate_is_told(bundles, tmp_path):
     write_wav(tmp_path / "dry.wav", torch.zeros(100), 48_000)
     done = host(bundles, "lv2apply", "-i", f"{tmp_path}/dry.wav", "-o", f"{tmp_path}/wet.wav", uri(model()))

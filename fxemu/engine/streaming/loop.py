@@ -3,6 +3,9 @@
 The loop in `numba_loops.py` reads in tables what to do next; for one stream that takes longer than doing it. Here all
 sizes are known, numbers go by eights, and sums stay in registers. Where things lie is still read from the tables of
 `layout.py`, so that blocks of any size share their code. A piece is some units of a row: (first, how many).
+
+Copies of a step, as an oversampled plan has them (`oversampling.py`), are computed side by side: each weight is loaded
+once for all of them, and none waits for another.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ Loop = Callable[[NDArray[np.float32], int], None]
 def compile_loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
     """Compile steps of a layout (rows of its table) to a function of (memory, samples) that works in place."""
     weights, items, parameters = layout.tables.weights, layout.tables.items, layout.tables.parameters
-    run = _compiled(_without(ops, (OUT, DRIVE)), _without(items, (A, B)))
+    run = _compiled(_without(ops, (OUT, DRIVE)), _without(items, (A, B)), layout.copies())
     # Pointers that keep their tables alive.
     pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in (weights, parameters, ops, items)]
     return lambda memory, samples: run(samples, memory.ctypes.data, *pointers)
@@ -70,7 +73,7 @@ def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, 
 
 
 @lru_cache(maxsize=256)
-def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...]) -> Callable[..., None]:
+def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...], copies: tuple[range, ...]) -> Callable[..., None]:
     """These steps for this processor: a function of samples and pointers to the five tables."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -79,7 +82,7 @@ def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...]) -> Callable[..., Non
     target = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3
     )
-    module = binding.parse_assembly(_Program(ops, items).text)
+    module = binding.parse_assembly(_Program(ops, items, copies).text)
     passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
     engine = binding.create_mcjit_compiler(module, target)
@@ -96,26 +99,29 @@ OTHERS = ("activate_row", "look_up_row")
 class _Program:
     """The text of the function: a loop over samples, with one step after another in it."""
 
-    def __init__(self, ops: tuple[Row, ...], items: tuple[Row, ...]) -> None:
-        self.ops, self.items, self.code = ops, items, Code(tables=5)
+    def __init__(self, ops: tuple[Row, ...], items: tuple[Row, ...], copies: tuple[range, ...]) -> None:
+        self.ops, self.items, self.copies, self.code = ops, items, copies, Code(tables=5)
         self.memory, self.weights, self.parameters, *self.addresses = self.code.tables
         self.code.for_loop(self.code.samples, self._sample)
         self.text = self.code.end()
 
     def _sample(self, t: ir.Value) -> list[Number]:
         self.t = t
-        for i, op in enumerate(self.ops):
+        for copies in self.copies:
+            op, units = self.ops[copies[0]], self.ops[copies[0]][UNITS]
             self.record = RECORDS[KINDS[op[KIND]]]
-            self.parameter = self.code.load(self.code.at(self.parameters, i))
-            z, items = self._row(0, i, OUT, OUT_STRIDE), range(op[FIRST_ITEM], op[LAST_ITEM])
+            self.parameter = self.code.load(self.code.at(self.parameters, copies[0]))
+            rows = [self._row(0, i, OUT, OUT_STRIDE) for i in copies]
+            items = [range(self.ops[i][FIRST_ITEM], self.ops[i][LAST_ITEM]) for i in copies]
             if op[OP] == LAYER:
-                self._layer(z, op[UNITS], self._row(0, i, DRIVE, DRIVE_STRIDE), items)
+                self._layer(rows, units, [self._row(0, i, DRIVE, DRIVE_STRIDE) for i in copies], items)
             elif op[OP] == MIX:
-                self._mix(z, op[UNITS], items)
+                self._mix(rows, units, items)
             else:
-                self._look_up(z, op[UNITS], items[0])
+                self._look_up(rows, units, items)
             if self.record.llvm is None:
-                self.code.call("activate_row", z, op[UNITS], op[KIND], self.parameter)
+                for z in rows:
+                    self.code.call("activate_row", z, units, op[KIND], self.parameter)
         return []
 
     def _row(self, table: int, i: int, start: int, stride: int) -> ir.Value:
@@ -130,42 +136,50 @@ class _Program:
             x = self.record.llvm(x, self.parameter)
         self.code.store(x, self.code.at(z, first))
 
-    def _layer(self, z: ir.Value, units: int, start: ir.Value, items: range) -> None:
-        """z = the activation of a start + sum of x[i] * weights[i * units + u]."""
+    def _layer(self, rows: list[ir.Value], units: int, starts: list[ir.Value], items: list[range]) -> None:
+        """Each row z = the activation of its start + sum of x[i] * weights[i * units + u]."""
         sources = [
-            (self._row(1, j, A, A_STRIDE), self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j][COUNT])
-            for j in items
+            (
+                [self._row(1, j, A, A_STRIDE) for j in same],
+                self.code.at(self.weights, self.items[same[0]][WEIGHT]),
+                self.items[same[0]][COUNT],
+            )
+            for same in zip(*items, strict=True)
         ]
         # The long ones first: a single sample that is fed back has been made just now, and comes late.
         sources.sort(key=lambda source: -source[2])
         if units == 1:
-            parts = [self._dot(*source) for source in sources]
-            self._put(z, 0, reduce(add, parts, self.code.load(start)))
+            for copy, (z, start) in enumerate(zip(rows, starts, strict=True)):
+                parts = [self._dot(xs[copy], weights, count) for xs, weights, count in sources]
+                self._put(z, 0, reduce(add, parts, self.code.load(start)))
             return
-        pieces = _pieces(units)
-        for block in (pieces[i : i + SUMS] for i in range(0, len(pieces), SUMS)):
-            sums = [self.code.load(self.code.at(start, first), size) for first, size in block]
-            at_once = min(AT_ONCE, SUMS // len(block), max((count for *_, count in sources), default=1))
-            sums += [self.code.zero(x.size) for x in sums * (at_once - 1)]
+        pieces, size = _pieces(units), max(1, SUMS // len(rows))
+        for block in (pieces[i : i + size] for i in range(0, len(pieces), size)):
+            sums = [self.code.load(self.code.at(start, first), size) for start in starts for first, size in block]
+            together, longest = len(sums), max((count for *_, count in sources), default=1)
+            sums += [self.code.zero(x.size) for x in sums * (min(AT_ONCE, max(1, SUMS // together), longest) - 1)]
             for source in sources:
                 sums = self._products(sums, block, units, *source)
-            for i, (first, _) in enumerate(block):
-                self._put(z, first, reduce(add, sums[i :: len(block)]))
+            places = [(z, first) for z in rows for first, _ in block]
+            for i, place in enumerate(places):
+                self._put(*place, reduce(add, sums[i::together]))
 
     def _products(
-        self, sums: list[Number], block: list[Piece], units: int, x: ir.Value, weights: ir.Value, count: int
+        self, sums: list[Number], block: list[Piece], units: int, xs: list[ir.Value], weights: ir.Value, count: int
     ) -> list[Number]:
-        """sums + x[i] * weights[i * units + u] over i < count, `AT_ONCE` inputs side by side."""
-        at_once = len(sums) // len(block)
+        """sums + x[i] * weights[i * units + u] over i < count, for each copy's x, `AT_ONCE` inputs side by side."""
+        at_once = len(sums) // (len(block) * len(xs))
 
         def add_inputs(index: ir.Value, *sums: Number, inputs: int = at_once) -> list[Number]:
             added = list(sums)
-            values, rows = self.code.at(x, index, at_once), self.code.at(weights, index, at_once * units)
+            values, rows = [self.code.at(x, index, at_once) for x in xs], self.code.at(weights, index, at_once * units)
             for n in range(inputs):
-                value = self.code.load(self.code.at(values, n))
-                broadcast = {size: value.broadcast(size) for _, size in block}
-                for i, (first, size) in enumerate(block, start=n * len(block)):
-                    added[i] += self.code.load(self.code.at(rows, n * units + first), size) * broadcast[size]
+                loaded = [self.code.load(self.code.at(rows, n * units + first), size) for first, size in block]
+                for copy, x in enumerate(values, start=n * len(xs)):
+                    value = self.code.load(self.code.at(x, n))
+                    broadcast = {size: value.broadcast(size) for _, size in block}
+                    for i, weight in enumerate(loaded, start=copy * len(block)):
+                        added[i] += weight * broadcast[weight.size]
             return added
 
         groups, left = divmod(count, at_once)
@@ -191,21 +205,24 @@ class _Program:
         """Some numbers of a row times those of another, side by side."""
         return reduce(mul, [self.code.load(self.code.at(row, first), size) for row in factors])
 
-    def _mix(self, z: ir.Value, units: int, items: range) -> None:
-        """z = the activation of the sum of weights[u] * a[u] or of weights[u] * a[u] * b[u]."""
-        rows = [(self._row(1, j, A, A_STRIDE), self._row(1, j, B, B_STRIDE), self.items[j]) for j in items]
+    def _mix(self, rows: list[ir.Value], units: int, items: list[range]) -> None:
+        """Each row z = the activation of the sum of weights[u] * a[u] or of weights[u] * a[u] * b[u]."""
+        factors = [[self._factors(j) for j in copy] for copy in items]
         for first, size in _pieces(units):
-            products = []
-            for a, b, item in rows:
-                factors = [self.code.at(self.weights, item[WEIGHT]), a, b][: 1 + item[COUNT]]
-                products.append(self._product(factors, first, size))
-            self._put(z, first, reduce(add, products))
+            for z, products in zip(rows, factors, strict=True):
+                self._put(z, first, reduce(add, [self._product(product, first, size) for product in products]))
 
-    def _look_up(self, z: ir.Value, units: int, j: int) -> None:
-        item = self.items[j]
-        nearest = self.code.load_index(self.addresses[1], j * len(item) + B)
-        table = self.code.at(self.weights, item[WEIGHT])
-        self.code.call("look_up_row", z, units, self._row(1, j, A, A_STRIDE), item[COUNT], nearest, table)
+    def _factors(self, j: int) -> list[ir.Value]:
+        """Pointers to the weights and the factors of a product."""
+        weights, item = self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j]
+        return [weights, self._row(1, j, A, A_STRIDE), self._row(1, j, B, B_STRIDE)][: 1 + item[COUNT]]
+
+    def _look_up(self, rows: list[ir.Value], units: int, items: list[range]) -> None:
+        for z, (j,) in zip(rows, items, strict=True):
+            item = self.items[j]
+            nearest = self.code.load_index(self.addresses[1], j * len(item) + B)
+            table = self.code.at(self.weights, item[WEIGHT])
+            self.code.call("look_up_row", z, units, self._row(1, j, A, A_STRIDE), item[COUNT], nearest, table)
 
 
 def _pieces(units: int) -> list[Piece]:

@@ -1,0 +1,96 @@
+"""Oversampling without training anew: a plan of N copies of another one, each on one phase of the upsampled signal.
+
+Dry is interpolated to N times the rate. Copy n plays its samples n, n + N, n + 2N, ... and has a state of its own, with
+what it feeds back; the outputs, one copy after another, are a signal of N times the rate, which is filtered and
+decimated. So harmonics above half the rate are taken away before they alias, while delays and time constants stay
+what they were in seconds. A copy sees dry at the rate that it was trained at: no weight changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy import signal
+from torch import Tensor
+from torch.nn import functional as F
+
+from fxemu.engine.plan import DRY, WET, Plan, Term
+from fxemu.engine.playable import Playable
+from fxemu.engine.simplify import renumbered
+from fxemu.errors import UserError
+
+FACTORS = (1, 2, 4, 8)
+# Of both filters together, in samples at the model's rate.
+LATENCY = 64
+# The filters' passband, as a part of half the rate (18 kHz at 44.1 kHz), and their attenuation from half the rate on.
+PASSED, STOPPED_DB = 0.82, 90.0
+
+
+class OversamplingError(UserError):
+    """A factor that there is not, or a model that cannot be oversampled."""
+
+
+@dataclass(frozen=True)
+class Oversampled:
+    """A model that plays at `factor` times its rate inside, `LATENCY` samples late.
+
+    Raises:
+        OversamplingError: for a factor that is not 2, 4 or 8, or a model with an oscillator.
+    """
+
+    loop: Playable
+    factor: int
+
+    def __post_init__(self) -> None:
+        if self.factor not in FACTORS[1:]:
+            raise OversamplingError(f"oversampling: got {self.factor}; must be 1 (none), 2, 4 or 8")
+        if self.loop.periodic:
+            raise OversamplingError("oversampling: this model has an oscillator, of which each copy would have its own")
+
+    periodic = False
+
+    @property
+    def warm_up(self) -> int:
+        """Samples of history until the filters and the copies are at rest."""
+        return self.loop.warm_up + LATENCY
+
+    def plan(self) -> Plan:
+        return oversample(self.loop.plan(), self.factor)
+
+
+def oversampled(loop: Playable, factor: int) -> Playable:
+    """A model with `factor` times oversampling; itself for 1. OversamplingError as for `Oversampled`."""
+    return loop if factor == 1 else Oversampled(loop, factor)
+
+
+def oversample(plan: Plan, factor: int) -> Plan:
+    """The plan of `factor` copies of a plan between an interpolating and a decimating filter; WET is never read."""
+    taps, result, copies = low_pass(factor), Plan(), []
+    for phase in range(factor):
+        interpolate = factor * taps[phase::factor].flip(0)
+        copies.append({DRY: result.add(Term(DRY, interpolate[None, None])), WET: result.state(1)})
+    # Step by step, not copy by copy, so that an engine may take the copies of a step together.
+    for value, step in plan.values():
+        for numbers in copies:
+            numbers[value] = result.append(renumbered(step, numbers))
+    for numbers in copies:
+        for state, source in plan.sources.items():
+            result.close(numbers[state], numbers[source])
+    turns = [
+        Term(numbers[plan.last], turn[:, None, None]) for numbers, turn in zip(copies, torch.eye(factor), strict=True)
+    ]
+    # Row i, column n meets what copy n made i samples ago: i * factor - n samples of the upsampled signal.
+    decimate = F.pad(taps, (factor - 1, 0)).view(-1, factor).flip(0, 1)
+    result.params = result.add(Term(result.add(*turns), decimate.T[None].contiguous()))
+    result.close(WET, result.last)
+    return result
+
+
+def low_pass(factor: int) -> Tensor:
+    """The low-pass filter at `factor` times the rate, (LATENCY * factor + 1,): a sinc in a Kaiser window, of gain 1.
+
+    It passes `PASSED` of half the rate within 0.001 dB.
+    """
+    window = "kaiser", signal.kaiser_beta(STOPPED_DB)
+    return torch.from_numpy(signal.firwin(LATENCY * factor + 1, (PASSED + 1) / 2 / factor, window=window)).float()

@@ -1,0 +1,32 @@
+"""Aliased over harmonic energy, against closed forms."""
+
+import math
+
+import pytest
+
+from fxemu.effects import Distortion, Tremolo
+from fxemu.evaluation.aliasing import aliasing, aliasing_db
+from fxemu.models import MLP
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Raw
+
+RATE = 44_100
+
+
+@pytest.mark.parametrize(("power", "expected_db"), [(3, -120.0), (5, 10 * math.log10(1 / (100 + 25)))])
+def test_a_power_of_a_sine(power, expected_db):
+    """sin^5 x = (10 sin x - 5 sin 3x + sin 5x) / 16: of a sine of 4978 Hz, the last is folded back."""
+    found = aliasing_db(lambda tones: [tone.double() ** power for tone in tones], [4978.0], RATE)
+    assert found == pytest.approx(expected_db, abs=0.01)
+
+
+def test_silence_has_none():
+    assert aliasing_db(lambda tones: [0 * tone for tone in tones], [1000.0], RATE) == 0.0
+
+
+def test_the_effects_own_is_beside_the_models():
+    loop = ClosedLoop(MLP(1, 1, context_window=4, feedback_window=0, layers=1, width=3), Raw(), Raw())
+    found = aliasing(loop, Distortion(oversampling=1), RATE)
+    cleaner = aliasing(loop, Distortion(oversampling=8), RATE)
+    assert found.model_db == cleaner.model_db < 0 and cleaner.effect_db < found.effect_db - 20
+    assert aliasing(loop, Tremolo(), RATE) is None
