@@ -15,10 +15,11 @@ from fxemu.audio.decoding import RATES_HZ
 from fxemu.emulation.channel import Channel
 from fxemu.emulation.locate import read_model
 from fxemu.emulation.mix import finite
-from fxemu.engine.oversampling import LATENCY, oversampled
+from fxemu.engine.oversampling import LATENCY
 from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import Stream
 from fxemu.models.files import DESCRIPTION
+from fxemu.models.oversampled import oversampled
 from fxemu.runtimes import reading
 
 Audio = TypeVar("Audio", Tensor, NDArray[np.float32])

@@ -8,60 +8,19 @@ what they were in seconds. A copy sees dry at the rate that it was trained at: n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from scipy import signal
 from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.engine.plan import DRY, WET, Plan, Term
-from fxemu.engine.playable import Playable
 from fxemu.engine.simplify import renumbered
-from fxemu.errors import UserError
 
 FACTORS = (1, 2, 4, 8)
 # Of both filters together, in samples at the model's rate.
 LATENCY = 64
 # The filters' passband, as a part of half the rate (18 kHz at 44.1 kHz), and their attenuation from half the rate on.
 PASSED, STOPPED_DB = 0.82, 90.0
-
-
-class OversamplingError(UserError):
-    """A factor that there is not, or a model that cannot be oversampled."""
-
-
-@dataclass(frozen=True)
-class Oversampled:
-    """A model that plays at `factor` times its rate inside, `LATENCY` samples late.
-
-    Raises:
-        OversamplingError: for a factor that is not 2, 4 or 8, or a model with an oscillator.
-    """
-
-    loop: Playable
-    factor: int
-
-    def __post_init__(self) -> None:
-        if self.factor not in FACTORS[1:]:
-            raise OversamplingError(f"oversampling: got {self.factor}; must be 1 (none), 2, 4 or 8")
-        if self.loop.periodic:
-            raise OversamplingError("oversampling: this model has an oscillator, of which each copy would have its own")
-
-    periodic = False
-
-    @property
-    def warm_up(self) -> int:
-        """Samples of history until the filters and the copies are at rest."""
-        return self.loop.warm_up + LATENCY
-
-    def plan(self) -> Plan:
-        return oversample(self.loop.plan(), self.factor)
-
-
-def oversampled(loop: Playable, factor: int) -> Playable:
-    """A model with `factor` times oversampling; itself for 1. OversamplingError as for `Oversampled`."""
-    return loop if factor == 1 else Oversampled(loop, factor)
 
 
 def oversample(plan: Plan, factor: int) -> Plan:

@@ -21,12 +21,13 @@ from torch import Tensor
 
 from fxemu.audio.tensors import write_wav
 from fxemu.engine.activations import RECORDS
-from fxemu.engine.oversampling import LATENCY, oversampled
+from fxemu.engine.oversampling import LATENCY
 from fxemu.engine.plan import IDENTITY
 from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import render
 from fxemu.errors import UserError
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.oversampled import oversampled
 
 TOLERANCE = 1e-4
 PAIR_SAMPLES = 2048

@@ -7,11 +7,12 @@ from helpers.models import MODELS
 from scipy import signal
 from torch import Tensor
 
-from fxemu.engine.oversampling import LATENCY, PASSED, STOPPED_DB, Oversampled, OversamplingError, low_pass
+from fxemu.engine.oversampling import LATENCY, PASSED, STOPPED_DB, low_pass
 from fxemu.engine.plan import DRY, WET, Activation, Plan, Term
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation.aliasing import aliasing_db
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.oversampled import Oversampled, OversamplingError
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes.foreign import Foreign
 
