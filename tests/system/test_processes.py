@@ -1,12 +1,15 @@
 """Several processes that train one model together: the same curve as one, one report, through kills and Ctrl-C."""
 
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import pytest
-from helpers.commands import command
+from helpers.commands import command, forked, hooked, words_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
@@ -14,24 +17,19 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for pr
 STAGES = "[{share: 0.02, length: 64, free: false, noise: 0.03}, {share: 0.98, length: 64, free: true}]"
 
 
-def start(library: Path, folder: Path, processes: int) -> subprocess.Popen:
-    options = f"hydra.run.dir={folder}", f"trainer.devices={processes}", f"training.stages={STAGES}"
-    given = command(library, "effect=tanh", "training.steps=1000", *options)
+def options(folder: Path) -> list[str]:
+    return ["effect=tanh", "training.steps=1000", f"training.stages={STAGES}", f"hydra.run.dir={folder}"]
+
+
+def start_two(library: Path, folder: Path) -> subprocess.Popen:
+    given = command(library, "trainer.devices=2", *options(folder))
     return subprocess.Popen(given, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def killed(run: subprocess.Popen, at_step: int) -> list[tuple[float, float]]:
-    """(loss, selection score) of each validation until that step, at which the process started first is killed."""
-    curve = []
-    for line in run.stdout:
-        words = line.split()
-        if words[0] == "step":
-            curve.append((float(words[4]), float(words[7])))
-            if int(words[1]) == at_step:
-                break
-    run.kill()
-    run.communicate()
-    return curve
+def curve(lines: Iterable[str]) -> list[tuple[float, float]]:
+    """(loss, selection score) of each validation until step 40."""
+    steps = (words for line in lines if (words := line.split()) and words[0] == "step")
+    return [(float(words[4]), float(words[7])) for words in islice(steps, 4)]
 
 
 def running(folder: Path) -> list[int]:
@@ -48,19 +46,23 @@ def running(folder: Path) -> list[int]:
 
 
 def test_two_processes_learn_what_one_does_leave_none_behind_when_killed_and_stop_together(library, tmp_path):
-    curves = [killed(start(library, tmp_path / str(count), count), at_step=40) for count in (1, 2)]
+    words, folder = words_of(library, *options(tmp_path / "alone")), tmp_path / "together"
+    alone = forked(lambda: hooked(40, lambda _: os.kill(os.getpid(), signal.SIGKILL), words), tmp_path)
+    first = start_two(library, folder)
+    together = curve(first.stdout)
+    first.kill()
+    first.communicate()
     # Step 10 is past the first updates, in which the optimizer multiplies rounding errors.
-    assert len(curves[0]) == len(curves[1]) == 4
-    for one, two in zip(*curves, strict=True):
+    assert len(together) == 4
+    for one, two in zip(curve(alone.stdout.splitlines()), together, strict=True):
         assert two == pytest.approx(one, rel=0.03)
 
-    folder = tmp_path / "2"
     deadline = time.monotonic() + 60
     while running(folder):
         assert time.monotonic() < deadline, "a process outlives the one that started it"
         time.sleep(0.1)
 
-    again = start(library, folder, 2)
+    again = start_two(library, folder)
     assert "resuming in" in again.stdout.readline()
     # The kill came after the line for step 40, and before or after its checkpoint.
     assert again.stdout.readline().split()[1] in ("40", "50")
