@@ -108,6 +108,9 @@ class TrainingModule(pl.LightningModule):
             else:
                 run = continue_rollout(self.loop, dry[..., start - history.shape[-1] : end], run.past, stage.length)
             self._learn(stage, run.prediction, run.params, wet[..., start:end])
+            if self._agreed_progress() >= 1:
+                # A slow predictor may need minutes for all chunks.
+                break
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_index: int) -> None:
         """Log what is about to be written, or shown after the epoch: logging every batch took a fifth of training.

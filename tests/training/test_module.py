@@ -215,3 +215,10 @@ def test_chunks_follow_each_other_as_one_rollout() -> None:
     predictions, targets = (torch.cat(parts, dim=-1) for parts in zip(*seen, strict=True))
     assert torch.allclose(predictions, whole[..., 3:], atol=1e-6)
     assert torch.equal(targets, wet[..., end - 8 : end])
+
+
+def test_a_training_ends_within_a_segment() -> None:
+    stage = {"share": 1, "length": 2, "free": True, "chunks": 8}
+    emulator = TrainingModule(one_pole(0.9), ESR(), Schedule([stage], steps=11))
+    fit(emulator, 11)
+    assert emulator.global_step == 11
