@@ -59,6 +59,13 @@ class ValidateLast(pl.Callback):
         trainer.should_stop |= trainer.global_step >= trainer.max_steps
 
 
+class NumberLogs(pl.Callback):
+    """Has logs numbered by the steps so far, on resuming too: a checkpoint is written before its step is counted."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+
 class HandleSignals(pl.Callback, ABC):
     """Takes the signals that end a training, while it lasts."""
 

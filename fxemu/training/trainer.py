@@ -17,7 +17,15 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fxemu.data.shard import Shard
 from fxemu.errors import ConfigError
-from fxemu.training.callbacks import EndSweep, KeepCurve, PrintProgress, StopOnInterrupt, ValidateLast, WholeCheckpoints
+from fxemu.training.callbacks import (
+    EndSweep,
+    KeepCurve,
+    NumberLogs,
+    PrintProgress,
+    StopOnInterrupt,
+    ValidateLast,
+    WholeCheckpoints,
+)
 from fxemu.training.run_folder import in_sweep
 
 # Warnings that tell a user nothing, by the beginning of their text, each with the reason.
@@ -72,6 +80,7 @@ def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve
                 curve,
                 *([PrintProgress()] if progress else []),
                 ValidateLast(),
+                NumberLogs(),
                 *_stopping(config),
             ],
             plugins=[WholeCheckpoints()],

@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory) -> Path:
-    """Five songs of two seconds of noise with a beat."""
-    folder = tmp_path_factory.mktemp("library")
+    """Five songs of two seconds of noise with a beat, below a folder whose name is as odd as names may be."""
+    folder = tmp_path_factory.mktemp("library") / os.fsdecode("Don't (1), #2=音".encode() + b" \xe9")
     for i in range(5):
         noise = torch.randn(16_000, generator=torch.Generator().manual_seed(i))
         write_wav(folder / f"song{i}.wav", noise * (0.5 + 0.5 * torch.sin(torch.arange(16_000) * 0.002)), 8000)
@@ -135,6 +135,16 @@ def test_a_killed_run_resumes_to_the_same_result(finished, library, tmp_path):
     assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
     first, second = weights(finished[0]), weights(folder)
     assert all(torch.equal(first[name], second[name]) for name in first)
+    assert logged_steps(folder) == logged_steps(finished[0])
+
+
+def logged_steps(folder: Path) -> list[int]:
+    """The steps that TensorBoard shows validations at; one that was killed may not have written its last."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = (EventAccumulator(str(file)).Reload() for file in folder.glob("events.out.tfevents.*"))
+    found = [each.Scalars("val/esr") for each in events if "val/esr" in each.Tags()["scalars"]]
+    return sorted({event.step for scalars in found for event in scalars})[-1:]
 
 
 def fitted(library: Path, folder: Path, stop_at: int) -> dict[str, torch.Tensor]:
