@@ -19,6 +19,7 @@ from fxemu.audio.tensors import decode, write_wav
 ROOT = Path(__file__).resolve().parent.parent.parent
 # So that the training takes seconds.
 SMALL = [
+    "model=mlp",
     "debug=fast",
     "threads=1",
     "trainer.accelerator=cpu",

@@ -26,7 +26,14 @@ def test_the_wheel_trains_from_another_folder(tmp_path):
     for i in range(3):
         write_wav(work / "music" / f"{i}.wav", torch.randn(8000, generator=torch.Generator().manual_seed(i)), 8000)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    options = ["debug=fast", "data.library=music", "data.sample_rate=8000", "hydra.run.dir=run", "effect=tanh"]
+    options = [
+        "model=mlp",
+        "debug=fast",
+        "data.library=music",
+        "data.sample_rate=8000",
+        "hydra.run.dir=run",
+        "effect=tanh",
+    ]
     done = subprocess.run(
         [sys.executable, str(tmp_path / "site" / "bin" / "fxemu"), "train", *options],
         cwd=work, env=environment, capture_output=True, text=True,

@@ -154,6 +154,7 @@ def test_recordings_are_trained_on_from_the_command_line(pair, tmp_path):
         "effect=recorded",
         f"dry={os.path.relpath(dry, tmp_path)}",
         f"wet={wet}",
+        "model=mlp",
         "debug=fast",
         "threads=1",
         "trainer.accelerator=cpu",
