@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_original_cwd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fxemu.errors import ConfigError
@@ -116,7 +116,17 @@ def absolute_paths(config: DictConfig, names: Iterable[str] = PATHS) -> DictConf
     for name in names:
         if (path := OmegaConf.select(config, name)) is not None:
             OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(path)))
+    words = OmegaConf.select(config, "effect.command")
+    if isinstance(words, ListConfig) and not Path.cwd().samefile(get_original_cwd()):
+        # With `hydra.job.chdir=true` the program runs in the run folder; elsewhere words stay as they were given.
+        config.effect.command = [_found(str(word)) for word in words]
     return config
+
+
+def _found(word: str) -> str:
+    """A word of a command, absolute if it is a path to a file that is found from where the command was given."""
+    file = Path(get_original_cwd()) / word
+    return str(file) if os.sep in word and file.is_file() else word
 
 
 def moved(saved: DictConfig, config: DictConfig) -> DictConfig:

@@ -70,6 +70,7 @@ def test_what_macos_writes_beside_songs_is_passed_over(tmp_path: Path) -> None:
     for name in ("song.wav", "._own.wav"):
         write_wav(tmp_path / name, torch.ones(100), 8000)
     assert [Path(path).name for path in list_audio_files(tmp_path)] == ["._own.wav", "song.wav"]
+    (tmp_path / "folder.wav").mkdir()
     assert [pair[0].name for pair in match_files(tmp_path, tmp_path)] == ["._own.wav", "song.wav"]
 
 

@@ -102,6 +102,20 @@ def test_a_module_is_imported_from_where_the_command_was_given(start, place):
     assert torch.equal(halves[0], torch.full((2,), 0.5))
 
 
+def test_a_program_is_found_from_where_the_command_was_given(monkeypatch, place):
+    (place / "tools").mkdir()
+    (place / "tools" / "fuzz").touch()
+    begun = []
+    monkeypatch.setattr("fxemu.training.run.train", lambda config, *_: begun.append(config) or 0.0)
+    words = ["effect=command", "effect.command=[./tools/fuzz,'{dry}','{wet}',a/b]"]
+    for more in ([], ["hydra.job.chdir=true"]):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words, *more, f"hydra.run.dir=run{len(more)}"])
+        main()
+    given, elsewhere = (list(config.effect.command) for config in begun)
+    assert given == ["./tools/fuzz", "{dry}", "{wet}", "a/b"]
+    assert elsewhere == [str(place / "tools" / "fuzz"), *given[1:]]
+
+
 def earlier_run(folder: Path, config: str) -> None:
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.yaml").write_text(config)

@@ -64,7 +64,7 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The audio files of a folder by stem, the name without suffix; LibraryError if two have the same."""
     sounding = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READ_SUFFIXES]
-    paths = [path for path in sounding if not is_apple_double(str(path))]
+    paths = [path for path in sounding if path.is_file() and not is_apple_double(str(path))]
     found = {composed(path.stem): path for path in paths}
     for path in paths:
         if (other := found[composed(path.stem)]) != path:
