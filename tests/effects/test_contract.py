@@ -142,15 +142,15 @@ def test_the_option_file_holds_the_constructors_arguments_and_defaults(name: str
 
 
 @each_option
-def test_200_steps_of_training_render_finite_audio(name: str) -> None:
+def test_steps_of_training_render_finite_audio(name: str) -> None:
     """A tiny predictor learns the effect through its own output: the error falls, and the free run stays finite."""
     torch.manual_seed(0)
     loop = ClosedLoop(MLP(1, 1, context_window=16, feedback_window=8, layers=1, width=8, dry_skip=0), Raw(), Raw())
     dry = 0.5 * music(2 * RATE)
     wet = make(name)(dry, RATE)
-    optimizer = torch.optim.Adam(loop.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(loop.parameters(), lr=1e-2)
     losses = []
-    for starts in torch.randint(RATE, (200, 16), generator=torch.Generator().manual_seed(0)):
+    for starts in torch.randint(RATE, (80, 16), generator=torch.Generator().manual_seed(0)):
         segments = starts[:, None] + torch.arange(loop.warm_up + 3)
         x, y = dry[segments][:, None], wet[segments][:, None]
         loss = nn.functional.mse_loss(rollout(loop, x, y[..., :-2]).prediction, y[..., -2:])
@@ -158,7 +158,7 @@ def test_200_steps_of_training_render_finite_audio(name: str) -> None:
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert sum(losses[-50:]) < sum(losses[:50])
+    assert sum(losses[-20:]) < sum(losses[:20])
     rendered = render(loop, dry[:4000])
     assert rendered.shape == (4000,)
     assert torch.isfinite(rendered).all()
