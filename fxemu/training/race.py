@@ -25,6 +25,7 @@ from fxemu.evaluation import validation
 from fxemu.evaluation.scores import RaceRow, RaceScores
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
 from fxemu.files import write_json, write_whole
+from fxemu.library.songs import PARTS
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
 from fxemu.training.candidates import Candidate, compose_candidates, save_candidates, saved_candidates
 from fxemu.training.module import TrainingModule
@@ -137,7 +138,9 @@ class Race:
 
     def hand_over(self, data: SongData, module: TrainingModule, curve: KeepCurve) -> None:
         """Let the finalist's training begin where it ended in the race; fits begin anew, with all of the songs."""
-        if self.common is not None and not isinstance(self.common.data.source, Streamed):
+        if isinstance(self.common.data.source, Streamed):
+            self.common.data.source.close()
+        else:
             self.common.give(data, module)
         finalist = self.finalist()
         if not self.candidates[finalist.name].closed_form:
@@ -361,6 +364,9 @@ def _common(candidates: Sequence[Candidate]) -> Common:
     made = [build(candidate.config, build_parts(candidate.config))[0] for candidate in candidates]
     data = min(made, key=lambda data: data.sizes.samples)
     data.setup()
+    # Here and now: the threads that read a streamed library are not those of a forked process.
+    for part in PARTS:
+        data.parts[part]
     settled = data.effect_outputs((SILENCE, CLICK))
     return Common(data, settled, data.wrong_history_pieces(1.2 * data.wet_peak()))
 

@@ -16,7 +16,7 @@ from fxemu.errors import ConfigError
 from fxemu.training.candidates import Candidate, compose_candidates
 from fxemu.training.race import Race, Result, is_worth_it, run_race, time_of
 from fxemu.training.run import run
-from fxemu.training.run_folder import CONF
+from fxemu.training.run_folder import CONF, saved_config
 from fxemu.training.tasks import Interrupt, run_tasks
 
 MLP = ["model=mlp", "model.width=4", "model.context_window=16", "model.feedback_window=4", "loss=esr"]
@@ -85,14 +85,16 @@ def test_the_better_half_goes_on_and_the_best_is_the_model(composed: Callable[..
     assert run(config, folder) == score and (folder / "model.json").stat().st_mtime_ns == begun
 
 
+@pytest.mark.parametrize("memory_hours", [0.25, 0])
 def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
-    composed: Callable[..., DictConfig], tmp_path: Path
+    composed: Callable[..., DictConfig], tmp_path: Path, memory_hours: float
 ) -> None:
-    race = run_race(composed("effect=lowpass", "race.enough=0.5"), tmp_path)
+    config = composed("effect=lowpass", "race.enough=0.5", f"data.memory_hours={memory_hours}")
+    race = run_race(config, tmp_path)
     assert [result.name for result in race.results] == ["fir"] and race.finalist().name == "fir"
     result = tmp_path / "race" / "fir" / "0" / "result.json"
     result.write_text(json.dumps({**json.loads(result.read_text()), "esr": 0.25}))
-    assert run_race(composed("effect=lowpass", "race.enough=0.5"), tmp_path).best().esr == 0.25
+    assert run_race(saved_config(tmp_path), tmp_path).best().esr == 0.25
 
 
 @pytest.mark.parametrize(
