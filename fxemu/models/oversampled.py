@@ -9,6 +9,9 @@ from fxemu.engine.plan import Plan
 from fxemu.engine.playable import Playable
 from fxemu.errors import UserError
 
+# Times the memory of a model: its copies come to rest in silence by themselves, with nothing true to feed back.
+SETTLING = 8
+
 
 class OversamplingError(UserError):
     """A factor that there is not, or a model that cannot be oversampled."""
@@ -36,7 +39,7 @@ class Oversampled:
     @property
     def warm_up(self) -> int:
         """Samples of history until the filters and the copies are at rest."""
-        return self.loop.warm_up + LATENCY
+        return SETTLING * (self.loop.warm_up + LATENCY)
 
     def plan(self) -> Plan:
         return oversample(self.loop.plan(), self.factor)

@@ -42,15 +42,19 @@ class Stream:
     Args:
         loop: what to play; its weights are read once, here.
         dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
+        simplified: False to play the plan as it is, with a state by its own values.
     """
 
-    def __init__(self, loop: Playable, dry: Tensor | None = None, wet: Tensor | None = None) -> None:
+    def __init__(
+        self, loop: Playable, dry: Tensor | None = None, wet: Tensor | None = None, simplified: bool = True
+    ) -> None:
         self._loop, self._primed, self._unchecked, needed = loop, False, 0, loop.warm_up
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
         primed = min(dry.numel(), wet.numel())
         if primed < needed:
             raise ValueError(f"priming: got {dry.numel()} dry and {wet.numel()} wet samples; need {needed} of each")
-        self._plan = plan = simplify(on_cpu(loop.plan()))
+        plan = on_cpu(loop.plan())
+        self._plan = plan = simplify(plan) if simplified else plan
         self._at_once, self._sequential = (BlockRunner(Partition(plan, sequential)) for sequential in (False, True))
         self._long_window = has_long_window(plan)
         self._dry = torch.zeros(plan.reach())
