@@ -18,7 +18,8 @@ from fxemu.errors import check_sample_rate
 from fxemu.files import write_whole
 from fxemu.library.recordings.capture import REPEAT_S, make_signal, most_energetic, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
-from fxemu.library.songs import PARTS, LibraryError, Skipped, choose, list_songs, read_songs, split_songs
+from fxemu.library.recordings.split import MOST_SPLIT_IN_TIME
+from fxemu.library.songs import LibraryError, Skipped, choose, list_songs, read_songs, split_songs
 
 
 @one_line_errors()
@@ -118,7 +119,7 @@ def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], g
         write_wav(given.out / "dry" / name, song.dry, description["sample_rate"])
         write_wav(given.out / "wet" / name, song.wet, description["sample_rate"])
     # Fewer are split in time.
-    for part, chosen in split_songs(names).items() if len(names) >= len(PARTS) else ():
+    for part, chosen in split_songs(names).items() if len(names) > MOST_SPLIT_IN_TIME else ():
         print(f"  {part:<6}{', '.join(chosen)}")
     place = f"dry={given.out}/dry wet={given.out}/wet data.sample_rate={description['sample_rate']}"
     print(f"{len(songs)} pairs in {given.out}; train with: fxemu train effect=recorded {place}")

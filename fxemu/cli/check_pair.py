@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from fxemu.audio.tensors import rate_and_channels
 from fxemu.cli.errors import one_line_errors
-from fxemu.library.recordings.pairs import examine, match_files
+from fxemu.effects import Recorded
+from fxemu.library.recordings.files import common_rate, match_files
+from fxemu.library.recordings.pairs import examine
 from fxemu.library.songs import LibraryError
 
 
@@ -18,6 +19,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("fxemu check-pair", description=__doc__)
     parser.add_argument("dry", type=Path, help="what went into the effect: a file, or a folder of files")
     parser.add_argument("wet", type=Path, help="what came out: a file, or a folder with the same names")
+    for side in ("dry", "wet"):
+        parser.add_argument(f"--{side}-channel", type=int, help="of several: 1 for the first; default: their mean")
     given = parser.parse_args(arguments)
     refused = False
     for path in (given.dry, given.wet):
@@ -25,8 +28,10 @@ def main(arguments: list[str]) -> None:
             raise LibraryError(f"{path}: no such file or folder")
     if given.dry.is_dir() != given.wet.is_dir():
         raise LibraryError(f"{given.dry} and {given.wet}: must be two files or two folders")
+    options = Recorded(str(given.dry), str(given.wet), dry_channel=given.dry_channel, wet_channel=given.wet_channel)
+    rate = common_rate(given.dry, given.wet)
     for dry, wet in match_files(given.dry, given.wet):
-        *_, report = examine(dry, wet, rate_and_channels(dry)[0])
+        report, _ = examine(dry, wet, rate, options)
         print(f"{dry} -> {wet}\n{report}")
         refused |= report.refused
     print("refused: training would need force=true" if refused else "fine to train on")

@@ -24,7 +24,8 @@ from fxemu.evaluation.validation import WrongHistoryPiece, wrong_history_pieces
 from fxemu.files import printable
 from fxemu.library.index import Range, Selection
 from fxemu.library.pair import Pair
-from fxemu.library.recordings.pairs import read_recordings, split_recordings
+from fxemu.library.recordings.pairs import read_recordings
+from fxemu.library.recordings.split import split_recordings
 from fxemu.library.scan import LibraryScan, scan_library
 from fxemu.library.songs import PARTS, LibraryError, Skipped, read_songs, split_songs
 from fxemu.slices import segment_samples

@@ -69,8 +69,11 @@ def from_array(values: object, name: str) -> Tensor:
         array = np.array(values)
     except ValueError as error:
         raise EffectError(f"{name} returned no array of samples: {error}") from error
-    if array.dtype.kind not in "fiu":
-        raise EffectError(f"{name} returned {array.dtype} values; it must return an array of samples")
+    if array.dtype.kind != "f":
+        cure = "; divide them by their full scale, such as 32768" if array.dtype.kind in "iu" else ""
+        raise EffectError(
+            f"{name} returned {array.dtype} values; it must return samples as floats, full scale at 1{cure}"
+        )
     return torch.from_numpy(array)
 
 

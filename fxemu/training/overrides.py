@@ -16,7 +16,7 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fxemu.errors import ConfigError
+from fxemu.errors import ConfigError, UserError
 from fxemu.training.run_folder import CONF
 
 # Options that are folders or files, and Hydra's own.
@@ -37,6 +37,7 @@ def arguments(given: list[str]) -> list[str]:
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in _sides(given)]
+    result += _rate_of_recordings(result)
     sweep = any(word in ("-m", "--multirun") for word in given)
     result = [_with_quotes(word, sweep) for word in result]
     for word in given:
@@ -57,6 +58,21 @@ def _sides(given: list[str]) -> list[str]:
     rest = [word for word in given if word.split("=", 1)[0] not in chosen]
     both = chosen.get("repr") or _default_repr()
     return [*rest, f"repr={chosen.get('repr.input', both)}", f"repr@repr.output={chosen.get('repr.output', both)}"]
+
+
+def _rate_of_recordings(given: list[str]) -> list[str]:
+    """The override that keeps the recordings' sample rate, unless one is asked for; none where they cannot be read."""
+    chosen = dict(word.split("=", 1) for word in given if "=" in word)
+    paths = [chosen.get(f"effect.{side}", "").strip("'\"") for side in ("dry", "wet")]
+    if chosen.get("effect") != "recorded" or "data.sample_rate" in chosen or not all(paths):
+        return []
+    # Imported here, so that --help need not wait for a decoder.
+    from fxemu.library.recordings.files import common_rate
+
+    try:
+        return [f"data.sample_rate={common_rate(*(Path(os.path.expanduser(path)) for path in paths))}"]
+    except (UserError, OSError):
+        return []  # what is wrong with them is said where they are read
 
 
 def _default_repr() -> str:

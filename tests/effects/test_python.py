@@ -13,7 +13,8 @@ import pathlib
 pathlib.Path("imported").touch()
 import numpy as np
 def half(dry): dry *= 0.5; return dry
-def rate(dry, sample_rate): return np.full(len(dry), sample_rate)
+def rate(dry, sample_rate): return np.full(len(dry), float(sample_rate))
+def integers(dry): return (32767 * dry).astype(np.int16)
 def short(dry): return dry[:-1]
 def broken(dry): raise RuntimeError("no knob")
 def words(dry): return ["a"] * len(dry)
@@ -52,7 +53,8 @@ def test_a_function_of_another_package_is_an_effect():
     [
         ("short", "it must return as many samples as it gets"),
         ("broken", "raised RuntimeError: no knob"),
-        ("words", "must return an array of samples"),
+        ("words", "must return samples as floats"),
+        ("integers", "returned int16 values; .* divide them by their full scale, such as 32768"),
         ("number", "is a int; must be a function"),
         ("missing", "cannot be imported .AttributeError"),
     ],

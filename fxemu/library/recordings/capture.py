@@ -14,13 +14,15 @@ from fxemu.errors import SAMPLE_RATES_HZ
 from fxemu.files import parse_json
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
-from fxemu.library.recordings.checks import Finding, PairReport, check_pair, db, dropouts
-from fxemu.library.recordings.pairs import longest_clean
+from fxemu.library.recordings.checks import Finding, PairReport, check_pair, db
+from fxemu.library.recordings.gaps import dropouts
+from fxemu.library.recordings.pairs import clean
 from fxemu.library.songs import LibraryError, Song
 
 LEVELS_DB = (-48, -42, -36, -30, -24, -18, -12, -6, 0)
 VERSION = 1  # of the description
 REPEAT_S, STEP_S, SWEEP_S, PAUSE_S = 3.0, 0.4, 3.0, 0.5
+LEAST_S = 0.5  # of a stretch of a song between dropouts that is kept
 Section = tuple[str, str, Tensor]
 
 
@@ -92,8 +94,10 @@ def pairs_from_recording(
     for section in sections:
         start, end = section["start"], min(section["start"] + section["samples"], recorded)
         if section["kind"] == "song" and start < end:
-            first, end = longest_clean(start, end, gaps)
-            songs.append(Pair(section["name"], signal[first:end], wet[first:end]))
+            for first, stop in clean(start, end, gaps):
+                if stop - first < LEAST_S * rate:
+                    continue
+                songs.append(Pair(section["name"], signal[first:stop], wet[first:stop]))
     return songs, PairReport(tuple(findings), place)
 
 

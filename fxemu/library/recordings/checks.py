@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from fxemu.library.recordings.alignment import Alignment, align, correct
+from fxemu.library.recordings.gaps import cause_of, gaps
 
 LEAST_DEPENDENCE = 8.0  # unrelated signals stay below
 MOST_LEAD_S = 1e-3
 SHORTEST_SHARE = 0.9
+LOW = 0.03  # -30 dBFS
 QUIET, FULL_SCALE = 1e-4, 0.985  # -80 dBFS; beyond the second, three equal samples in a row are clipping
-BLOCK_S, DROPOUT_S = 0.02, 0.002
+BLOCK_S, BYPASSED = 0.02, 1e-4  # seconds; what is left of a wet that is dry, as a share
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def check_pair(dry: Tensor, wet: Tensor, sample_rate: int) -> PairReport:
         findings += [
             *_swap(dry, aligned),
             *_noise(dry, aligned, sample_rate),
-            *(_dropout_finding(s, sample_rate) for s in dropouts(dry, wet, alignment, sample_rate)),
+            *_gaps(dry, wet, alignment, sample_rate),
+            *_bypassed(dry, aligned),
             *_repeats(dry, aligned, sample_rate),
         ]
     return PairReport(tuple(findings), alignment)
@@ -75,6 +78,12 @@ def db(ratio: float) -> float:
 def _level(name: str, x: Tensor) -> list[Finding]:
     """Findings on clipping and DC."""
     findings, peak = [], float(x.abs().max()) if x.numel() else 0.0
+    if peak > 1.001:
+        findings.append(
+            Finding("note", f"{name} peaks at {db(peak):+.1f} dBFS: a file of floats keeps that, others clip")
+        )
+    elif 0 < peak < LOW:
+        findings.append(Finding("note", f"{name} peaks at {db(peak):+.1f} dBFS: record louder, if noise is in it"))
     at_peak = x.abs() >= 0.9999 * peak
     clipped = int((at_peak[2:] & at_peak[1:-1] & at_peak[:-2]).sum()) if peak > FULL_SCALE else 0
     if clipped:
@@ -163,17 +172,19 @@ def _blocks(x: Tensor, sample_rate: int) -> Tensor:
 
 def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
     """The finding on noise: wet where dry has been silent for 0.2 s, against its loudest tenth."""
-    power = _blocks(wet, sample_rate).square().mean(1)
     quiet = _blocks(dry, sample_rate).abs().amax(1) < QUIET
     settled = quiet.float().unfold(0, 11, 1).amin(1) > 0 if quiet.numel() > 11 else quiet[:0]
     if not settled.any():
         return [Finding("note", "dry is never silent for 0.2 s, so the noise floor is unknown; begin with silence")]
     places = settled.nonzero()[:, 0] + 10
-    floor = float(power[places].median().sqrt())
-    ratio = db(floor) - db(float(power.quantile(0.9).sqrt()))
+    blocks = _blocks(wet, sample_rate)
+    # The mean, which a model learns at once, is no noise.
+    noise = blocks[places] - blocks[places].mean()
+    floor = float(noise.square().mean(1).median().sqrt())
+    ratio = db(floor) - db(float(blocks.std(1).quantile(0.9)))
     text = f"noise floor {db(floor):.0f} dBFS, {-ratio:.0f} dB below the music"
     text += f": no model gets below ESR {10 ** (ratio / 10):.0e}"
-    hum = _hum(_blocks(wet, sample_rate)[places].reshape(-1), sample_rate)
+    hum = _hum(noise.reshape(-1), sample_rate)
     if hum:
         text += f"; most of it is {hum} Hz hum: look for a ground loop"
     return [Finding("warning" if ratio > -50 else "note", text)]
@@ -192,27 +203,33 @@ def _hum(noise: Tensor, sample_rate: int) -> int:
     return 0
 
 
-def dropouts(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[tuple[int, int]]:
-    """Stretches (first, end) in samples of dry where wet is digital silence for 2 ms or more amid loud music."""
-    zero = torch.nn.functional.pad((wet == 0).to(torch.int8), (1, 1)).diff()
-    found = []
-    for first, end in zip((zero == 1).nonzero()[:, 0].tolist(), (zero == -1).nonzero()[:, 0].tolist(), strict=True):
-        around = torch.cat((wet[max(0, first - 1000) : first], wet[end : end + 1000]))
-        if end - first < DROPOUT_S * sample_rate or around.numel() < 1500 or float(around.abs().mean()) < 1e-3:
-            continue
-        start, stop = (
-            round((place - alignment.delay_samples) / (1 + alignment.drift_ppm * 1e-6)) for place in (first, end)
-        )
-        stop = min(stop, dry.numel())
-        if 0 <= start < stop and dry[start:stop].abs().amax() > 0.01 * dry.abs().max():
-            found.append((start, stop))
-    return found
+def _gaps(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[Finding]:
+    """The finding on silence of wet amid loud music, in one line."""
+    found = gaps(dry, wet, alignment, sample_rate)
+    if not found:
+        return []
+    first, total = found[0][0] / sample_rate, sum(end - start for start, end in found) / sample_rate
+    times = f"{len(found)} times, {total:.2f} s in all," if len(found) > 1 else f"for {1000 * total:.0f} ms"
+    match cause_of(found, dry):
+        case "level":
+            return [
+                Finding("note", f"wet is silent {times} where dry is quiet, from {first:.2f} s: part of the effect")
+            ]
+        case "period":
+            return [Finding("note", f"wet is silent {times} at a steady rate, from {first:.2f} s: part of the effect")]
+    text = f"wet drops out {times} at {first:.2f} s: left out; raise the interface's buffer"
+    return [Finding("warning", text if len(found) == 1 else text.replace(" at ", " first at "))]
 
 
-def _dropout_finding(stretch: tuple[int, int], sample_rate: int) -> Finding:
-    first, end = (place / sample_rate for place in stretch)
-    text = f"wet drops out for {1000 * (end - first):.0f} ms at {first:.2f} s: left out; raise the interface's buffer"
-    return Finding("warning", text)
+def _bypassed(dry: Tensor, wet: Tensor) -> list[Finding]:
+    """The finding that wet is dry, at a gain."""
+    gain = float(dry.double() @ wet.double() / (dry.double() @ dry.double() + 1e-300))
+    if float((wet - gain * dry).norm()) > BYPASSED * float(wet.norm()):
+        return []
+    kind = "refused" if abs(abs(gain) - 1) < 0.01 else "warning"
+    return [
+        Finding(kind, f"wet is dry at {db(abs(gain)):+.1f} dB: the effect was bypassed, or it is the same file twice")
+    ]
 
 
 def _repeats(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:

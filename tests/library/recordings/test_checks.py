@@ -6,8 +6,7 @@ import pytest
 import torch
 from helpers.recordings import RATE, compressor, fuzz, interface, music
 
-from fxemu.library.recordings.alignment import Alignment
-from fxemu.library.recordings.checks import check_pair, dropouts, find_repeat
+from fxemu.library.recordings.checks import check_pair, find_repeat
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,8 @@ def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
     assert "and wet differs by" in texts(song, wet, "note") + texts(song, wet, "warning")
 
 
-def test_silence_after_the_end_of_dry_is_no_dropout(dry):
-    # A second take, after some silence, in the same file.
-    again = torch.cat((dry, torch.zeros(RATE // 10), dry))
-    assert dropouts(dry, again, Alignment(0), RATE) == []
+def test_a_mean_is_no_noise_and_peaks_are_said(dry):
+    wet = 4 * torch.tanh(dry) + 0.05
+    report = str(check_pair(dry, wet, RATE))
+    assert "wet peaks at +9" in report and re.search(r"noise floor -(1[0-9]|2)\d dBFS", report), report
+    assert "wet peaks at -5" in str(check_pair(dry, 1e-3 * wet, RATE))

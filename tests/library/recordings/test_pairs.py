@@ -8,15 +8,16 @@ import torch
 from helpers.commands import forked
 from helpers.recordings import RATE, compressor, interface, music
 from omegaconf import OmegaConf
-from torchaudio import functional as AF
 
+from fxemu.audio.encoding import writing
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli import check_pair, train
 from fxemu.data import SongData
 from fxemu.effects import Recorded
-from fxemu.library.pair import Pair
-from fxemu.library.recordings.pairs import examine, longest_clean, match_files, read_recordings, split_recordings
+from fxemu.library.recordings.checks import check_pair as check
+from fxemu.library.recordings.pairs import clean, cut, examine, read_recordings
 from fxemu.library.songs import LibraryError
+from fxemu.training import overrides
 
 
 @pytest.fixture(scope="module")
@@ -56,56 +57,59 @@ def test_recordings_that_do_not_match_are_refused_unless_forced(pair, tmp_path, 
         write_wav(name, samples, RATE)
     with pytest.raises(LibraryError, match=f"{finding}.* To use it anyway: force=true"):
         read_recordings(Recorded(*names), RATE)
-    (forced,) = read_recordings(Recorded(*names, force=True), RATE)
+    ((forced,),) = read_recordings(Recorded(*names, force=True), RATE).values()
     assert forced.dry.shape == forced.wet.shape and forced.dry.numel() > 2.9 * RATE
-
-
-def test_other_rates_and_stereo_are_noted(tmp_path):
-    dry = music(2)
-    write_wav(tmp_path / "dry.wav", AF.resample(dry, RATE, 48_000), 48_000)
-    write_wav(tmp_path / "wet.wav", dry, RATE)
-    *_, report = examine(tmp_path / "dry.wav", tmp_path / "wet.wav", RATE)
-    assert "dry is at 48000 Hz: resampled to 44100 Hz" in str(report) and not report.refused
-
-
-def test_folders_are_matched_by_name(tmp_path):
-    for name in ("dry/a.wav", "dry/b.flac", "wet/a.flac", "wet/notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    with pytest.raises(LibraryError, match="has no recording of b; names must be as in"):
-        match_files(tmp_path / "dry", tmp_path / "wet")
-    (tmp_path / "wet/b.mp3").touch()
-    matched = match_files(tmp_path / "dry", tmp_path / "wet")
-    assert [(a.name, b.name) for a, b in matched] == [("a.wav", "a.flac"), ("b.flac", "b.mp3")]
-    (tmp_path / "dry/a.flac").touch()
-    with pytest.raises(LibraryError, match="names must differ before the suffix"):
-        match_files(tmp_path / "dry", tmp_path / "wet")
-
-
-def ramp(name: str, samples: int = 1000) -> Pair:
-    return Pair(name, torch.arange(samples), torch.arange(samples))
-
-
-def test_pieces_in_time_leave_a_gap():
-    parts = split_recordings([ramp("a.wav")], 50, 0.15, 0.2, seed=0)
-    edges = [(int(p[0].dry[0]), int(p[0].dry[-1])) for p in parts.values()]
-    assert edges == [(0, 584), (635, 769), (820, 999)]
-    with pytest.raises(LibraryError, match=r"a.wav: 300 usable samples are too few"):
-        split_recordings([ramp("a.wav", 300)], 50, 0.15, 0.2, seed=0)
-
-
-def test_three_files_are_split_by_file():
-    parts = split_recordings([ramp(name) for name in "abc"], 50, 0.15, 0.2, seed=0)
-    assert sorted(p[0].name for p in parts.values()) == ["a", "b", "c"]
-    assert all(p[0].dry.numel() == 1000 for p in parts.values())
 
 
 @pytest.mark.parametrize(
     ("gaps", "kept"),
-    [([], (10, 100)), ([(30, 40)], (40, 100)), ([(5, 20), (80, 200)], (20, 80)), ([(0, 5)], (10, 100))],
+    [
+        ([], [(10, 100)]),
+        ([(30, 40)], [(10, 30), (40, 100)]),
+        ([(5, 20), (80, 200)], [(20, 80)]),
+        ([(0, 5)], [(10, 100)]),
+        ([(20, 30), (30, 50)], [(10, 20), (50, 100)]),
+    ],
 )
-def test_the_longest_stretch_without_a_dropout_is_kept(gaps, kept):
-    assert longest_clean(10, 100, gaps) == kept
+def test_all_stretches_without_a_dropout_are_kept(gaps, kept):
+    assert clean(10, 100, gaps) == kept
+
+
+def test_all_stretches_of_a_recording_are_used_and_their_seconds_are_said(pair, tmp_path):
+    wet, _ = decode(pair[1])
+    for second in (2, 4):
+        wet[second * RATE : second * RATE + 2028] = 0
+    write_wav(tmp_path / "wet.wav", wet, RATE)
+    report, stretches = examine(pair[0], tmp_path / "wet.wav", RATE, Recorded(*map(str, pair)))
+    assert [round(stretch.dry.numel() / RATE, 1) for stretch in stretches] == [2.0, 2.0, 2.0]
+    assert "s are used, in 3 stretches" in str(report) and "wet drops out 2 times, 0.09 s in all" in str(report)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-5])
+def test_silence_at_the_ends_is_left_out(noise):
+    dry = torch.cat((torch.zeros(RATE), music(4, silence_s=0), torch.zeros(3 * RATE)))
+    wet = torch.tanh(3 * dry) + noise * torch.randn(dry.numel(), generator=torch.Generator().manual_seed(0))
+    (kept,) = cut("a", dry, wet, check(dry, wet, RATE), RATE)
+    assert 4 * RATE < kept.dry.numel() < 5.2 * RATE and kept.dry[-RATE // 4 :].abs().max() < 1e-3
+
+
+def test_wet_that_is_dry_is_refused_and_at_another_gain_warned_of(pair, tmp_path):
+    dry, _ = decode(pair[0])
+    for gain, kind in ((1.0, "refused  wet is dry at +0.0 dB"), (-0.5, "warning  wet is dry at -6.0 dB")):
+        write_wav(tmp_path / "wet.wav", gain * dry, RATE)
+        report, _ = examine(pair[0], tmp_path / "wet.wav", RATE, Recorded(*map(str, pair)))
+        assert kind in str(report), str(report)
+
+
+def test_one_file_named_twice_is_refused_unless_two_sides_of_it_are_meant(pair, tmp_path):
+    sides = torch.stack([decode(path)[0][: 6 * RATE] for path in pair])
+    with writing(tmp_path / "both.wav", RATE, "stereo") as write:
+        write(sides.numpy())
+    both = str(tmp_path / "both.wav")
+    report, _ = examine(Path(both), Path(both), RATE, Recorded(both, both))
+    assert report.refused and "effect.dry_channel=1 effect.wet_channel=2" in str(report)
+    report, _ = examine(Path(both), Path(both), RATE, Recorded(both, both, dry_channel=1, wet_channel=2))
+    assert not report.refused and "latency 21" in str(report)
 
 
 def test_paths_are_checked_at_construction(pair, tmp_path):
@@ -169,9 +173,10 @@ def test_recordings_are_trained_on_from_the_command_line(pair, tmp_path):
     )
 
 
-def test_recordings_that_are_too_short_are_left_out_and_named(capsys):
-    parts = split_recordings([ramp("stub", 40), *(ramp(name) for name in "abc")], 50, 0.15, 0.2, seed=0)
-    assert sorted(r.name for part in parts.values() for r in part) == ["a", "b", "c"]
-    assert capsys.readouterr().err == "left out: stub: 40 usable samples, of 50 that are needed\n"
-    with pytest.raises(LibraryError, match="stub: 40 usable samples, of 50 that are needed; record for longer"):
-        split_recordings([ramp("stub", 40)], 50, 0.15, 0.2, seed=0)
+def test_the_recordings_rate_is_kept_unless_another_is_asked_for(tmp_path, monkeypatch):
+    write_wav(tmp_path / "dry.wav", music(1), 48_000)
+    monkeypatch.chdir(tmp_path)
+    words = ["effect=recorded", "dry=dry.wav", "wet=dry.wav"]
+    assert "data.sample_rate=48000" in overrides.arguments(words)
+    assert "data.sample_rate=48000" not in overrides.arguments([*words, "data.sample_rate=44100"])
+    assert "data.sample_rate=48000" not in overrides.arguments(["effect=recorded", "dry=dry.wav", "wet=none.wav"])

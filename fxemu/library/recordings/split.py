@@ -1,0 +1,108 @@
+"""Split recordings into training, validation and test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from torch import cat
+
+from fxemu.library.pair import Pair
+from fxemu.library.recordings.pairs import Stretches, sounding
+from fxemu.library.songs import PARTS, LibraryError, split_songs
+
+MOST_SPLIT_IN_TIME = 5  # recordings; of more, whole ones are held out
+
+
+def split_recordings(
+    recordings: Stretches, shortest: int, val_share: float, test_share: float, seed: int
+) -> dict[str, list[Pair]]:
+    """Split recordings into train, val and test: six or more by name, fewer each in time, `shortest` samples apart.
+
+    Stretches with fewer than `shortest` samples are left out, and so is silence from val and test; recordings of which
+    nothing is left are named on standard error.
+
+    Raises:
+        LibraryError: if all recordings are too short, or all of few too short to split.
+    """
+    recordings = _long_enough(recordings, shortest)
+    if len(recordings) > MOST_SPLIT_IN_TIME:
+        names = split_songs(recordings, val_share, test_share, seed)
+        parts = {part: [pair for name in names[part] for pair in recordings[name]] for part in PARTS}
+    else:
+        parts = _all_in_time(recordings, shortest, val_share, test_share)
+    for part in ("val", "test"):
+        parts[part] = [pair for pair in parts[part] if sounding(pair).any() and pair.wet.any()]
+        if not parts[part]:
+            raise LibraryError(f"all audio that is held out for {part} is silent; record more")
+    return {part: _numbered(pairs) for part, pairs in parts.items()}
+
+
+def _long_enough(recordings: Stretches, shortest: int) -> Stretches:
+    """The stretches of `shortest` samples or more; LibraryError if there are none."""
+    kept = {name: [pair for pair in pairs if pair.dry.numel() >= shortest] for name, pairs in recordings.items()}
+    short = [name for name, pairs in kept.items() if not pairs]
+    longest = {name: max((pair.dry.numel() for pair in recordings[name]), default=0) for name in short}
+    listing = "\n".join(f"{name}: {longest[name]} usable samples, of {shortest} that are needed" for name in short)
+    if len(short) == len(recordings):
+        raise LibraryError(f"{listing}; record for longer")
+    if short:
+        print(f"left out: {listing}", file=sys.stderr)
+    return {name: pairs for name, pairs in kept.items() if pairs}
+
+
+def _all_in_time(recordings: Stretches, gap: int, val_share: float, test_share: float) -> dict[str, list[Pair]]:
+    """Parts of all recordings; those too short to split are trained on, unless all are."""
+    parts: dict[str, list[Pair]] = {part: [] for part in PARTS}
+    for name, pairs in recordings.items():
+        for part, piece in _split_in_time(name, pairs, gap, val_share, test_share) or [("train", p) for p in pairs]:
+            parts[part].append(piece)
+    if not parts["val"]:
+        name, pairs = max(recordings.items(), key=lambda item: sum(pair.dry.numel() for pair in item[1]))
+        raise LibraryError(
+            f"{name}: {sum(pair.dry.numel() for pair in pairs)} usable samples are too few to split in time into "
+            f"train, val and test of {gap} or more each; record for longer"
+        )
+    return parts
+
+
+def _split_in_time(
+    name: str, pairs: list[Pair], gap: int, val_share: float, test_share: float
+) -> list[tuple[str, Pair]]:
+    """Train, val and test as stretches of one recording, `gap` apart; shares are of the samples that sound.
+
+    None at all if a part would be shorter than `gap`.
+    """
+    sounds = cat([sounding(pair) for pair in pairs]).nonzero()[:, 0]
+    total = sounds.numel() - 2 * gap
+    val, test = int(val_share * total), int(test_share * total)
+    train = total - val - test
+    if min(train, val, test) < gap:
+        return []
+    ends = int(sounds[train - 1]) + 1, int(sounds[train + gap + val - 1]) + 1
+    edges = (0, ends[0]), (int(sounds[train + gap]), ends[1]), (int(sounds[train + val + 2 * gap]), _samples(pairs))
+    pieces = []
+    for part, (first, end) in zip(PARTS, edges, strict=True):
+        start = 0
+        for pair in pairs:
+            inside = slice(max(0, first - start), max(0, end - start))
+            piece = Pair(f"{Path(name).stem}-{part}", pair.dry[inside], pair.wet[inside])
+            if piece.dry.numel() >= gap:
+                pieces.append((part, piece))
+            start += pair.dry.numel()
+    return pieces if {part for part, _ in pieces} == set(PARTS) else []
+
+
+def _samples(pairs: list[Pair]) -> int:
+    return sum(pair.dry.numel() for pair in pairs)
+
+
+def _numbered(pairs: list[Pair]) -> list[Pair]:
+    """The pairs, those after the first of a name numbered."""
+    seen: dict[str, int] = {}
+    result = []
+    for pair in pairs:
+        seen[pair.name] = number = seen.get(pair.name, 0) + 1
+        name = pair.name if number == 1 else f"{Path(pair.name).stem}-{number}{Path(pair.name).suffix}"
+        result.append(Pair(name, pair.dry, pair.wet))
+    return result

@@ -1,0 +1,79 @@
+"""Files of recordings are matched by name; rates and channels are chosen, and what was chosen is said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.signals import noise
+
+from fxemu.audio.encoding import writing
+from fxemu.audio.tensors import write_wav
+from fxemu.library.recordings.files import common_rate, match_files, read_side
+from fxemu.library.songs import LibraryError
+
+RATE = 8000
+ONE, OTHER, NONE = noise(4000, 1), noise(4000, 2), torch.zeros(4000)
+
+
+def stereo(path: Path, *sides: torch.Tensor) -> Path:
+    with writing(path, RATE, "stereo") as write:
+        write(torch.stack(sides).numpy())
+    return path
+
+
+def test_folders_are_matched_by_name(tmp_path):
+    for name in ("dry/a.wav", "dry/b.flac", "wet/a.flac", "wet/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(LibraryError, match="has no recording of b; names must be as in"):
+        match_files(tmp_path / "dry", tmp_path / "wet")
+    (tmp_path / "wet/b.mp3").touch()
+    matched = match_files(tmp_path / "dry", tmp_path / "wet")
+    assert [(a.name, b.name) for a, b in matched] == [("a.wav", "a.flac"), ("b.flac", "b.mp3")]
+    (tmp_path / "dry/._a.wav").write_bytes(bytes.fromhex("00051607"))
+    assert match_files(tmp_path / "dry", tmp_path / "wet") == matched
+    (tmp_path / "dry/a.flac").touch()
+    with pytest.raises(LibraryError, match="names must differ before the suffix"):
+        match_files(tmp_path / "dry", tmp_path / "wet")
+
+
+@pytest.mark.parametrize(
+    ("sides", "channel", "expected", "words"),
+    [
+        ((ONE, ONE), None, ONE, "note has 2 channels: their mean is used"),
+        ((ONE, NONE), None, ONE, "note channel 2 of 2 is empty: left out"),
+        ((NONE, ONE), None, ONE, "note channel 1 of 2 is empty: left out"),
+        (
+            (ONE, -ONE),
+            None,
+            NONE,
+            "refused the channels of wet cancel each other: choose one with effect.wet_channel=1",
+        ),
+        ((ONE, OTHER), None, (ONE + OTHER) / 2, "warning the channels of wet differ, and their mean is used"),
+        ((ONE, -ONE), 2, -ONE, ""),
+        ((ONE, NONE), 2, NONE, ""),
+        ((NONE, NONE), None, NONE, ""),
+    ],
+)
+def test_a_channel_or_the_mean_of_those_with_sound(tmp_path, sides, channel, expected, words):
+    read, notes = read_side("wet", stereo(tmp_path / "a.wav", *sides), RATE, channel)
+    assert np.allclose(read, expected, atol=1e-6)
+    text = " ".join(f"{kind} {note}" for kind, note in notes).replace("wet has", "has").replace("wet: ", "")
+    assert words in text and bool(words) == bool(text)
+
+
+def test_a_channel_that_is_not_there_is_a_one_line_error(tmp_path):
+    with pytest.raises(LibraryError, match=r"wet_channel=3: it has 2 channel\(s\)"):
+        read_side("wet", stereo(tmp_path / "a.wav", ONE, ONE), RATE, 3)
+
+
+def test_the_most_frequent_rate_is_kept_and_others_are_resampled(tmp_path):
+    for name, rate in (("dry/a", 48_000), ("wet/a", 48_000), ("dry/b", 44_100), ("wet/b", 48_000)):
+        write_wav(tmp_path / f"{name}.wav", noise(4800), rate)
+    assert common_rate(tmp_path / "dry", tmp_path / "wet") == 48_000
+    read, notes = read_side("dry", tmp_path / "dry" / "b.wav", 48_000, None)
+    assert notes == [("note", "dry is at 44100 Hz: resampled to 48000 Hz")] and read.size == pytest.approx(
+        4800 * 48 / 44.1, abs=1
+    )
+    assert common_rate(tmp_path / "dry" / "b.wav", tmp_path / "wet" / "b.wav") == 48_000
