@@ -174,7 +174,7 @@ def test_recordings_are_trained_on_from_the_command_line(pair, tmp_path):
 
 
 def test_the_recordings_rate_is_kept_unless_another_is_asked_for(tmp_path, monkeypatch):
-    write_wav(tmp_path / "dry.wav", music(1), 48_000)
+    write_wav(tmp_path / "dry.wav", music(2), 48_000)
     monkeypatch.chdir(tmp_path)
     words = ["effect=recorded", "dry=dry.wav", "wet=dry.wav"]
     assert "data.sample_rate=48000" in overrides.arguments(words)
