@@ -15,7 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from fxemu.errors import Terminated
 from fxemu.files import write_whole
-from fxemu.training.signals import handle_ends, leave_terminal, restore_default_ends
+from fxemu.training.signals import handle_ends, restore_default_ends
 from fxemu.training.terminal import duration, tell
 
 
@@ -97,7 +97,6 @@ class StopOnInterrupt(HandleSignals):
     def handle(self, number: int, frame: Any) -> None:
         self.received = number
         restore_default_ends()
-        leave_terminal(number)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         interrupted = trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)

@@ -105,7 +105,9 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
 def _exit_if_stopped(signals: Sequence[int], folder: Path) -> None:
     """Say how a training that a signal ended is continued; SystemExit, unless it was Ctrl-C."""
     for number in signals:
-        tell(f"to continue: {command_line(f'resume={folder}')}")
+        # There is none where the race of `model=auto` was interrupted.
+        if checkpoint_to_resume(folder) is not None:
+            tell(f"to continue: {command_line(f'resume={folder}')}")
         if number != signal.SIGINT:
             sys.exit(128 + number)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import stat
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -29,13 +27,3 @@ def restore_default_ends() -> None:
     """Let the next signal of ENDS end the process."""
     for number in ENDS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
-def leave_terminal(number: int) -> None:
-    """After SIGHUP, discard what is printed from now on to the terminal, which is gone; files and pipes are kept."""
-    if number in (signal.SIGINT, signal.SIGTERM):
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for output in (1, 2):
-        if stat.S_ISCHR(os.fstat(output).st_mode):
-            os.dup2(nowhere, output)

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from fxemu.training.run_folder import in_sweep
-from fxemu.training.signals import handle_ends, leave_terminal, restore_default_ends
+from fxemu.training.signals import handle_ends, restore_default_ends
 
 # How often a signal is looked for, in s.
 TICK_S = 0.2
@@ -44,7 +44,6 @@ class Interrupt:
     def _keep(self, number: int, frame: object) -> None:
         self.received = number
         restore_default_ends()
-        leave_terminal(number)
 
 
 def can_fork() -> bool:

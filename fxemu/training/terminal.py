@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import stat
 import sys
 
 LOG = logging.getLogger(__name__)
 
 
 def tell(text: str, error: bool = False) -> None:
-    """Print on standard output (or standard error), and write to train.log."""
-    print(text, file=sys.stderr if error else sys.stdout, flush=True)
+    """Print on standard output (or standard error) as long as there is a terminal, and write to train.log."""
+    try:
+        print(text, file=sys.stderr if error else sys.stdout, flush=True)
+    except OSError as problem:
+        if problem.errno != errno.EIO:
+            raise
+        _leave_terminal()
     LOG.info(text.strip())
+
+
+def _leave_terminal() -> None:
+    """Discard what is printed from now on to a terminal that is gone; files and pipes are kept."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (sys.stdout.fileno(), sys.stderr.fileno()):
+        if stat.S_ISCHR(os.fstat(output).st_mode):
+            os.dup2(nowhere, output)
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -182,8 +183,7 @@ def test_what_is_ignored_stays_ignored(monkeypatch):
 
 
 @pytest.mark.parametrize("number", ENDS)
-def test_a_signal_stops_a_training_and_ends_a_sweep(number, monkeypatch):
-    monkeypatch.setattr("fxemu.training.callbacks.leave_terminal", lambda number: None)
+def test_a_signal_stops_a_training_and_ends_a_sweep(number):
     stop = StopOnInterrupt()
     stop.on_train_start(None, None)
     os.kill(os.getpid(), number)
@@ -194,3 +194,19 @@ def test_a_signal_stops_a_training_and_ends_a_sweep(number, monkeypatch):
     with pytest.raises(Terminated) as ended:
         os.kill(os.getpid(), number)
     assert ended.value.number == number
+
+
+def test_lines_for_a_terminal_that_is_gone_are_only_logged():
+    """As after SIGHUP, while the report is written."""
+    ours, terminal = os.openpty()
+    code = (
+        "import logging, sys; from fxemu.training.terminal import tell\n"
+        "logging.basicConfig(level='INFO', filename='log'); sys.stdin.read(1)\n"
+        "tell('first'); tell('second', error=True); print('third'); sys.exit(129)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    os.close(ours)
+    process.communicate(b"x", timeout=60)
+    assert process.returncode == 129
+    assert [line.split(":")[-1] for line in Path("log").read_text().splitlines()] == ["first", "second"]
