@@ -38,10 +38,11 @@ def aliasing_db(play: Callable[[list[Tensor]], Iterable[Tensor]], notes_hz: Sequ
 
     Args:
         play: several dry signals (samples,) to wet.
-        notes_hz: each is moved to the nearest frequency that fits, by at most half of `sample_rate` / `SPECTRUM`.
+        notes_hz: each is moved to the nearest frequency that fits, by at most half of `sample_rate` / `SPECTRUM`; those
+            from half of `sample_rate` on do not count.
         sample_rate: in Hz.
     """
-    cycles = [round(hz * SPECTRUM / sample_rate) for hz in notes_hz]
+    cycles = [round(hz * SPECTRUM / sample_rate) for hz in notes_hz if hz < sample_rate / 2]
     t = torch.arange(SETTLING + SPECTRUM, dtype=torch.float64)
     tones = [(LEVEL * torch.sin(2 * torch.pi * ((n * t) % SPECTRUM) / SPECTRUM)).float() for n in cycles]
     harmonic = aliased = 0.0

@@ -20,8 +20,9 @@ def test_a_power_of_a_sine(power, expected_db):
     assert found == pytest.approx(expected_db, abs=0.01)
 
 
-def test_silence_has_none():
+def test_neither_silence_nor_a_note_above_half_the_rate_has_any():
     assert aliasing_db(lambda tones: [0 * tone for tone in tones], [1000.0], RATE) == 0.0
+    assert aliasing_db(lambda tones: tones, [1000.0, 4186.0], 8000) == pytest.approx(-120)
 
 
 def test_the_effects_own_is_beside_the_models():
