@@ -163,6 +163,11 @@ def separate(frame: av.AudioFrame) -> Array:
     return _full_scale(data, data.dtype)
 
 
+def in_channels(block: Array, channels: int) -> Array:
+    """A block (any, samples) as (channels, samples): of another number of channels, the mean of them is in all."""
+    return block if len(block) == channels else np.tile(block.mean(axis=0, keepdims=True), (channels, 1))
+
+
 def _stored(frame: av.AudioFrame) -> NDArray[Any]:
     """Samples as they are stored, (channels, samples)."""
     if frame.format.is_planar and frame.layout.nb_channels >= 8:

@@ -9,15 +9,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fxemu.audio.device import DeviceError, play_and_record
-from fxemu.audio.tensors import decode, write_wav
+from fxemu.audio.tensors import write_wav
 from fxemu.cli.errors import one_line_errors
 from fxemu.errors import check_sample_rate
 from fxemu.files import write_whole
 from fxemu.library.recordings.capture import REPEAT_S, make_signal, most_energetic, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
+from fxemu.library.recordings.files import read_side
 from fxemu.library.recordings.split import MOST_SPLIT_IN_TIME
 from fxemu.library.songs import LibraryError, Skipped, choose, list_songs, read_songs, split_songs
 
@@ -76,8 +78,12 @@ def _make(given: argparse.Namespace) -> None:
 def _read(given: argparse.Namespace) -> None:
     """Align and check a recording, and write its songs as pairs to train on."""
     signal, description = read_signal(given.file)
-    recording, _ = decode(given.recording, description["sample_rate"])
-    _take_back(recording, signal, description, given)
+    samples, notes = read_side("recording", given.recording, description["sample_rate"], None)
+    for kind, text in notes:
+        print(f"  {kind:<9}{text}")
+    if any(kind == "refused" for kind, _ in notes) and not given.force:
+        raise LibraryError("the recording was refused; mend the faults above, or use it anyway with --force")
+    _take_back(torch.from_numpy(samples), signal, description, given)
 
 
 def _play(given: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fxemu.audio.decoding import PIPE, Array, AudioError, AudioSource, opened, separate
+from fxemu.audio.decoding import PIPE, Array, AudioError, AudioSource, in_channels, opened, separate
 from fxemu.audio.encoding import writing
 from fxemu.audio.resampling import Resampler
 from fxemu.audio.tensors import decode
@@ -78,8 +78,7 @@ def _finite_dry(source: AudioSource, block: Array) -> Array:
 
     Then the song's damage says so.
     """
-    if block.shape[0] != source.channels:
-        block = np.tile(block.mean(axis=0, keepdims=True), (source.channels, 1))
+    block = in_channels(block, source.channels)
     if not np.isfinite(block).all():
         source.damage = source.damage or "holds samples that are NaN or infinite, which count as 0"
     return finite(block)

@@ -11,6 +11,7 @@ from helpers.media import ENCODERS, encode, example, tune
 from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError, read
 from fxemu.audio.tensors import decode
 from fxemu.files import printable
+from fxemu.library.recordings.files import read_side
 
 # That FFmpeg can also write.
 MORE = (
@@ -150,6 +151,8 @@ def test_channels_may_change_within_a_song_but_a_new_rate_ends_it(tmp_path):
         parts[name] = encode(tmp_path / f"{name}.aac", tune(2, rate, channels), rate).read_bytes()
     (tmp_path / "ab.aac").write_bytes(parts["a"] + parts["b"])
     assert read(tmp_path / "ab.aac").samples.size == pytest.approx(4 * 44_100, abs=6000)
+    separately, _ = read_side("wet", tmp_path / "ab.aac", 44_100, None)
+    assert np.allclose(separately, read(tmp_path / "ab.aac").samples, atol=0.02)
     (tmp_path / "bc.aac").write_bytes(parts["b"] + parts["c"])
     changed = read(tmp_path / "bc.aac")
     assert changed.samples.size == pytest.approx(2 * 44_100, abs=3000)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fxemu.audio.decoding import READ_SUFFIXES, AudioError, opened, separate
+from fxemu.audio.decoding import READ_SUFFIXES, AudioError, in_channels, opened, separate
 from fxemu.audio.resampling import Resampler
 from fxemu.files import printable
 from fxemu.library.songs import LibraryError, composed, is_apple_double
@@ -75,10 +75,10 @@ def read_side(side: str, path: Path, sample_rate: int, channel: int | None) -> t
         AudioError: for a file that cannot be read, or with NaN or infinity in it.
     """
     with opened(path) as source:
-        blocks, rate = [block for _, block in source.blocks(0, separate)], source.rate
+        blocks = [in_channels(block, source.channels) for _, block in source.blocks(0, separate)]
+        rate = source.rate
         damage = source.damage
-    count = min(len(block) for block in blocks)
-    channels = np.concatenate([block[:count] for block in blocks], 1)
+    channels = np.concatenate(blocks, 1)
     if not np.isfinite(channels).all():
         raise AudioError(f"{printable(path)}: holds samples that are NaN or infinite")
     notes: list[Note] = [("warning", f"{side}: {damage}; the rest of it is used")] if damage else []

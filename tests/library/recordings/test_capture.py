@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.recordings import RATE, fuzz, interface, music
 
+from fxemu.audio.encoding import writing
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli import capture
 from fxemu.evaluation.metrics import esr
@@ -36,7 +37,8 @@ def made(tmp_path_factory):
     second = [s for s in json.loads(file.with_suffix(".json").read_text())["sections"] if s["kind"] == "song"][1]
     hole = second["start"] + 217 + RATE
     wet[hole : hole + 882] = 0
-    write_wav(folder / "recording.wav", wet, RATE)
+    with writing(folder / "recording.wav", RATE, "stereo") as write:
+        write(np.stack([wet.numpy()] * 2))
     return folder, signal, wet
 
 
@@ -47,6 +49,7 @@ def test_a_recorded_capture_becomes_pairs(made, capsys):
     )
     printed = capsys.readouterr().out
     for words in (
+        "recording has 2 channels: their mean is used",
         "latency 21",
         "clock drift +12.0 ppm",
         "drops out for 20 ms",
