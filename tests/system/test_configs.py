@@ -232,7 +232,7 @@ def test_a_fit_in_closed_form_is_refused_where_there_is_none(overrides):
         ("repr=onehot", "repr.output.temperature=-1"),
         ("repr=mulaw", "model=oscillator"),
         ("loss=likelihood", "repr=onehot", "repr.output.decoding=argmax", "loss._target_=fxemu.losses.ESR"),
-        ("effect.drive_db=99",),
+        ("model=mlp", "effect.drive_db=99"),
     ],
 )
 def test_a_run_that_is_refused_has_not_looked_at_a_song(overrides, tmp_path):
