@@ -267,7 +267,7 @@ def _opened(config: DictConfig, folder: Path) -> Race:
     if not candidates:
         candidates, absent = compose_candidates(config)
         if not candidates:
-            raise ConfigError("model=auto: no candidate can take part: " + "; ".join(absent.values()))
+            raise ConfigError("; ".join(dict.fromkeys(absent.values())))
         save_candidates(candidates, folder / RACE)
         write_whole(folder / RACE / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     return Race(folder, {candidate.name: candidate for candidate in candidates}, config.trainer.max_time, absent)
