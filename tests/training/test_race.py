@@ -61,7 +61,7 @@ def test_of_another_representation_those_race_that_can(composed: Callable[..., D
     found, absent = compose_candidates(composed("repr=mulaw"))
     assert [candidate.name for candidate in found] == ["slow", "mlp"]
     assert "repr=raw" in absent["long"] and "training.steps: got 0" in absent["fir"]
-    with pytest.raises(ConfigError, match=r"no candidate can take part: .*no_such_option"):
+    with pytest.raises(ConfigError, match="no_such_option"):
         run_race(composed(candidates={"bad": CANDIDATES["bad"]}), Path("unused"))
 
 
