@@ -155,7 +155,8 @@ def fitted(library: Path, folder: Path, stop_at: int) -> dict[str, torch.Tensor]
             trainer.should_stop |= trainer.global_step == stop_at
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", [f"data.library={library}", *FAST, "effect=tanh"])
+        config = compose("train", [*FAST, "effect=tanh"])
+    config.data.library = str(library)
     data, emulator = build(config, build_parts(config))
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     last = ModelCheckpoint(folder, "last", enable_version_counter=False)
@@ -262,7 +263,7 @@ def test_help_is_a_page_worth_reading():
     for words in ("python train.py effect=distortion repr=mulaw", "resume=", "learning_rate"):
         assert words in done.stdout
     # Each option in a line, with what its file begins with.
-    for line in ("passthrough +No effect", "long_segments +Fewer, longer segments", "sizes +How long a window"):
+    for line in ("passthrough +No effect", "long_segments +Long segments, and free", "sizes +How long a window"):
         assert re.search(f"^  {line}", done.stdout, re.MULTILINE), line
 
 
