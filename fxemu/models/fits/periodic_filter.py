@@ -204,7 +204,10 @@ def _runs(songs: Songs, rate: float, taps: int) -> tuple[Tensor, Tensor, Tensor,
 
 def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
     """Of windows of dry (N, oldest first) against wet, summed over all samples of the runs: (N, N), (N,)."""
-    span = torch.arange(int((ends - starts).max()) if len(starts) else 1)
+    if not len(starts):
+        # Songs shorter than a period do not reach every bin.
+        return dry.new_zeros(taps, taps), dry.new_zeros(taps)
+    span = torch.arange(int((ends - starts).max()))
     inside = span < (ends - starts)[:, None]
     now = starts[:, None] + span
     window = torch.arange(-taps, 0)
