@@ -55,6 +55,13 @@ def measure(path: str | os.PathLike[str]) -> Measurement:
         return Measurement(error=reason(path, error))
 
 
+def loudness_lufs(mono: Array, rate: int) -> float | None:
+    """Integrated loudness of samples (any,) at `rate` Hz in LUFS; None if they are silent or below -70 LUFS."""
+    meter = Meter(rate)
+    meter.add(mono)
+    return meter.result({}, None).loudness_lufs
+
+
 class Meter:
     """Running measurement of a song at `rate` Hz, from its samples in order; powers are of tenths of a second."""
 

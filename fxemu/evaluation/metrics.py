@@ -9,7 +9,12 @@ from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor
 from torchaudio import functional as AF
 
+from fxemu.audio.loudness import loudness_lufs
+from fxemu.losses import spectral
+
 EPSILON = 1e-12
+# Above this frequency a sound is treble.
+TREBLE_HZ = 4000.0
 
 
 def esr(prediction: Tensor, target: Tensor) -> float:
@@ -32,6 +37,24 @@ def dc(prediction: Tensor, target: Tensor) -> float:
 def preemphasis(x: Tensor, coefficient: float = 0.85) -> Tensor:
     """x[t] - 0.85 x[t-1] (Wright et al. 2019)."""
     return AF.preemphasis(x, coefficient)
+
+
+def a_weighted_esr(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
+    """ESR under the A-weighting curve of IEC 61672-1 (Wright & Valimaki 2020), see `losses.spectral`."""
+    return float(spectral.a_weighted_esr(prediction.double(), target.double(), sample_rate, EPSILON))
+
+
+def treble_esr(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
+    """ESR of what lies above TREBLE_HZ; 0 at a sample rate that holds nothing there."""
+    lowest = int(TREBLE_HZ * target.numel() / sample_rate) + 1
+    error, signal = (torch.fft.rfft(x.double())[lowest:].abs().square().sum() for x in (prediction - target, target))
+    return float(error / (signal + EPSILON))
+
+
+def loudness_error_lu(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
+    """Loudness of the prediction less the target's in LU (ITU-R BS.1770-4); 0 where either is below -70 LUFS."""
+    own, true = (loudness_lufs(x.numpy(), sample_rate) for x in (prediction, target))
+    return 0.0 if own is None or true is None else own - true
 
 
 def mrstft(prediction: Tensor, target: Tensor) -> float:

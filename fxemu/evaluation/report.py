@@ -69,6 +69,9 @@ def evaluate(
         nmae=metrics.nmae(prediction, target),
         inverted_esr=metrics.inverted_esr(prediction, target),
         esr_preemphasis=metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
+        esr_a_weighted=metrics.a_weighted_esr(prediction, target, sample_rate),
+        esr_treble=metrics.treble_esr(prediction, target, sample_rate),
+        loudness_error_lu=metrics.loudness_error_lu(prediction, target, sample_rate),
         gain_error_db=metrics.gain_error_db(prediction, target),
         dc=metrics.dc(prediction, target),
         mrstft=metrics.mrstft(prediction, target),
@@ -154,7 +157,11 @@ def table(scores: Scores) -> str:
             f"{'input level (dBFS)':<21}" + "".join(f"{level.level_db:>9}" for level in scores.levels),
             f"{'ESR at that level':<21}" + "".join(f"{level.esr:>9.1e}" for level in scores.levels),
         ]
-    lines.append(f"gain curve off by {scores.gain_error_db:.2f} dB")
+    lines += [
+        f"ESR after pre-emphasis {scores.esr_preemphasis:.1e}, A-weighted {scores.esr_a_weighted:.1e}, "
+        f"above {metrics.TREBLE_HZ / 1000:.0f} kHz {scores.esr_treble:.1e}; MR-STFT {scores.mrstft:.3f}",
+        f"gain curve off by {scores.gain_error_db:.2f} dB, loudness by {scores.loudness_error_lu:+.2f} LU",
+    ]
     if (tail := scores.decay) is not None:
         model = "never" if tail.model_s is None else f"in {tail.model_s:.2f} s ({tail.error:.1%} off)"
         lines.append(f"a burst of noise falls by 60 dB in {tail.effect_s:.2f} s, the model's {model}")

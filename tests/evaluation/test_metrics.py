@@ -31,6 +31,28 @@ def test_preemphasis_is_a_first_order_difference():
     assert torch.allclose(metrics.preemphasis(Y)[1:], Y[1:] - 0.85 * Y[:-1], atol=1e-6)
 
 
+def tones(low: float, high: float, rate: int = 44_100) -> torch.Tensor:
+    """A second of a tone of 200 Hz and one of 6 kHz."""
+    t = torch.arange(rate) / rate
+    return low * torch.sin(2 * torch.pi * 200 * t) + high * torch.sin(2 * torch.pi * 6000 * t)
+
+
+def test_perceptual_errors_weigh_bass_and_treble_by_their_definitions():
+    target, bass_off, treble_off = tones(0.5, 0.1), tones(0.45, 0.1), tones(0.5, 0.09)
+    assert metrics.treble_esr(bass_off, target, 44_100) < 1e-6
+    assert metrics.treble_esr(treble_off, target, 44_100) == pytest.approx(0.01, rel=1e-3)
+    assert metrics.treble_esr(target, 0 * target, 8000) == 0
+    # IEC 61672-1's table: -10.9 dB at 200 Hz, -0.1 dB at 6.3 kHz.
+    powers = 0.5**2 * 10**-1.09, 0.1**2 * 10**-0.01
+    assert metrics.a_weighted_esr(bass_off, target, 44_100) == pytest.approx(0.01 * powers[0] / sum(powers), rel=0.02)
+    assert metrics.a_weighted_esr(treble_off, target, 44_100) == pytest.approx(0.01 * powers[1] / sum(powers), rel=0.02)
+
+
+def test_a_loudness_error_is_the_gain_in_db():
+    assert metrics.loudness_error_lu(0.5 * Y, Y, 44_100) == pytest.approx(-6.02, abs=0.01)
+    assert metrics.loudness_error_lu(0 * Y, Y, 44_100) == 0
+
+
 def test_mrstft_is_zero_for_the_same_and_grows_with_the_error():
     noise = torch.randn(44_100, generator=torch.Generator().manual_seed(0))
     assert metrics.mrstft(Y, Y) == 0
