@@ -12,6 +12,7 @@ COMMANDS = {
     "train": ("fxemu.cli.train", "train an emulation and report on it; `fxemu train --help` lists every option"),
     "render": ("fxemu.cli.render", "play songs through a trained emulation: files, folders or pipes"),
     "live": ("fxemu.cli.live", "play through a trained emulation with an audio interface"),
+    "report": ("fxemu.cli.report", "open the page of a finished run: scores, plots and players"),
     "compare": (
         "fxemu.cli.compare",
         "put finished runs side by side: a table, CSV and a page with plots and players",

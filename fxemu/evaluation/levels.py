@@ -18,10 +18,10 @@ LISTENED_DB = -40  # dBFS, peak: what is written as audio files
 SECONDS, SONGS = 4.0, 6
 
 
-def around_peak(dry: Tensor, samples: int) -> Tensor:
+def around_peak(dry: Tensor, samples: int) -> slice:
     """The stretch of at most `samples` with the peak of `dry` (any,) in its middle, or as near to that as it goes."""
     start = max(0, min(int(dry.abs().argmax()) - samples // 2, dry.numel() - samples))
-    return dry[start : start + samples]
+    return slice(start, start + samples)
 
 
 def at_levels(
@@ -39,7 +39,7 @@ def at_levels(
         scores over all songs for each level, and (pair, prediction) of each song at LISTENED_DB.
     """
     samples = int(SECONDS * sample_rate)
-    dry = [(song.name, around_peak(song.dry, samples)) for song in songs[:SONGS]]
+    dry = [(song.name, song.dry[around_peak(song.dry, samples)]) for song in songs[:SONGS]]
     levels = (*LEVELS_DB, LISTENED_DB)
     turned = [(name, amplify(x, level)) for level in levels for name, x in dry]
     pairs = [Pair(name, x, effect(x, sample_rate)) for name, x in turned]

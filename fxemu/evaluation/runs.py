@@ -40,6 +40,7 @@ class Run:
             worse than any.
         levels: ESR by input level in dBFS; empty for a run from before there was one.
         songs: ESR by name of each test song.
+        warning: of the report, about the states that it may sit in (None: there is none).
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Run:
     scores: dict[str, float]
     levels: dict[float, float]
     songs: dict[str, float]
+    warning: str | None = None
 
 
 def find_runs(places: Iterable[Path]) -> list[Path]:
@@ -127,10 +129,11 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
         raise ValueError(f"{METRICS} has no free-run ESR (test.esr)")
     levels = {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])}
     songs = {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])}
-    pasts = (test.get("contraction") or {}).get("model", {})
+    contraction = test.get("contraction") or {}
+    pasts, warning = contraction.get("model", {}), contraction.get("warning")
     numbers = {**metrics, **test, QUIET: levels.get(QUIET_DB), PASTS: pasts.get(PASTS)}
     scores = {name: _number(numbers[name]) for name in (*NAMES, QUIET, PASTS) if _is_number(numbers.get(name))}
-    return Run(folder, dict(_flat(config)), scores, levels, songs)
+    return Run(folder, dict(_flat(config)), scores, levels, songs, warning and plain(warning))
 
 
 def _file_name(value: Any) -> str:

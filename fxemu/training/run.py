@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from fxemu.data.module import SongData
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
+from fxemu.evaluation.pages.run_page import write_run_page
 from fxemu.evaluation.plots import race_curve, training_curve
 from fxemu.evaluation.report import evaluate, table
 from fxemu.evaluation.scores import RaceScores, Report
@@ -183,13 +184,14 @@ def _report(
         **about,
     )
     write_json(folder / "metrics.json", report.to_json())
+    page = write_run_page(folder)
     tell(f"\n{table(scores)}")
     if race is not None:
         tell(f"{race.why}: {race.options}")
     places = "model.safetensors checkpoints/ audio/ plots/ metrics.json config.yaml environment.json"
     spent = f"{about['train_seconds']:.0f} s, {about['validation_share']:.0%} of it for validation"
     tell(f"trained for {spent}; everything is in {folder}: {places}")
-    tell("dashboard: tensorboard --logdir outputs")
+    tell(f"page: {page}, dashboard: tensorboard --logdir outputs")
 
 
 def _save_models(config: DictConfig, folder: Path, module: TrainingModule) -> ClosedLoop:

@@ -51,7 +51,7 @@ def finished(library, tmp_path_factory) -> tuple[Path, str]:
 def test_the_run_folder_holds_everything(finished):
     folder, _ = finished
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {"config.yaml", "environment.json", "metrics.json"} <= names
+    assert {"config.yaml", "environment.json", "metrics.json", "report.html"} <= names
     assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "model.safetensors", "model.json"} <= names
     assert {"checkpoints/last/model.safetensors", "checkpoints/last/model.json"} <= names
     scores = json.loads((folder / "metrics.json").read_text())
