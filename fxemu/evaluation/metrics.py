@@ -73,10 +73,11 @@ def inverted_esr(prediction: Tensor, target: Tensor) -> float:
 def gain_error_db(prediction: Tensor, target: Tensor, frame: int = 441) -> float:
     """Root mean square difference of the levels of prediction and target in dB, frame by frame (10 ms at 44.1 kHz).
 
-    With the same dry this is the difference of the two gain curves. Frames of the target below -60 dBFS do not count.
+    With the same dry this is the difference of the two gain curves. Frames of the target 60 dB below its peak do not
+    count.
     """
     levels = [x[: x.numel() // frame * frame].double().view(-1, frame).square().mean(1) for x in (prediction, target)]
-    audible = levels[1] > 1e-6
+    audible = levels[1] > 1e-6 * target.double().square().max()
     if not audible.any():
         return 0.0
     ratio = (levels[0][audible] + EPSILON) / levels[1][audible]

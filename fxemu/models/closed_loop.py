@@ -5,7 +5,9 @@ Shapes: B batch, T samples, H samples of history (the warm-up).
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +31,12 @@ class ClosedLoop(nn.Module):
         input_repr: makes features of dry and of fed-back wet samples.
         output_repr: makes the next wet sample of the predicted parameters.
 
-    `limit` (a buffer, set from the training data) bounds the wet signal, and so the feedback: +-1.2 times the wet peak.
+    Two buffers are set from the training data: `limit` bounds the wet signal, and so the feedback, to +-1.2 times the
+    wet peak; and representations and predictor see wet divided by `gain`, so that an effect's level is not theirs.
     """
 
     limit: Tensor
+    gain: Tensor
 
     def __init__(self, predictor: Predictor, input_repr: Representation, output_repr: Representation) -> None:
         super().__init__()
@@ -42,6 +46,12 @@ class ClosedLoop(nn.Module):
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.register_buffer("limit", torch.tensor(1.2))
+        self.register_buffer("gain", torch.tensor(1.0))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Checkpoints of earlier versions have no gain: it was 1."""
+        state_dict.setdefault(f"{prefix}gain", torch.tensor(1.0))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     @property
     def warm_up(self) -> int:
@@ -57,11 +67,25 @@ class ClosedLoop(nn.Module):
         """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included."""
         plan = Plan()
         dry = self.input_repr.plan_encode(plan, DRY)
-        wet = self.input_repr.plan_encode(plan, WET) if self.predictor.feedback else WET
+        gain, wet = float(self.gain), WET
+        if self.predictor.feedback:
+            wet = self.input_repr.plan_encode(plan, WET if gain == 1 else plan.mix(Product((WET,), 1 / gain)))
         plan.params = self.predictor.plan(plan, dry, wet)
         sample = self.output_repr.plan_decode(plan, plan.params)
-        plan.close(WET, plan.mix(Product((sample,)), activation=Activation("clamp", float(self.limit))))
+        plan.close(WET, plan.mix(Product((sample,), gain), activation=Activation("clamp", float(self.limit))))
         return plan
+
+    def decode(self, params: Tensor) -> Tensor:
+        """Parameters (B, P, T) to wet samples (B, 1, T), not limited."""
+        return self.output_repr.decode(params) * self.gain
+
+    def native_loss(self, params: Tensor, wet: Tensor) -> Tensor:
+        """The output representation's own loss, of parameters (B, P, T) for wet (B, 1, T)."""
+        return self.output_repr.native_loss(params, wet / self.gain)
+
+    def disturb(self, wet: Tensor, noise: Tensor) -> Tensor:
+        """Wet (B, 1, T) with noise (B, 1, T) added to what the predictor sees of it."""
+        return self.input_repr.disturb(wet / self.gain, noise) * self.gain
 
     def teacher_forced(self, dry: Tensor, wet: Tensor) -> tuple[Tensor, Tensor]:
         """dry, wet (B, 1, H + T) to predictions (B, 1, T), H being `warm_up`, each from the true past.
@@ -73,5 +97,13 @@ class ClosedLoop(nn.Module):
         if slow and compiled(dry.device):
             params = forced(self.plan(), dry, wet)[..., self.warm_up :]
         else:
-            params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet))
-        return self.output_repr.decode(params), params
+            params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet / self.gain))
+        return self.decode(params), params
+
+
+def wet_gain(peak: float) -> float:
+    """The power of two by which a wet signal with this peak is divided to peak from 0.55 to 1.1; 1 for silence.
+
+    A power of two rounds nothing, and is 1 for most effects of songs at full scale.
+    """
+    return 2.0 ** math.ceil(math.log2(peak / 1.1)) if peak else 1.0

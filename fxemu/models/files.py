@@ -81,7 +81,8 @@ def parse(content: Mapping[str, bytes], name: str) -> tuple[ClosedLoop, int]:
     """The loop in the two files' content, and its rate in Hz; a WeightsError names it by `name`."""
     try:
         description = _description(content[DESCRIPTION])
-        weights = _weights(content[WEIGHTS])
+        # Files of earlier versions have no gain: it was 1.
+        weights = {"gain": torch.tensor(1.0)} | _weights(content[WEIGHTS])
         loop = _built(description, {name: tuple(tensor.shape) for name, tensor in weights.items()})
         loop.load_state_dict(_checked(weights))
     except BROKEN as error:
@@ -144,8 +145,9 @@ def _checked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
             raise ValueError(f"{name}: must hold finite numbers of 32 bits")
-    if weights["limit"] <= 0:
-        raise ValueError(f"limit: got {float(weights['limit'])}; must be above 0")
+    for name in ("limit", "gain"):
+        if weights[name] <= 0:
+            raise ValueError(f"{name}: got {float(weights[name])}; must be above 0")
     return weights
 
 

@@ -29,6 +29,7 @@ from fxemu.errors import UserError
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.oversampled import oversampled
 
+# Beside a wet signal of full scale.
 TOLERANCE = 1e-4
 PAIR_SAMPLES = 2048
 SEEDS = 12
@@ -72,6 +73,11 @@ class Model:
     def latency(self) -> int:
         """Samples by which the output is late."""
         return LATENCY if self.oversample > 1 else 0
+
+    @property
+    def tolerance(self) -> float:
+        """The largest difference that an exported sample may have."""
+        return TOLERANCE * float(self.loop.gain)
 
     @property
     def identifier(self) -> str:
@@ -204,9 +210,10 @@ def put_files(model: Model, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def compared(played: Tensor, expected: Tensor, by: str) -> str:
-    """How far samples lie apart, as a sentence; ExportError beyond `TOLERANCE`."""
+def compared(model: Model, played: Tensor, expected: Tensor, by: str) -> str:
+    """How far samples lie apart, as a sentence; ExportError beyond the model's tolerance."""
     error = float((played - expected).abs().max())
-    if not error <= TOLERANCE:
-        raise ExportError(f"played by {by} it is {error:.1e} away from the model; at most {TOLERANCE:g} is allowed")
+    if not error <= model.tolerance:
+        raise ExportError(f"played by {by} it is {error:.1e} away from the model; at most {model.tolerance:g} is "
+                          "allowed")  # fmt: skip
     return f"played by {by}: within {error:.1e} of the model over {expected.numel()} samples"

@@ -17,7 +17,7 @@ import torch
 
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.plan import DRY
-from fxemu.runtimes.base import TOLERANCE, ExportError, Format, Model
+from fxemu.runtimes.base import ExportError, Format, Model
 from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
 from fxemu.runtimes.packing import as_comment
 
@@ -81,7 +81,7 @@ def source(model: Model) -> tuple[str, str]:
         "slide": _lines(slide, 4),
         "check": f"{table('check_dry', dry)}\n{table('check_wet', wet)}",
         "check_samples": dry.numel(),
-        "tolerance": number(TOLERANCE),
+        "tolerance": number(model.tolerance),
     }
     return header, Template(template).substitute(parts) + as_comment(model.files)
 

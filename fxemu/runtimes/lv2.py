@@ -75,7 +75,7 @@ class Lv2(Format):
     def check(self, model: Model, path: Path) -> str:
         dry, wet = model.reference_pair()
         played = play(path / f"{model.identifier}.so", dry.numpy(), model.sample_rate)
-        return compared(torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
+        return compared(model, torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
 
 
 def uri(model: Model) -> str:

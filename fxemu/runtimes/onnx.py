@@ -44,12 +44,12 @@ class Onnx(Format):
         for sample in dry.numpy():
             out, *state = step.run(None, dict(zip(names, [sample[None], *state], strict=True)))
             played.append(out)
-        findings = [compared(torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
+        findings = [compared(model, torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
         if (path / "song.onnx").exists():
             song = runtime.InferenceSession(str(path / "song.onnx"), providers=["CPUExecutionProvider"])
             # Not the length that it was converted with.
             whole = song.run(None, {"dry": dry.numpy()[:-99]})[0]
-            findings.append(compared(torch.from_numpy(whole), wet[:-99], "ONNX Runtime, the whole at once,"))
+            findings.append(compared(model, torch.from_numpy(whole), wet[:-99], "ONNX Runtime, the whole at once,"))
         return "\n".join(findings)
 
 
@@ -80,7 +80,7 @@ class WholeSong(nn.Module):
         dry = torch.cat((torch.zeros(self.loop.warm_up), _finite(dry)))[None, None]
         encoded = self.loop.input_repr.encode(dry)
         params = self.loop.predictor(encoded, encoded)
-        return self.loop.output_repr.decode(params)[0, 0].clamp(-self.limit, self.limit)
+        return self.loop.decode(params)[0, 0].clamp(-self.limit, self.limit)
 
 
 def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], model: Model, start: list) -> None:

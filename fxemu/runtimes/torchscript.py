@@ -34,7 +34,7 @@ class TorchScript(Format):
         dry, wet = model.reference_pair()
         with torch.no_grad():
             played = torch.cat([player(dry[i : i + BLOCK]) for i in range(0, dry.numel(), BLOCK)])
-        return compared(played, wet, "TorchScript")
+        return compared(model, played, wet, "TorchScript")
 
 
 class _Listed(nn.Module):

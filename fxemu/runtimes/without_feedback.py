@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.streaming.stream import render
-from fxemu.models import GRU, LSTM, Predictor
+from fxemu.models import GRU, LSTM, Linear, Predictor, WaveNet
 from fxemu.representations import Raw
 from fxemu.runtimes.base import ExportError, Model, compared
 from fxemu.runtimes.foreign import Foreign
@@ -20,7 +21,7 @@ SHUT = 30.0
 
 
 def plain_predictor(model: Model, runtime: str) -> Predictor:
-    """The predictor; ExportError if it is fed back, or its samples are not raw."""
+    """The predictor, its output amplified by the loop's gain; ExportError if it is fed back, or not of raw samples."""
     loop = model.loop
     if loop.predictor.feedback:
         raise ExportError(f"{runtime} never feeds its output back, and this model is fed back: train it with "
@@ -28,7 +29,22 @@ def plain_predictor(model: Model, runtime: str) -> Predictor:
     if not (isinstance(loop.input_repr, Raw) and isinstance(loop.output_repr, Raw)):
         raise ExportError(f"{runtime} knows raw samples only: train with repr=raw, or export to c, lv2, onnx or "
                           "torchscript")  # fmt: skip
-    return loop.predictor
+    predictor, gain = copy.deepcopy(loop.predictor), float(loop.gain)
+    if gain != 1:
+        for parameter in _output_parameters(predictor):
+            parameter.mul_(gain)
+    return predictor
+
+
+def _output_parameters(predictor: Predictor) -> list[nn.Parameter]:
+    """Those of the linear layers whose sum is the output."""
+    if isinstance(predictor, WaveNet):
+        layers = [predictor.arrays[-1].head]
+    elif isinstance(predictor, Linear):
+        layers = [predictor.dry]
+    else:
+        layers = [getattr(predictor, name, None) for name in ("out", "skip")]
+    return [parameter for layer in layers if layer is not None for parameter in layer.parameters()]
 
 
 @dataclass(frozen=True)
@@ -85,4 +101,4 @@ def compared_with_reader(model: Model, read: Foreign) -> str:
     """The sentence of `compared`, for a file as our reader has read it: after as much silence as the model has."""
     (dry, wet), limit = model.reference_pair(), float(model.loop.limit)
     played = render(replace(read, warm_up=max(model.loop.warm_up, read.plan().reach())), dry)
-    return compared(played.clamp(-limit, limit), wet, "fxemu's reader of such files")
+    return compared(model, played.clamp(-limit, limit), wet, "fxemu's reader of such files")

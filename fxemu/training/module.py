@@ -19,7 +19,7 @@ from fxemu.errors import TrainingDivergedError
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
-from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.closed_loop import ClosedLoop, wet_gain
 from fxemu.training.schedule import Schedule, Stage
 
 # Steps in a row without a finite gradient before training ends.
@@ -62,10 +62,14 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         self.loop.limit.fill_(1.2 * data.wet_peak())
+        songs = [(song.dry, song.wet) for song in data.parts["train"]]
+        gain = wet_gain(max((float(wet.abs().max()) for _, wet in songs), default=0.0))
+        if not self.trained:
+            self.loop.gain.fill_(gain)
         if self.wrong is None:
             self.settled = data.effect_outputs((SILENCE, CLICK))
         if self.loop.plain_samples and not self.trained:
-            self.loop.predictor.fit([(song.dry, song.wet) for song in data.parts["train"]])
+            self.loop.predictor.fit([(dry, wet / gain) for dry, wet in songs])
 
     def start_from(self, checkpoint: Path) -> None:
         """Start from the weights of an earlier training."""
@@ -133,8 +137,8 @@ class TrainingModule(pl.LightningModule):
     def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, wet: Tensor) -> None:
         """An optimizer step on the last `stage.length` predictions."""
         prediction, params, target = (x[..., -stage.length :] for x in (prediction, params, wet))
-        likelihood = self.loop.output_repr.native_loss(params, target)
-        loss = evaluate_loss(self.loss, prediction, target, likelihood)
+        likelihood = self.loop.native_loss(params, target)
+        loss = evaluate_loss(self.loss, prediction / self.loop.gain, target / self.loop.gain, likelihood)
         # Of the whole batch, so that all processes end together.
         mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         if not torch.isfinite(mean):
@@ -178,7 +182,7 @@ class TrainingModule(pl.LightningModule):
         level = stage.noise * torch.exp(-math.log(300) * self._drawn(torch.rand, shape, generator))
         level = level * (self._drawn(torch.rand, shape, generator) > 0.25)
         noise = level * self._drawn(torch.randn, tuple(wet.shape), generator)
-        disturbed = self.loop.input_repr.disturb(wet, noise.to(wet.device))
+        disturbed = self.loop.disturb(wet, noise.to(wet.device))
         # Nothing louder is ever fed back.
         return disturbed.clamp(-self.loop.limit, self.loop.limit)
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers.models import free_run, one_pole
+from helpers.models import MODELS, free_run, make, one_pole
 
+from fxemu.engine.lockstep.rollout import rollout
+from fxemu.engine.streaming.stream import render
 from fxemu.models import MLP
-from fxemu.models.closed_loop import ClosedLoop
-from fxemu.representations import MuLaw
+from fxemu.models.closed_loop import ClosedLoop, wet_gain
+from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 
 
 def test_step_response_of_a_one_pole_filter() -> None:
@@ -64,3 +66,47 @@ def test_plan_has_one_step_with_its_representations() -> None:
     loop = ClosedLoop(MLP(1, 1, context_window=4, feedback_window=3, layers=1, width=2, embedding=0), MuLaw(), MuLaw())
     kinds = [step.activation.kind for step in loop.plan().steps]
     assert kinds == ["mulaw_compress", "mulaw_compress", "tanh", "identity", "mulaw_expand", "clamp"]
+
+
+@pytest.mark.parametrize("gain", [2.0**-10, 8.0])
+@pytest.mark.parametrize(
+    ("family", "representation"),
+    [(family, Raw) for family in MODELS] + [("mlp", other) for other in (MuLaw, Binary, OneHot, OneHotResidual)],
+)
+def test_an_effect_of_another_level_is_the_same_loop_between_its_gain(family, representation, gain) -> None:
+    sides = representation(), representation()
+    loop = ClosedLoop(make(family, sides[0].channels, sides[1].params), *sides)
+    dry, history = torch.rand(2, 1, 200) - 0.5, torch.rand(2, 1, loop.warm_up) - 0.5
+    target = torch.rand(2, 1, 200 - loop.warm_up) - 0.5
+
+    def runs() -> list[torch.Tensor]:
+        by = loop.gain
+        wet = torch.cat((history, target), dim=-1) * by
+        forced, params = loop.teacher_forced(dry, wet)
+        noisy = loop.disturb(wet, torch.full_like(wet, 0.1))
+        free = rollout(loop, dry, history * by).prediction
+        return [x / by for x in (render(loop, dry[0, 0]), free, forced, noisy)] + [
+            loop.native_loss(params, target * by)
+        ]
+
+    with torch.no_grad():
+        plain = runs()
+        loop.gain.fill_(gain)
+        loop.limit.mul_(gain)
+        for ours, expected in zip(runs(), plain, strict=True):
+            assert torch.allclose(ours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("peak", "gain"), [(0.0, 1.0), (0.6, 1.0), (1.0, 1.0), (1.1, 1.0), (1.2, 2.0), (3.98, 4.0), (0.001, 2.0**-10)]
+)
+def test_a_gain_is_a_power_of_two_that_brings_a_peak_near_full_scale(peak: float, gain: float) -> None:
+    assert wet_gain(peak) == gain
+
+
+def test_a_checkpoint_of_before_the_gain_has_none() -> None:
+    loop = one_pole(0.5)
+    weights = {name: tensor for name, tensor in loop.state_dict().items() if name != "gain"}
+    loop.gain.fill_(0.25)
+    loop.load_state_dict(weights)
+    assert loop.gain == 1

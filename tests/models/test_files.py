@@ -39,6 +39,12 @@ def test_it_comes_back_from_the_folder_and_from_its_files(saved):
     assert {path.name for path in folder.iterdir()} == {WEIGHTS, DESCRIPTION}
 
 
+def test_files_of_before_the_gain_have_none(saved):
+    _, folder = saved
+    save_file({name: x for name, x in load_file(folder / WEIGHTS).items() if name != "gain"}, folder / WEIGHTS)
+    assert read_model(folder)[0].gain == 1
+
+
 def describe(folder: Path, **changes: object) -> None:
     path = folder / DESCRIPTION
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

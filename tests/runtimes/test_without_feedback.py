@@ -55,6 +55,28 @@ def test_the_file_plays_as_the_renderer(form, make, tmp_path):
         FORMATS[form]().check(given, tmp_path / "x.json")
 
 
+@pytest.mark.parametrize("gain", [1 / 32, 8.0])
+@pytest.mark.parametrize(
+    ("form", "make"),
+    [
+        ("rtneural", lambda: MLP(1, 1, **WINDOW)),
+        ("rtneural", lambda: ConvNet(1, 1, 4, 3, dilations=[1, 4], feedback=False)),
+        ("rtneural", lambda: Linear(1, 1, 40, feedback=False)),
+        ("aidax", lambda: GRU(1, 1, **RECURRENT)),
+        ("proteus", lambda: LSTM(1, 1, **RECURRENT)),
+        ("nam", lambda: WaveNet(1, 1, width=4, dilations=[1, 2], feedback=False)),
+        ("nam", lambda: LSTM(1, 1, **RECURRENT)),
+    ],
+)
+def test_a_wet_gain_is_in_the_file(form, make, gain, tmp_path):
+    given = model(make())
+    given.loop.gain.fill_(gain)
+    given.loop.limit.fill_(1.2 * gain)
+    before = {name: tensor.clone() for name, tensor in given.loop.state_dict().items()}
+    export(given, FORMATS[form](), tmp_path / f"x{FORMATS[form].suffix}")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in given.loop.state_dict().items())
+
+
 def test_layout_of_rtneural_weights(tmp_path):
     net = GRU(1, 1, width=4, memory_samples=20, dry_skip=False, feedback=False)
     export(model(net), FORMATS["rtneural"](), tmp_path / "x.json")
