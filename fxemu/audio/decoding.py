@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from fxemu.audio.mpeg_tags import FRAMED, BesideFrames, Frames, frames, header_covers
 from fxemu.audio.resampling import Resampler
 from fxemu.errors import UserError
 from fxemu.files import printable
@@ -33,10 +34,8 @@ RATES_HZ = (4000, 768_000)
 TAGS, TAG_LENGTH = ("title", "artist", "album", "genre", "date", "composer"), 200
 # How an MP4 marks encrypted audio.
 PROTECTED = ("drms", "drmi", "enca")
-# Files in which frames lie as they are, and how the tags begin that may lie between or after them.
-FRAMED = ("aac", "mp3")
-TAG_STARTS = (b"LYRICSBEGIN", b"APETAGEX", b"TAG", b"ID3", b"3DI")
-MOST_PADDING_BYTES = 65_536
+# Formats without a header for the whole of a file, beside MPEG audio.
+BARE = ("ac3", "amr", "dts", "eac3")
 # The name that stands for stdin or stdout.
 PIPE = "-"
 # Decoded before a stretch and discarded: the resampler's filter, an MP3's bit reservoir, a transform's overlap.
@@ -132,7 +131,15 @@ def opened(path: str | os.PathLike[str]) -> Iterator[AudioSource]:
                 raise AudioError(f"{name}: has no audio stream")
             if container.streams.audio[0].codec_context is None:
                 raise AudioError(f"{name}: av {av.__version__} lacks its decoder: pip install --force-reinstall av")
-            yield AudioSource(container, name)
+            form, metadata = container.format.name, dict(container.metadata)
+            if form not in FRAMED:
+                yield AudioSource(container, name, metadata, form not in BARE)
+                return
+        with open(place, "rb") as file:
+            start, end = frames(file)
+            states_duration = header_covers(file, start, end)
+            with av.open(Frames(file, start, end), format=form, metadata_errors="replace") as container:
+                yield AudioSource(container, name, metadata, states_duration)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if isinstance(error, AudioError):
             raise
@@ -140,6 +147,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[AudioSource]:
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, av.error.PatchWelcomeError):
+        return "its format changes, which FFmpeg cannot follow; split it there"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -186,49 +195,34 @@ def _full_scale(samples: NDArray[Any], stored: np.dtype[Any]) -> Array:
     return (samples * scale).astype(np.float32, copy=False)
 
 
-class _Beside:
-    """What lies between or after the frames of MPEG audio, which has no container: tags, and a little of anything."""
-
-    def __init__(self) -> None:
-        self.tag, self.unknown_bytes = False, 0
-
-    def holds(self, packet: av.Packet, container: str) -> bool:
-        """Whether a packet that cannot be decoded is no frame."""
-        data = bytes(packet)
-        if container not in FRAMED or (not self.tag and data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
-            return False
-        self.tag |= data.startswith(TAG_STARTS)
-        self.unknown_bytes += 0 if self.tag else len(data)
-        return True
-
-    def costs_audio(self) -> bool:
-        """Whether it took the place of frames, as other frames follow."""
-        lost, self.tag, self.unknown_bytes = self.unknown_bytes > 0, False, 0
-        return lost
-
-    def samples_may_be_lost(self) -> bool:
-        """Whether it is too much for the end of a file, as where a download ended."""
-        return self.unknown_bytes > MOST_PADDING_BYTES
-
-
 class AudioSource:
     """An open audio stream: its rate in Hz, channels, codec and tags, and its samples block by block.
+
+    Args:
+        container: that holds it.
+        name: of the file, for messages.
+        metadata: of the file.
+        states_duration: whether the file states its duration; FFmpeg guesses others by the bit rate.
 
     `damage` describes, once blocks have been read, the part that could not be decoded; None for an intact file.
     """
 
-    def __init__(self, container: av.container.InputContainer, name: str) -> None:
-        self.container, self.name = container, name
+    def __init__(
+        self, container: av.container.InputContainer, name: str, metadata: Mapping[str, str], states_duration: bool
+    ) -> None:
+        self.container, self.name, self.states_duration = container, name, states_duration
         self.stream = container.streams.audio[0]
         self.rate, self.channels = self.stream.rate, self.stream.channels
         self.codec: str = self.stream.codec_context.name
-        self.tags = _tags({**container.metadata, **self.stream.metadata})
+        self.tags = _tags({**metadata, **self.stream.metadata})
         self.damage: str | None = None
         self.fault: str | None = None
         self.decoded_samples = 0
         if self.stream.codec_context.codec_tag in PROTECTED:
             raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
-        if not RATES_HZ[0] <= (self.rate or 0) <= RATES_HZ[1]:
+        if not self.rate:
+            raise AudioError(f"{name}: cannot be decoded (no audio is found in it)")
+        if not RATES_HZ[0] <= self.rate <= RATES_HZ[1]:
             low, high = RATES_HZ
             raise AudioError(f"{name}: has a sample rate of {self.rate} Hz; {low} to {high} Hz can be used")
 
@@ -257,9 +251,9 @@ class AudioSource:
 
     @property
     def claimed_s(self) -> float:
-        """The duration in the header, in s; 0 where it states none and FFmpeg guesses by the bit rate."""
-        guessed = {"aac": True, "mp3": not self.stream.start_time}.get(self.container.format.name, False)
-        return 0.0 if guessed or not self.stream.duration else float(self.stream.duration * self.stream.time_base)
+        """The duration that the file states, in s; 0 where it states none."""
+        stated = self.states_duration and self.stream.duration
+        return float(self.stream.duration * self.stream.time_base) if stated else 0.0
 
     def _seek(self, start: int) -> bool:
         """Seek to a little before `start`, for the decoder to warm up; False if the container cannot."""
@@ -305,12 +299,12 @@ class AudioSource:
     def _decode(self) -> Iterator[av.AudioFrame]:
         """All frames that can be decoded; AudioError if the damaged packets outnumber them."""
         good = bad = 0
-        beside = _Beside()
+        beside = BesideFrames()
         for packet in self.container.demux(self.stream):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                if not beside.holds(packet, self.container.format.name):
+                if not beside.holds(bytes(packet), self.container.format.name):
                     self._damaged(error)
                     bad += 1
                 continue

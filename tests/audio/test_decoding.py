@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from helpers.media import ENCODERS, encode, example, tune
 
-from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError, read
+from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError, opened, read
+from fxemu.audio.loudness import measure
 from fxemu.audio.tensors import decode
 from fxemu.files import printable
 from fxemu.library.recordings.files import read_side
@@ -113,6 +114,63 @@ def test_what_lies_after_the_frames_of_mpeg_audio_is_no_damage(tmp_path, suffix,
         assert np.array_equal(found.samples[: whole.samples.size], whole.samples), name
 
 
+def ape(value: bytes, version: int, header: bool) -> bytes:
+    """An APE tag of one item."""
+    item = len(value).to_bytes(4, "little") + bytes(4) + b"Cover Art\0" + value
+    sizes = b"".join(number.to_bytes(4, "little") for number in (version, len(item) + 32, 1))
+    ends = [b"APETAGEX" + sizes + flags.to_bytes(4, "little") + bytes(8) for flags in (5 << 29, int(header) << 31)]
+    return (ends[0] if header else b"") + item + ends[1]
+
+
+def id3v2(body: bytes) -> bytes:
+    """An ID3v2 tag with a footer."""
+    rest = b"\x04\x00\x10" + bytes(len(body) >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3" + rest + body + b"3DI" + rest
+
+
+def lyrics3(text: bytes) -> bytes:
+    body = b"LYRICSBEGIN" + b"IND0000200LYR%05d" % len(text) + text
+    return body + b"%06dLYRICS200" % len(body)
+
+
+ID3V1 = b"TAG" + b"x" * 125
+# What a tag may hold: frames of both kinds, and enough to be taken for a minute of them.
+PICTURE = b"".join(start + bytes(range(1, 250)) * 2 for start in (b"\xff\xf1P\x80", b"\xff\xfb\x90\x64") * 150)
+TAGS = {
+    "ID3v1": ID3V1,
+    "ID3v1 extended": b"TAG+" + b"y" * 223 + ID3V1,
+    "APEv1": ape(b"x" * 90, 1000, header=False),
+    "APEv2": ape(PICTURE, 2000, header=True),
+    "APEv2 without a header": ape(PICTURE, 2000, header=False),
+    "ID3v2": id3v2(PICTURE),
+    "Lyrics3": b"LYRICSBEGIN" + LYRICS + b"LYRICSEND" + ID3V1,
+    "Lyrics3v2": lyrics3(PICTURE[:99_000]) + ID3V1,
+    "all": ape(PICTURE, 2000, header=True) + lyrics3(LYRICS) + ID3V1 + id3v2(PICTURE),
+}
+
+
+@pytest.mark.parametrize("suffix", ["aac", "mp2", "mp3"])
+def test_tags_at_the_end_are_never_taken_for_audio(tmp_path, suffix):
+    path = encode(tmp_path / f"x.{suffix}", tune(1))
+    whole, data = read(path), path.read_bytes()
+    for name, content in TAGS.items():
+        path.write_bytes(data + content)
+        found = read(path)
+        assert found.damage is None and np.array_equal(found.samples, whole.samples), name
+    path.write_bytes(ape(PICTURE, 2000, header=True) + data)
+    assert suffix != "mp3" or np.array_equal(read(path).samples, whole.samples)
+    path.write_bytes(TAGS["all"])
+    with pytest.raises(AudioError, match=r"cannot be decoded|has no audio stream"):
+        read(path)
+
+
+def test_tags_at_the_end_are_still_read(tmp_path):
+    path = encode(tmp_path / "x.mp3", tune(1), id3v2_version="0")
+    path.write_bytes(path.read_bytes() + b"TAG" + b"A title".ljust(125, b"\0"))
+    with opened(path) as source:
+        assert source.tags["title"] == "A title"
+
+
 def test_tags_between_songs_are_no_damage_and_anything_else_is(tmp_path):
     path = encode(tmp_path / "x.mp3", tune(2), write_xing="0", id3v2_version="0")
     whole, data = read(path), path.read_bytes()
@@ -157,6 +215,26 @@ def test_channels_may_change_within_a_song_but_a_new_rate_ends_it(tmp_path):
     changed = read(tmp_path / "bc.aac")
     assert changed.samples.size == pytest.approx(2 * 44_100, abs=3000)
     assert "the sample rate changes to 48000 Hz" in changed.damage
+
+
+@pytest.mark.parametrize("channels", [(1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("suffix", ["aac", "ac3", "flac", "mp2", "mp3"])
+def test_one_song_after_another_in_a_file_is_no_damage(tmp_path, suffix, channels):
+    parts = [encode(tmp_path / f"{i}.{suffix}", tune(1, channels=c)) for i, c in enumerate(channels)]
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    whole = read(path)
+    assert whole.damage is None and measure(path).damage is None
+    assert whole.samples.size == pytest.approx(2 * 44_100, abs=4000)
+    mono, _ = read_side("wet", path, 44_100, None)
+    assert np.allclose(mono, whole.samples, atol=0.02)
+
+
+def test_ogg_whose_channels_change_is_read_up_to_there(tmp_path):
+    parts = [encode(tmp_path / f"{i}.ogg", tune(2, 48_000, c), 48_000) for i, c in enumerate((2, 1))]
+    (tmp_path / "x.ogg").write_bytes(b"".join(part.read_bytes() for part in parts))
+    found = read(tmp_path / "x.ogg")
+    assert found.samples.size == 2 * 48_000 and "its format changes" in found.damage
 
 
 def test_the_format_is_recognised_by_content_not_by_suffix(tmp_path):
