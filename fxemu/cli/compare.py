@@ -1,15 +1,17 @@
-"""`fxemu compare`: finished runs side by side, in the terminal, as CSV, and as an HTML page with plots and players."""
+"""`fxemu compare`: finished runs side by side, in the terminal, as CSV, and as an HTML page to listen to."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
 from fxemu.cli.errors import one_line_errors
-from fxemu.evaluation.compare import SCORES, csv_table, differing_options, group_runs, tasks, terminal_table
-from fxemu.evaluation.page import make_page
+from fxemu.evaluation.compare import differing_options, group_runs, tasks
+from fxemu.evaluation.pages.compare_page import compare_page
 from fxemu.evaluation.runs import Run, RunError, find_runs, read_run
+from fxemu.evaluation.tables import csv_table, terminal_table
 from fxemu.files import write_whole
 
 
@@ -19,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("fxemu compare", description=__doc__)
     parser.add_argument("places", metavar="RUN", type=Path, nargs="+", help="a run folder, or one that holds runs")
     parser.add_argument("--output", type=Path, default=Path("outputs/compare"), help="less .csv, .html (%(default)s)")
-    parser.add_argument("--songs", type=int, default=3, help="test songs with players and plots (%(default)s)")
+    parser.add_argument("--songs", type=int, default=3, help="test songs with players (%(default)s)")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each song, its loudest (%(default)s)")
     given = parser.parse_args(arguments)
     if not given.output.name:
@@ -37,12 +39,22 @@ def compare(places: list[Path], output: Path, songs: int, seconds: float) -> Non
     """
     groups = group_runs(_read_all(find_runs(places)))
     names, table = differing_options(groups), tasks(groups)
-    print(terminal_table(names, table))
-    print("* the best with the same effect and test songs; several seeds of a config: median [lowest highest]")
+    print(terminal_table(table, shutil.get_terminal_size().columns, _block()))
+    print("* the best of its effect and test songs; of several seeds the median")
+    print("speed: times real time on one core; cost: multiply-adds a sample; what differs, in full: in the files")
     page, sheet = (output.with_name(f"{output.name}{suffix}") for suffix in (".html", ".csv"))
     _write(sheet, csv_table(names, table))
-    _write(page, make_page(names, list(SCORES), table, songs, seconds))
+    _write(page, compare_page(names, table, songs, seconds, output.parent))
     print(f"written: {sheet} {page}")
+
+
+def _block() -> str:
+    """What bars are made of, where the terminal can show it."""
+    try:
+        "█~".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#"
+    return "█"
 
 
 def _write(path: Path, text: str) -> None:

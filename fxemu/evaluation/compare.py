@@ -1,31 +1,51 @@
-"""Tables of finished runs side by side: in the terminal, and as CSV."""
+"""Finished runs side by side: seeds gathered, runs of one effect ranked, and what differs in few words."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fxemu.evaluation.page import Column, Row, Task
-from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run, plain
+from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run
 
 # Options in which two runs of one config differ.
 SEED_OPTIONS = ("seed", "resume")
-# Score, heading, format, and whether lower (-1) or higher (1) is better; 0 is not compared.
+# Options that are a class, told by its name alone.
+CLASSES = ("model", "repr.input", "repr.output", "loss")
+MAX_TIME = "trainer.max_time"
+LONGEST_VALUE = 16  # characters of an option in a summary
+
+
+@dataclass(frozen=True)
+class Column:
+    """A score: its name, heading and format, and whether lower (-1) or higher (1) is better, or neither (0).
+
+    `shown`: whether it is among the few that are shown at first.
+    """
+
+    score: str
+    heading: str
+    format: str
+    better: int
+    shown: bool = False
+
+
 SCORES = (
-    Column("esr", "ESR", ".2e", -1),
-    Column("esr_worst", "worst song", ".2e", -1),
-    Column("nmae", "NMAE", ".2%", -1),
+    Column("esr", "ESR", ".2e", -1, shown=True),
+    Column("realtime_factor", "x real time", ".0f", 1, shown=True),
+    Column("multiply_adds", "mult-adds", ",.0f", -1, shown=True),
     Column("mrstft", "MR-STFT", ".3f", -1),
+    Column("esr_worst", "worst song", ".2e", -1),
+    Column("esr_preemphasis", "ESR, pre-emphasis", ".2e", -1),
+    Column("esr_a_weighted", "ESR, A-weighted", ".2e", -1),
+    Column("esr_treble", "ESR, treble", ".2e", -1),
+    Column("nmae", "NMAE", ".2%", -1),
     Column(QUIET, f"ESR at {QUIET_DB:.0f} dB", ".2e", -1),
+    Column("loudness_error_lu", "loudness (LU)", "+.2f", 0),
     Column(PASTS, "worst/best past", ".2f", -1),
     Column("divergences", "diverged", ".0f", -1),
-    Column("realtime_factor", "x real time", ".0f", 1),
-    Column("multiply_adds", "mult-adds", ".0f", -1),
-    Column("parameters", "parameters", ".0f", -1),
+    Column("parameters", "parameters", ",.0f", -1),
     Column("train_seconds", "training (s)", ".0f", 0),
 )
 
@@ -44,6 +64,36 @@ class Group:
 
     def values(self, score: str) -> list[float]:
         return [run.scores[score] for run in self.runs if score in run.scores]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A config: its number in the task, its differing options, its runs and the one to listen to.
+
+    `spreads` has (median, lowest, highest) of each score, `best` the scores in which no rival is better; `summary` is
+    what differs, in few words: `gru, esr, 5 min`.
+    """
+
+    number: int
+    options: dict[str, str]
+    runs: tuple[Run, ...]
+    typical: Run
+    spreads: dict[str, tuple[float, float, float]]
+    best: set[str]
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and how many runs there are of several seeds."""
+        return self.typical.folder.name + (f" ({len(self.runs)} runs)" if len(self.runs) > 1 else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows that can be compared: the same effect, sample rate and test songs."""
+
+    title: str
+    rows: list[Row]
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:
@@ -67,8 +117,12 @@ def task_of(group: Group) -> tuple:
 
 def differing_options(groups: list[Group]) -> list[str]:
     """Names of the options with more than one value among the groups that have them, the task's own left out."""
-    names = dict.fromkeys(name for group in groups for name in group.options if name.split(".")[0] != "effect")
-    return [name for name in names if len({g.options[name] for g in groups if name in g.options}) > 1]
+    values: dict[str, set[str]] = {}
+    for group in groups:
+        for name, value in group.options.items():
+            if name.split(".")[0] != "effect":
+                values.setdefault(name, set()).add(value)
+    return [name for name, found in values.items() if len(found) > 1]
 
 
 def tasks(groups: list[Group]) -> list[Task]:
@@ -77,10 +131,48 @@ def tasks(groups: list[Group]) -> list[Task]:
     by_task: dict[tuple, list[Group]] = {}
     for group in groups:
         by_task.setdefault(task_of(group), []).append(group)
-    return [
-        Task(_title(key), [_row(number, group, members, names) for number, group in enumerate(members, start=1)])
-        for key, members in by_task.items()
-    ]
+    found = []
+    for key, members in by_task.items():
+        told = enumerate(zip(members, _summaries(members), strict=True), start=1)
+        found.append(Task(_title(key), [_row(number, group, members, names, words) for number, (group, words) in told]))
+    return found
+
+
+def _summaries(groups: list[Group]) -> list[str]:
+    """What differs among groups, in few words for each: classes by name, the time, and what else tells them apart.
+
+    An option is left out if those before it decide it. A group on its own is told by its classes.
+    """
+    names = differing_options(groups)
+    told = [name for name in (*CLASSES, MAX_TIME) if name in names] if len(groups) > 1 else [*CLASSES, MAX_TIME]
+
+    def values(group: Group, *more: str) -> tuple[str, ...]:
+        return tuple(group.options.get(name, "") for name in (*told, *more))
+
+    for name in names:
+        if len({values(group, name) for group in groups}) > len({values(group) for group in groups}):
+            told.append(name)
+    words = [[_word(name, value) for name, value in zip(told, values(g), strict=True) if value] for g in groups]
+    return [", ".join(dict.fromkeys(of_group)) for of_group in words]
+
+
+def _word(name: str, value: str) -> str:
+    """An option as a word of a summary."""
+    if name in CLASSES:
+        return value.lower()
+    if name == MAX_TIME:
+        return _minutes(value)
+    return f"{name.rsplit('.', 1)[-1]} {value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 1] + '~'}"
+
+
+def _minutes(max_time: str) -> str:
+    """A time as days:hours:minutes:seconds in words."""
+    try:
+        days, hours, minutes, seconds = map(int, max_time.split(":"))
+    except ValueError:
+        return max_time
+    whole = ((24 * days + hours) * 60 + minutes) * 60 + seconds
+    return f"{whole / 60:.3g} min" if whole >= 60 else f"{whole} s"
 
 
 def _title(task: tuple) -> str:
@@ -90,14 +182,15 @@ def _title(task: tuple) -> str:
     return f"{name}{f' ({arguments})' if arguments else ''}, {len(songs)} test songs at {sample_rate} Hz"
 
 
-def _row(number: int, group: Group, rivals: list[Group], names: list[str]) -> Row:
+def _row(number: int, group: Group, rivals: list[Group], names: list[str], summary: str) -> Row:
     spreads = {}
     for column in SCORES:
         values = group.values(column.score)
         if values:
             spreads[column.score] = (statistics.median(values), min(values), max(values))
     best = {column.score for column in SCORES if _is_best(column, group, rivals)}
-    return Row(number, {name: group.options.get(name, "") for name in names}, group.runs, group.typical, spreads, best)
+    options = {name: group.options.get(name, "") for name in names}
+    return Row(number, options, group.runs, group.typical, spreads, best, summary)
 
 
 def _is_best(column: Column, group: Group, rivals: list[Group]) -> bool:
@@ -109,59 +202,9 @@ def _is_best(column: Column, group: Group, rivals: list[Group]) -> bool:
     return statistics.median(own) == (min if column.better < 0 else max)(medians) and math.isfinite(min(own))
 
 
-def terminal_table(names: list[str], table: list[Task]) -> str:
-    """Aligned columns; a star marks the best of a task, and brackets hold the range over several seeds."""
-    columns = [c for c in SCORES if any(c.score in row.spreads for task in table for row in task.rows)]
-    header = [*names, "runs", *(column.heading for column in columns), "folder"]
-    lines: list[list[str] | str] = [header]
-    for task in table:
-        lines.append(task.title)
-        for row in task.rows:
-            cells = [_cell(row, column, with_range=column.score == "esr") for column in columns]
-            lines.append(
-                [
-                    *(value or "-" for value in row.options.values()),
-                    str(len(row.runs)),
-                    *cells,
-                    plain(row.typical.folder.name),
-                ]
-            )
-    widths = [max(len(line[i]) for line in lines if isinstance(line, list)) for i in range(len(header))]
-    return "\n".join(
-        line if isinstance(line, str) else "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _cell(row: Row, column: Column, with_range: bool) -> str:
-    if column.score not in row.spreads:
-        return "-"
-    median, low, high = row.spreads[column.score]
-    text = format(median, column.format) + ("*" if column.score in row.best else "")
-    spread = f" [{low:{column.format}} {high:{column.format}}]" if with_range and len(row.runs) > 1 else ""
-    return text + spread
-
-
-def csv_table(names: list[str], table: list[Task]) -> str:
-    """The same rows as CSV, each score with its median, lowest and highest, at full precision."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    scores = [f"{column.score}{part}" for column in SCORES for part in ("", "_low", "_high")]
-    writer.writerow([*map(_inert, names), "task", "runs", *scores, "folders"])
-    for task in table:
-        for row in task.rows:
-            values = [v for column in SCORES for v in row.spreads.get(column.score, ("", "", ""))]
-            folders = " ".join(plain(run.folder) for run in row.runs)
-            writer.writerow(
-                [*map(_inert, row.options.values()), _inert(task.title), len(row.runs), *values, _inert(folders)]
-            )
-    return text.getvalue()
-
-
-def _inert(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-    return text
+def share_of_decades(value: float, values: Iterable[float]) -> float:
+    """Where a positive value lies from the least (0) to the largest (1) of some, on a logarithmic scale."""
+    logs = [math.log10(v) for v in values if 0 < v < math.inf]
+    if not logs or max(logs) == min(logs) or not value > 0:
+        return 0.0
+    return min(1.0, (math.log10(min(value, 1e30)) - min(logs)) / (max(logs) - min(logs)))

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from fxemu.cli.compare import main
-from fxemu.evaluation.compare import csv_table, differing_options, group_runs, tasks, terminal_table
+from fxemu.evaluation.compare import differing_options, group_runs, share_of_decades, tasks
 from fxemu.evaluation.runs import read_run
+from fxemu.evaluation.tables import csv_table, terminal_table
 
 
 @pytest.fixture
@@ -35,9 +36,40 @@ def test_median_and_range_over_seeds_and_the_best_of_each_effect(groups):
     assert tanh.rows[1].spreads["esr"] == (0.2, 0.1, 0.3)
     assert tanh.rows[0].best == {"esr"}  # no rival has a real-time factor, and the other scores are equal
     assert ring.rows[0].best == set()
-    table = terminal_table(differing_options(groups), [ring, tanh])
-    assert "worst/best past" in table and re.search(r"mulaw +1 +1\.50e-01\* .* 1\.30 ", table)
-    assert re.search(r"raw +3 +2\.00e-01 \[1\.00e-01 3\.00e-01\]", table)
+    table = terminal_table([ring, tanh], 160)
+    assert "worst/best past" in table and re.search(r"mulaw +1\.50e-01\* .* 40x .* 1\.30", table)
+    assert re.search(r"raw2 \(3 runs\) +2\.00e-01 .* 1\.00e-01 to 3\.00e-01", table)
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_table_is_as_wide_as_the_terminal(make_run, width):
+    options = {"model._target_": "fxemu.models.GRU", "loss._target_": "fxemu.losses.ESR"}
+    names = ["a-run-with-a-name-of-more-characters-than-fit", "b"]
+    costs = {"realtime_factor": 90.0, "mrstft": 0.1, "esr_worst": 0.1}
+    runs = [make_run(n, options | {"model.width": i, "data.segment": "x" * 90}, **costs) for i, n in enumerate(names)]
+    lines = terminal_table(tasks(group_runs(map(read_run, runs))), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[:2] == ["no.", "run"] and ("worst song" in lines[0]) == (width > 80)
+
+
+def test_what_differs_is_told_in_few_words(make_run):
+    """Classes by name, the time in minutes, and no option that those decide."""
+    gru = {"model._target_": "fxemu.models.GRU", "model.hidden": 8, "training.steps": 5}
+    mlp = {"model._target_": "fxemu.models.MLP", "model.layers": [4, 4], "training.steps": 6}
+    times = [("00:00:05:00", {}), ("00:00:00:30", {}), ("00:00:05:00", {"model.hidden": 9})]
+    runs = [make_run(f"gru{i}", gru | {"trainer.max_time": t} | o, esr=0.1 + i) for i, (t, o) in enumerate(times)]
+    runs.append(make_run("mlp", mlp | {"trainer.max_time": "00:00:05:00"}, esr=9.0))
+    (task,) = tasks(group_runs(map(read_run, runs)))
+    told = [row.summary for row in task.rows]
+    assert told == ["gru, 5 min, hidden 8", "gru, 30 s, hidden 8", "gru, 5 min, hidden 9", "mlp, 5 min"]
+    (alone,) = tasks(group_runs([read_run(runs[0])]))
+    assert alone.rows[0].summary == "gru, 5 min"
+
+
+def test_a_bar_is_a_share_of_decades():
+    errors = [1e-4, 1e-3, 1e-2, float("inf")]
+    assert [round(share_of_decades(error, errors), 6) for error in errors] == [0, 0.5, 1, 1]
+    assert share_of_decades(0.5, [0.5]) == share_of_decades(0.0, [0.0, 1.0]) == 0
 
 
 def test_another_set_of_songs_is_another_task(make_run):
@@ -73,7 +105,7 @@ def test_the_command_writes_all_three_and_names_what_it_skips(make_run, tmp_path
     (make_run("half") / "metrics.json").unlink()
     main([str(tmp_path / "runs"), "--output", str(tmp_path / "out" / "table")])
     printed = capsys.readouterr()
-    assert "model.width" in printed.out and "1.00e-02*" in printed.out
+    assert "width 8" in printed.out and "1.00e-02*" in printed.out
     assert "half: no metrics.json: not finished" in printed.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["table.csv", "table.html"]
 

@@ -1,0 +1,183 @@
+"""The page of `fxemu compare`: tables that sort, the error against the cost, and players of the same songs."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fxemu.evaluation.compare import SCORES, Column, Row, Task, share_of_decades
+from fxemu.evaluation.pages.html import SOUND_BYTES, data_url, render
+from fxemu.evaluation.pages.run_page import PAGE
+from fxemu.evaluation.pages.sounds import Sound, stretch
+from fxemu.evaluation.plots import level_curves
+from fxemu.evaluation.runs import plain
+
+# Rows whose errors by level are drawn.
+LEVEL_ROWS = 8
+BAR_PIXELS = 90
+# The cost in a chart: the first of these that runs have.
+COSTS = ("multiply_adds", "parameters", "train_seconds")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, the value to sort it by, a smaller line below, and how it looks."""
+
+    text: str
+    value: float | None = None
+    note: str = ""
+    best: bool = False
+    number: bool = False
+    bar: int | None = None
+    link: str = ""
+
+
+def compare_page(options: list[str], tasks: list[Task], songs: int, seconds: float, place: Path) -> str:
+    """The page as HTML, everything in it but the pages of the runs, which it links to.
+
+    Args:
+        options: names of the options in which the configs differ.
+        tasks: what to show.
+        songs: test songs of each task that get players.
+        seconds: of each song, around its loudest moment.
+        place: the folder that the page is for.
+    """
+    first, rest = (
+        [column for column in SCORES if column.shown],
+        [column for column in SCORES if not column.shown and _had(column, tasks)],
+    )
+    columns = [("no.", True), ("run", True), *((column.heading, True) for column in first), ("what differs", True)]
+    columns += [(column.heading, False) for column in rest] + [(name, False) for name in options]
+    share = SOUND_BYTES // max(1, len(tasks) * songs)
+    sections = [
+        {
+            "title": task.title,
+            "best": _best(task),
+            "rows": [
+                {"id": f"run-{i}-{row.number}", "cells": list(_cells(row, task, first, rest, place))}
+                for row in task.rows
+            ],
+            "chart": _chart(task, i),
+            "songs": list(_songs(task, songs, seconds, share)),
+            "levels": _level_chart(task),
+        }
+        for i, task in enumerate(tasks)
+    ]
+    return render("compare.html", ("player.js", "compare.js"), columns=columns, sections=sections)
+
+
+def _had(column: Column, tasks: list[Task]) -> bool:
+    return any(column.score in row.spreads for task in tasks for row in task.rows)
+
+
+def _best(task: Task) -> str:
+    """The row with the least error, in words; none where there is but one."""
+    row = task.rows[0]
+    if len(task.rows) < 2:
+        return ""
+    esr = row.spreads["esr"][0]
+    below = f", {-10 * math.log10(esr):.0f} dB below the signal" if 0 < esr < 1 else ""
+    speed = row.spreads.get("realtime_factor")
+    return f"{row.summary or row.name}: ESR {esr:.1e}{below}" + (f", {speed[0]:.0f}x real time" if speed else "")
+
+
+def _cells(row: Row, task: Task, first: list[Column], rest: list[Column], place: Path) -> Iterator[Cell]:
+    yield Cell(str(row.number), row.number, number=True)
+    page = row.typical.folder / PAGE
+    link = urllib.parse.quote(os.path.relpath(page.resolve(), place.resolve())) if page.is_file() else ""
+    yield Cell(plain(row.name), link=link)
+    errors = [other.spreads["esr"][0] for other in task.rows]
+    for column in first:
+        bar = round(BAR_PIXELS * (0.03 + 0.97 * share_of_decades(row.spreads["esr"][0], errors)))
+        yield _score(row, column, bar if column.score == "esr" and len(errors) > 1 else None)
+    yield Cell(row.summary or "-")
+    yield from (_score(row, column) for column in rest)
+    yield from map(Cell, row.options.values())
+
+
+def _score(row: Row, column: Column, bar: int | None = None) -> Cell:
+    if column.score not in row.spreads:
+        return Cell("-", number=True)
+    median, low, high = row.spreads[column.score]
+    note = f"{low:{column.format}} to {high:{column.format}}" if low != high else ""
+    value = min(median, 1e300)  # JavaScript writes infinity in another way
+    return Cell(f"{median:{column.format}}", value, note, column.score in row.best, number=True, bar=bar)
+
+
+def _chart(task: Task, section: int) -> dict[str, Any] | None:
+    """Error against cost on logarithmic axes, a point for each row; None for fewer than two."""
+    cost = next((name for name in COSTS if all(name in row.spreads for row in task.rows)), None)
+    points = [(row, row.spreads[cost][0], row.spreads["esr"][0]) for row in task.rows] if cost else []
+    points = [point for point in points if 0 < point[1] < math.inf and 0 < point[2] < math.inf]
+    if len(points) < 2:
+        return None
+    width, height, left, right, top, bottom = 760, 320, 70, 560, 22, 270
+    horizontal, vertical = (_Axis.of([point[i] for point in points]) for i in (1, 2))
+    return {
+        **{"width": width, "height": height, "left": left, "right": right, "top": top, "bottom": bottom},
+        "cost": next(column.heading for column in SCORES if column.score == cost),
+        "horizontal": [{"at": horizontal.at(v, left, right), "label": f"{v:,.0f}"} for v in horizontal.ticks()],
+        "vertical": [{"at": vertical.at(v, bottom, top), "label": f"{v:.0e}"} for v in vertical.ticks()],
+        "points": [
+            {
+                "id": f"run-{section}-{row.number}",
+                "x": horizontal.at(x, left, right),
+                "y": vertical.at(y, bottom, top),
+                "label": f"{row.number}: {row.summary or plain(row.name)}",
+                "number": row.number,
+            }
+            for row, x, y in points
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A logarithmic axis over whole decades."""
+
+    low: int
+    high: int
+
+    @staticmethod
+    def of(values: list[float]) -> _Axis:
+        low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+        return _Axis(low, max(high, low + 1))
+
+    def at(self, value: float, start: float, end: float) -> float:
+        return round(start + (end - start) * (math.log10(value) - self.low) / (self.high - self.low), 1)
+
+    def ticks(self) -> list[float]:
+        return [10.0**decade for decade in range(self.low, self.high + 1, 1 + (self.high - self.low) // 8)]
+
+
+def _level_chart(task: Task) -> str | None:
+    """ESR against input level, a line for each of the first rows by its number; None if no run has it."""
+    rows = [row for row in task.rows if row.typical.levels][:LEVEL_ROWS]
+    if not rows:
+        return None
+    data = io.BytesIO()
+    curves = {str(row.number): dict(sorted(row.typical.levels.items())) for row in rows}
+    level_curves(curves).savefig(data, format="png", dpi=80)
+    return data_url("image/png", data.getvalue())
+
+
+def _songs(task: Task, songs: int, seconds: float, most_bytes: int) -> Iterator[tuple[str, list[Sound]]]:
+    """Target, dry and the first rows' predictions, as many as the bytes allow: the same stretch of each song."""
+    first = task.rows[0].typical
+    for song in list(first.songs)[:songs]:
+        files = {"target": (first.folder, "target"), "dry": (first.folder, "dry")}
+        # A prediction of a second is 50 kB or more in base64: no more of them are read than may fit.
+        fitting = task.rows[: max(1, int(most_bytes / (50_000 * max(seconds, 1e-3)))) + 1]
+        files |= {
+            f"{row.number}: {row.summary or plain(row.name)}": (row.typical.folder, "prediction") for row in fitting
+        }
+        found = stretch(files, song, seconds)
+        sounds = found.sounds(most_bytes) if found else []
+        if sounds:
+            yield song, sounds

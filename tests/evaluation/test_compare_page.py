@@ -1,0 +1,113 @@
+"""The comparison page: everything inside it, nothing of a run's text as markup, and alive in a real browser."""
+
+import base64
+import io
+import json
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from helpers.browser import eventually, opened
+from PIL import Image
+
+from fxemu.audio.tensors import write_wav
+from fxemu.evaluation.compare import differing_options, group_runs, tasks
+from fxemu.evaluation.pages.compare_page import compare_page
+from fxemu.evaluation.pages.html import SOUND_BYTES, picture
+from fxemu.evaluation.runs import read_run
+
+EVIL = '<script>document.title = "owned"</script><img src=x onerror="document.title = 1">"\''
+
+
+def page_of(*folders: Path, seconds: float = 1.0) -> str:
+    groups = group_runs(map(read_run, folders))
+    return compare_page(differing_options(groups), tasks(groups), songs=3, seconds=seconds, place=folders[0].parent)
+
+
+def sounds_in(html: str) -> list[bytes]:
+    blocks = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    return [base64.b64decode(sound["flac"]) for block in blocks for sound in json.loads(block)]
+
+
+@pytest.fixture
+def html(make_run) -> str:
+    """Two configs, one of them with a hostile text in its config and in the name of a song."""
+    songs = [{"name": "band/a.mp3", "esr": 0.1}, {"name": EVIL, "esr": 0.1}]
+    levels = [{"level_db": 0, "esr": 0.1}, {"level_db": -48, "esr": 0.3}]
+    good = make_run("good", {"loss": "esr"}, songs=songs, levels=levels, esr=0.01)
+    evil = make_run("evil", {"loss": EVIL}, songs=songs, levels=levels)
+    (good / "report.html").write_text("a page")
+    return page_of(good, evil)
+
+
+def test_players_of_less_than_a_sample_play_one(make_run):
+    page = page_of(make_run("short", songs=[{"name": "band/a.mp3", "esr": 0.1}]), seconds=1e-6)
+    assert len(sounds_in(page)) == 3
+
+
+def test_it_needs_nothing_from_outside_but_the_pages_of_runs(html):
+    addresses = re.findall(r'(?:src|href)="([^"]{0,20})', html)
+    assert "good/report.html" in addresses and "#run-0-1" in addresses
+    assert all(address.startswith(("data:", "#", "good/")) for address in addresses)
+    assert "http" not in re.sub(r"http-equiv|base64,[^\"]*", "", html)
+
+
+def test_text_of_a_run_is_never_markup(html):
+    assert "<script>document" not in html and "onerror=&#34;" in html
+
+
+def test_players_hold_the_same_stretch_of_each_sound(html):
+    sounds = sounds_in(html)
+    assert len(sounds) == 4  # dry, target and two predictions; the song without files has none
+    for sound in sounds:
+        with av.open(io.BytesIO(sound)) as container:
+            assert sum(frame.samples for frame in container.decode(audio=0)) == 8000
+
+
+def test_sounds_of_many_runs_stay_within_what_a_page_may_hold(make_run, monkeypatch):
+    monkeypatch.setattr("fxemu.evaluation.pages.compare_page.SOUND_BYTES", 300_000)
+    folders = [make_run(f"run{i}", {"model.width": i}, esr=0.01 * (i + 1)) for i in range(9)]
+    html = page_of(*folders)
+    assert 3 <= len(sounds_in(html)) < 9 and len(html) < 160_000 < SOUND_BYTES
+    assert html.count('<tr id="run-0-') == 9
+
+
+def test_files_that_no_run_writes_are_left_out(make_run, tmp_path):
+    """A picture of 10 gigapixels or of another kind, and a sound at a rate that no player knows."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "bomb.png").write_bytes(png)
+    (tmp_path / "other.png").write_bytes(b"<svg onload=alert(1)>")
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "good.png")
+    assert picture(tmp_path / "bomb.png") is picture(tmp_path / "other.png") is picture(tmp_path / "none.png") is None
+    webp = picture(tmp_path / "good.png").partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(webp))).size == (40, 20)
+    folder = make_run("odd")
+    write_wav(folder / "audio" / "band-a.mp3-prediction.wav", torch.zeros(50), 1_000_000)
+    assert len(sounds_in(page_of(folder))) == 2
+
+
+def test_it_lives_in_a_browser_without_a_network(html, tmp_path):
+    """Plays one song at a time, sorts, shows the columns that are asked for and the run of a point."""
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    with opened(path=tmp_path / "page.html") as page:
+        page.get_by_role("button", name="Play").click()
+        assert eventually(page, "document.querySelector('.player').sounds.position > 0.05")
+        names = "[...document.querySelectorAll('tbody tr td:nth-child(2)')].map(cell => cell.innerText)"
+        page.get_by_role("button", name="run").click()
+        assert page.evaluate(names) == ["evil", "good"]
+        page.get_by_role("button", name="run").click()
+        assert page.evaluate(names) == ["good", "evil"]
+        head = page.locator("th", has_text="NMAE")
+        assert not head.is_visible()
+        page.get_by_text("Columns").click()
+        page.get_by_label("NMAE").check()
+        assert head.is_visible()
+        page.locator("svg a").last.click()
+        assert page.url.endswith("#run-0-2")
+        assert page.evaluate("document.querySelector('tr:target td:nth-child(2)').innerText") == "evil"
+        assert page.title() == "fxemu compare"
