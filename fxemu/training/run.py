@@ -29,7 +29,7 @@ from fxemu.training.environment import chosen_options, environment
 from fxemu.training.module import TrainingModule
 from fxemu.training.overrides import absolute_paths, command_line, moved
 from fxemu.training.parts import build, build_parts
-from fxemu.training.race import Race, after_race
+from fxemu.training.race import after_race
 from fxemu.training.run_folder import (
     checkpoint_to_resume,
     explain_failed_writes,
@@ -38,6 +38,7 @@ from fxemu.training.run_folder import (
     saved_config,
     write_hydra_record,
 )
+from fxemu.training.standings import Race
 from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer, set_up_process
 

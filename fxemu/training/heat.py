@@ -1,0 +1,196 @@
+"""Rounds of a race: candidates train for a share of the time, as many at once as there are cores."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from fxemu.data.module import SongData
+from fxemu.evaluation import validation
+from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
+from fxemu.files import write_json
+from fxemu.library.songs import PARTS
+from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
+from fxemu.training.candidates import Candidate
+from fxemu.training.durations import seconds_of, time_of
+from fxemu.training.module import TrainingModule
+from fxemu.training.parts import build, build_parts
+from fxemu.training.run_folder import RACE
+from fxemu.training.tasks import Interrupt, can_fork, run_tasks
+from fxemu.training.terminal import tell
+from fxemu.training.trainer import build_trainer
+
+BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
+# Seconds of the training songs that the race uses: fits take as long as the audio is.
+SONGS_S = 60.0
+# The share of the time that all fits in closed form may take; they need a minute of one core, seldom more.
+FIT_SHARE = 0.4
+# A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
+LATE, LATE_S = 2.0, 30.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a candidate reached in a round.
+
+    Args:
+        name: of the candidate.
+        round: from 1; 0 for fits in closed form.
+        esr: its selection score, see `validation.scores`; infinity if it failed.
+        teacher_forced_esr: ESR with the true past at every step.
+        seconds: that the round took.
+        error: why it failed (None: it did not).
+    """
+
+    name: str
+    round: int
+    esr: float
+    teacher_forced_esr: float
+    seconds: float
+    error: str | None = None
+
+    def line(self) -> str:
+        """The result as a line of a table."""
+        reached = f"{self.esr:>10.2e}" if self.error is None else f"{'out':>10}"
+        return f"  round {self.round}  {self.name:<24}{reached}{self.seconds:>8.1f} s  {self.error or ''}".rstrip()
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all candidates share: the songs, and what the effect makes of the signals that they are validated on."""
+
+    data: SongData
+    settled: list[Tensor]
+    wrong: list[WrongHistoryPiece]
+
+    def give(self, data: SongData, module: TrainingModule) -> None:
+        """Spare a candidate's data and training modules from reading and making the same again."""
+        data.share(self.data)
+        module.settled, module.wrong = self.settled, self.wrong
+
+
+def read_common(candidates: Sequence[Candidate]) -> Common:
+    """Read the songs once, all that any candidate can use, and process what models are validated on."""
+    made = [build(candidate.config, build_parts(candidate.config))[0] for candidate in candidates]
+    data = min(made, key=lambda data: data.sizes.samples)
+    data.setup()
+    # Here and now: the threads that read a streamed library are not those of a forked process.
+    for part in PARTS:
+        data.parts[part]
+    settled = data.effect_outputs((SILENCE, CLICK))
+    return Common(data, settled, data.wrong_history_pieces(1.2 * data.wet_peak()))
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Rounds of a race in a run folder.
+
+    Args:
+        folder: of the run.
+        max_time: of the whole run.
+        common: what the candidates share.
+        workers: candidates that train at once.
+    """
+
+    folder: Path
+    max_time: str | None
+    common: Common
+    workers: int
+
+    def hold(self, candidates: Sequence[Candidate], number: int, share: float, interrupt: Interrupt) -> list[Result]:
+        """Let candidates train for a share of their training; what they reached, as far as they came to an end.
+
+        Those that an earlier start has left are not repeated.
+        """
+        places = {candidate.name: place_of(self.folder, candidate.name, number) for candidate in candidates}
+        todo = [candidate for candidate in candidates if not (places[candidate.name] / RESULT).is_file()]
+        begun = time.perf_counter()
+        tasks = [partial(self._train, candidate, number, share, places[candidate.name]) for candidate in todo]
+        run_tasks(tasks, self.workers, self._limit_s(len(todo), share), interrupt)
+        reached = []
+        for candidate in candidates:
+            path = places[candidate.name] / RESULT
+            if path.is_file():
+                reached.append(Result(**json.loads(path.read_text())))
+            elif interrupt.received is None:
+                taken = time.perf_counter() - begun
+                reached.append(Result(candidate.name, number, math.inf, math.inf, taken, "it ended or took too long"))
+        for result in reached:
+            tell(result.line())
+        return reached
+
+    def _limit_s(self, count: int, share: float) -> float:
+        """Seconds that a round may take, of `count` candidates with a share of the time each; 0 for fits."""
+        whole = seconds_of(self.max_time)
+        if not share:
+            return whole * FIT_SHARE
+        return (LATE * share * whole + LATE_S) * math.ceil(count / self.workers)
+
+    def _train(self, candidate: Candidate, number: int, share: float, place: Path) -> None:
+        """A candidate's training in a round, from its weights of the round before; writes its result."""
+        begun = time.perf_counter()
+        before = place_of(self.folder, candidate.name, number - 1) / BEST
+        try:
+            esr, teacher_forced = _short_training(candidate, share, self.common, place, before if number > 1 else None)
+            error = None if math.isfinite(esr) else "its error is not finite"
+        except Exception as problem:
+            esr = teacher_forced = math.inf
+            error = (str(problem) or repr(problem)).splitlines()[0]
+        result = Result(candidate.name, number, esr, teacher_forced, time.perf_counter() - begun, error)
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / RESULT, asdict(result))
+
+
+def _short_training(
+    candidate: Candidate, share: float, common: Common, place: Path, before: Path | None
+) -> tuple[float, float]:
+    """Train for a share of the training, keep the best weights; returns its selection score and teacher-forced ESR."""
+    config = _shortened(candidate, share)
+    parts = build_parts(config)
+    data, module = build(config, parts)
+    common.give(data, module)
+    if before is not None:
+        module.start_from(before)
+    pl.seed_everything(config.seed, verbose=False)
+    curve = KeepCurve()
+    trainer = build_trainer(config, place, parts.schedule.steps, curve, progress=False)
+    trainer.fit(module, datamodule=data)
+    if not can_fork():
+        # It was this process that got the signal, and it is for the whole race.
+        for each in trainer.callbacks:
+            if isinstance(each, StopOnInterrupt) and each.received is not None:
+                signal.raise_signal(each.received)
+    if curve.validations:
+        return min((esr, forced) for _, esr, forced in curve.validations)
+    scores = validation.scores(module.loop, data.validation_songs(), common.settled, common.wrong)
+    (place / BEST).parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": module.state_dict()}, place / BEST)
+    return scores["val/esr"], scores["val/teacher_forced_esr"]
+
+
+def _shortened(candidate: Candidate, share: float) -> DictConfig:
+    """A config for a share of the training, on some of the songs, with one validation, at its end."""
+    config = copy.deepcopy(candidate.config)
+    config.threads = 1
+    config.data.train_seconds = min(SONGS_S, config.data.train_seconds or SONGS_S)
+    if not candidate.closed_form:
+        steps = max(1, math.ceil(share * config.training.steps))
+        config.training.steps = config.data.batches_per_epoch = steps
+        config.trainer.max_time = time_of(share * seconds_of(config.trainer.max_time))
+    return config
+
+
+def place_of(folder: Path, name: str, number: int) -> Path:
+    return folder / RACE / name / str(number)
