@@ -134,16 +134,21 @@ class SongData(pl.LightningDataModule):
         if self.wet_peak() == 0:
             raise EffectError("the effect makes silence of every training song: look at its output and its options")
 
-    def share(self, other: SongData) -> None:
+    def share(self, other: SongData, training: list[Pair] | None = None) -> None:
         """Use the songs that another module has read, and cut segments of them in sizes of its own.
+
+        Args:
+            other: that has read them.
+            training: the songs to train on, or parts of them (None: those of the other).
 
         Raises:
             LibraryError: if none of them holds a segment.
         """
-        longest = max(pair.dry.numel() for pair in other.parts["train"])
+        training = other.parts["train"] if training is None else training
+        longest = max(pair.dry.numel() for pair in training)
         if longest < self.sizes.samples:
             raise LibraryError(f"no song has the {self.sizes.samples} samples of a training segment; at most {longest}")
-        self.source = self._in_memory({part: other.parts[part] for part in PARTS})
+        self.source = self._in_memory({**{part: other.parts[part] for part in PARTS}, "train": training})
         self.named = len(self.skipped.reasons)
 
     def _opened(self) -> Source:

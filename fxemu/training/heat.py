@@ -21,6 +21,7 @@ from fxemu.data.module import SongData
 from fxemu.evaluation import validation
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
 from fxemu.files import write_json
+from fxemu.library.pair import Pair
 from fxemu.library.songs import PARTS
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
 from fxemu.training.candidates import Candidate
@@ -33,8 +34,8 @@ from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer
 
 BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
-# Seconds of the training songs that the race uses: fits take as long as the audio is.
-SONGS_S = 60.0
+# Seconds of the training songs that the race uses, fits at least so much of each: they take as long as the audio is.
+SONGS_S, SONG_S = 60.0, 20.0
 # The share of the time that all fits in closed form may take; they need a minute of one core, seldom more.
 FIT_SHARE = 0.4
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
@@ -75,10 +76,16 @@ class Common:
     settled: list[Tensor]
     wrong: list[WrongHistoryPiece]
 
-    def give(self, data: SongData, module: TrainingModule) -> None:
+    def give(self, data: SongData, module: TrainingModule, training: list[Pair] | None = None) -> None:
         """Spare a candidate's data and training modules from reading and making the same again."""
-        data.share(self.data)
+        data.share(self.data, training)
         module.settled, module.wrong = self.settled, self.wrong
+
+    def starts(self) -> list[Pair]:
+        """The starts of as many training songs as make `SONGS_S`: there alone is an oscillator's phase known."""
+        songs = self.data.parts["train"]
+        each = max(SONG_S, SONGS_S / len(songs))
+        return [song.start(round(each * self.data.sample_rate)) for song in songs[: math.ceil(SONGS_S / each)]]
 
 
 def read_common(candidates: Sequence[Candidate]) -> Common:
@@ -160,7 +167,7 @@ def _short_training(
     config = _shortened(candidate, share)
     parts = build_parts(config)
     data, module = build(config, parts)
-    common.give(data, module)
+    common.give(data, module, common.starts() if candidate.closed_form else None)
     if before is not None:
         module.start_from(before)
     pl.seed_everything(config.seed, verbose=False)
@@ -184,8 +191,10 @@ def _shortened(candidate: Candidate, share: float) -> DictConfig:
     """A config for a share of the training, on some of the songs, with one validation, at its end."""
     config = copy.deepcopy(candidate.config)
     config.threads = 1
-    config.data.train_seconds = min(SONGS_S, config.data.train_seconds or SONGS_S)
-    if not candidate.closed_form:
+    if candidate.closed_form:
+        config.data.train_seconds = None  # it is given their starts
+    else:
+        config.data.train_seconds = min(SONGS_S, config.data.train_seconds or SONGS_S)
         steps = max(1, math.ceil(share * config.training.steps))
         config.training.steps = config.data.batches_per_epoch = steps
         config.trainer.max_time = time_of(share * seconds_of(config.trainer.max_time))

@@ -49,8 +49,11 @@ def _without_race(config: DictConfig) -> DictConfig:
 
 
 def is_worth_it(config: DictConfig) -> bool:
-    """Whether a training is long enough for a race, made by one process, and of plain samples, as most candidates."""
-    plain = all(config.repr[side]._target_ == "fxemu.representations.Raw" for side in ("input", "output"))
+    """Whether a training is long enough for a race, made by one process, and of one value a sample.
+
+    The candidates' recipes are for such samples; they have not been tried on one-hot and binary codes.
+    """
+    plain = all(config.repr[side]._target_.rpartition(".")[2] in ("Raw", "MuLaw") for side in ("input", "output"))
     alone = config.trainer.devices in (1, "1") and config.trainer.num_nodes == 1 and process_count() == 1
     long = seconds_of(config.trainer.max_time) >= config.race.least_s
     return plain and alone and long and config.training.steps >= config.race.least_steps

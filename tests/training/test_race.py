@@ -110,10 +110,11 @@ def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
         (("race.least_steps=21",), False),
         (("trainer.max_time=00:00:00:50",), False),
         (("trainer.devices=2",), False),
-        (("repr=mulaw",), False),
+        (("repr=mulaw",), True),
+        (("repr=onehot",), False),
     ],
 )
-def test_a_training_that_is_short_shared_or_of_encoded_samples_has_no_race(
+def test_a_training_that_is_short_shared_or_of_codes_has_no_race(
     composed: Callable[..., DictConfig], words: tuple[str, ...], worth: bool
 ) -> None:
     assert is_worth_it(composed(*words)) == worth
