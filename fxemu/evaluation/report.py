@@ -142,7 +142,8 @@ def table(scores: Scores) -> str:
     """The scores as lines to print: the model beside the baselines, each with ESR and NMAE."""
 
     def line(name: str, esr: float, nmae: float | None = None) -> str:
-        return f"{name:<42}{esr:>12.2e}" + ("" if nmae is None else f"{nmae:>10.2%}")
+        share = "" if nmae is None else f" {nmae:>9.2%}" if nmae < 100 else f" {nmae:>9.1e}"
+        return f"{name:<42}{esr:>12.2e}{share}"
 
     baselines = {name: scores.baselines[key] for key, name in BASELINES.items()}
     lines = [

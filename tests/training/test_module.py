@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers.models import one_pole
+from helpers.models import MODELS, make, one_pole
 from pytorch_lightning.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -16,6 +16,7 @@ from fxemu.evaluation.validation import ECHO, SETTLING, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import ESR
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Raw
 from fxemu.training.module import TrainingDivergedError, TrainingModule
 from fxemu.training.schedule import Schedule, Stage
 
@@ -76,12 +77,41 @@ class Noise(pl.LightningDataModule):
         return DataLoader([tuple(batch) for batch in noise], batch_size=None)
 
 
-def fit(emulator: TrainingModule, steps: int, level: float = 1.0) -> None:
+def fit(emulator: TrainingModule, steps: int, level: float = 1.0, data: pl.LightningDataModule | None = None) -> None:
     trainer = pl.Trainer(
         max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu",
         enable_model_summary=False, limit_val_batches=0,
     )  # fmt: skip
-    trainer.fit(emulator, datamodule=Noise(level))
+    trainer.fit(emulator, datamodule=data or Noise(level))
+
+
+class Bent(Noise):
+    """Batches of noise, bent and filtered, at a level that is a power of two."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__(level)
+        dry = torch.randn(30_000, generator=torch.Generator().manual_seed(0)) / 4
+        self.parts = {"train": [Pair("noise", dry, level * torch.tanh(2 * dry + dry.roll(1)))]}
+
+    def wet_peak(self) -> float:
+        return float(self.parts["train"][0].wet.abs().max())
+
+    def train_dataloader(self) -> DataLoader:
+        dry, wet = (getattr(self.parts["train"][0], side).view(-1, 10, 1, 100) for side in ("dry", "wet"))
+        return DataLoader(list(zip(dry, wet, strict=True)), batch_size=None)
+
+
+# But for dynamics, whose fit takes seconds.
+@pytest.mark.parametrize("family", sorted(MODELS.keys() - {"dynamics"}))
+def test_the_level_of_wet_changes_nothing_but_the_level(family: str) -> None:
+    learned = []
+    for level in (1.0, 2.0**-10, 8.0):
+        stages = [{"share": 0.5, "length": 16, "free": False, "noise": 0.1}, {"share": 0.5, "length": 32, "free": True}]
+        loop = ClosedLoop(make(family), Raw(), Raw())
+        fit(TrainingModule(loop, ESR(), Schedule(stages, steps=6)), 6, data=Bent(level))
+        assert loop.gain == level and 1.1 * level < loop.limit < 1.3 * level
+        learned.append(torch.cat([p.detach().flatten() for p in loop.predictor.parameters()]))
+    assert torch.allclose(learned[0], learned[1], atol=1e-5) and torch.allclose(learned[0], learned[2], atol=1e-5)
 
 
 def test_a_batch_without_a_finite_gradient_does_no_harm(make_loop: Callable[..., ClosedLoop]) -> None:
