@@ -133,11 +133,14 @@ def _jump(drive: Array, wet: Array, starts: Starts, delay: int) -> tuple[int, in
 
     Four blocks together give a delay that hardly errs; drift makes these delays rise evenly, lost samples once.
     """
+    level = np.full(JUMP_GROUP, delay)
     groups = [starts[k : k + JUMP_GROUP] for k in range(0, len(starts) - JUMP_GROUP + 1, JUMP_GROUP)]
+    curves = [np.abs(correlations(drive, wet, group, level, JUMP_REACH).sum(0)) for group in groups]
+    # Where wet is silent there is no delay.
+    groups = [group for group, curve in zip(groups, curves, strict=True) if curve.any()]
     if len(groups) < 4:
         return 0, 0
-    level = np.full(JUMP_GROUP, delay)
-    curves = np.stack([np.abs(correlations(drive, wet, group, level, JUMP_REACH).sum(0)) for group in groups])
+    curves = np.stack([curve for curve in curves if curve.any()])
     tops = curves.argmax(1) - JUMP_REACH
     drift = np.median(np.diff(tops)) * np.arange(len(tops))
     d = tops - drift

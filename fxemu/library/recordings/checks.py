@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fxemu.library.recordings.alignment import Alignment, align, correct
-from fxemu.library.recordings.gaps import cause_of, gaps
+from fxemu.library.recordings.gaps import cause_of, gaps, missing_ends
 
 LEAST_DEPENDENCE = 8.0  # unrelated signals stay below
 MOST_LEAD_S = 1e-3
@@ -181,7 +181,8 @@ def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
     # The mean, which a model learns at once, is no noise.
     noise = blocks[places] - blocks[places].mean()
     floor = float(noise.square().mean(1).median().sqrt())
-    ratio = db(floor) - db(float(blocks.std(1).quantile(0.9)))
+    loud = blocks[: len(quiet)][~quiet]
+    ratio = db(floor) - db(float(loud.std(1).quantile(0.9)) if len(loud) else 1.0)
     text = f"noise floor {db(floor):.0f} dBFS, {-ratio:.0f} dB below the music"
     text += f": no model gets below ESR {10 ** (ratio / 10):.0e}"
     hum = _hum(noise.reshape(-1), sample_rate)
@@ -204,21 +205,27 @@ def _hum(noise: Tensor, sample_rate: int) -> int:
 
 
 def _gaps(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[Finding]:
-    """The finding on silence of wet amid loud music, in one line."""
+    """The findings on silence of wet amid loud music, in one line, and at its ends."""
+    ends = [
+        Finding("warning", f"wet is silent from {first / sample_rate:.2f} to {end / sample_rate:.2f} s, while dry "
+                "plays: left out; was the recording begun late, or cut off?")
+        for first, end in missing_ends(dry, wet, alignment, sample_rate)
+    ]  # fmt: skip
     found = gaps(dry, wet, alignment, sample_rate)
     if not found:
-        return []
+        return ends
     first, total = found[0][0] / sample_rate, sum(end - start for start, end in found) / sample_rate
     times = f"{len(found)} times, {total:.2f} s in all," if len(found) > 1 else f"for {1000 * total:.0f} ms"
     match cause_of(found, dry):
         case "level":
-            return [
-                Finding("note", f"wet is silent {times} where dry is quiet, from {first:.2f} s: part of the effect")
-            ]
+            text = f"wet is silent {times} where dry is quiet, from {first:.2f} s: part of the effect"
         case "period":
-            return [Finding("note", f"wet is silent {times} at a steady rate, from {first:.2f} s: part of the effect")]
-    text = f"wet drops out {times} at {first:.2f} s: left out; raise the interface's buffer"
-    return [Finding("warning", text if len(found) == 1 else text.replace(" at ", " first at "))]
+            text = f"wet is silent {times} at a steady rate, from {first:.2f} s: part of the effect"
+        case _:
+            when = "at" if len(found) == 1 else "first at"
+            text = f"wet drops out {times} {when} {first:.2f} s: left out; raise the interface's buffer"
+            return [*ends, Finding("warning", text)]
+    return [*ends, Finding("note", text)]
 
 
 def _bypassed(dry: Tensor, wet: Tensor) -> list[Finding]:

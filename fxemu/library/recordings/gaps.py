@@ -7,6 +7,7 @@ Shapes: N samples of dry, M of wet.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
@@ -18,26 +19,38 @@ from fxemu.library.recordings.alignment import Alignment
 
 Gap = tuple[int, int]
 Cause = Literal["level", "period", "interface"]
-DROPOUT_S = 0.002
+DROPOUT_S, EDGE_S = 0.002, 0.1  # least: amid music; at the ends of a recording, where it began late or ended early
+LOUD, PLAYING = 0.01, 0.1  # of dry's peak; share of the samples beyond it, where dry plays
 FEW, QUIETEST, QUIET = 3, 0.1, 0.3  # gaps of which each must be quieter than a tenth of dry; else half than this share
+LOWER, NEAR = 0.8, 2048  # share of the gaps with a lower peak than around them; samples that are looked at there
 REGULAR, SAME = 0.8, 0.05  # share of the intervals that are the same, to this share
 
 
 def gaps(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[Gap]:
     """Stretches (first, end) in samples of dry where wet is digital silence for 2 ms or more amid loud music."""
-    zero = torch.nn.functional.pad((wet == 0).to(torch.int8), (1, 1)).diff()
-    found, loud = [], 0.01 * float(dry.abs().max())
-    for first, end in zip((zero == 1).nonzero()[:, 0].tolist(), (zero == -1).nonzero()[:, 0].tolist(), strict=True):
+    found = []
+    for first, end in _zeros(wet):
         around = torch.cat((wet[max(0, first - 1000) : first], wet[end : end + 1000]))
         if end - first < DROPOUT_S * sample_rate or around.numel() < 1500 or float(around.abs().mean()) < 1e-3:
             continue
-        start, stop = (
-            round((place - alignment.delay_samples) / (1 + alignment.drift_ppm * 1e-6)) for place in (first, end)
-        )
-        stop = min(stop, dry.numel())
-        if 0 <= start < stop and float(dry[start:stop].abs().amax()) > loud:
-            found.append((start, stop))
+        found += _while_dry_plays(dry, first, end, alignment)
     return found
+
+
+def _zeros(wet: Tensor) -> Iterator[Gap]:
+    """Runs (first, end) of zeros, in samples of wet."""
+    zero = torch.nn.functional.pad((wet == 0).to(torch.int8), (1, 1)).diff()
+    return zip((zero == 1).nonzero()[:, 0].tolist(), (zero == -1).nonzero()[:, 0].tolist(), strict=True)
+
+
+def _while_dry_plays(dry: Tensor, first: int, end: int, alignment: Alignment) -> list[Gap]:
+    """A run in samples of wet as one of dry, if dry is loud in it; else none."""
+    start, stop = (
+        round((place - alignment.delay_samples) / (1 + alignment.drift_ppm * 1e-6)) for place in (first, end)
+    )
+    start, stop = max(0, start), min(stop, dry.numel())
+    plays = start < stop and float((dry[start:stop].abs() > LOUD * dry.abs().max()).float().mean()) > PLAYING
+    return [(start, stop)] if plays else []
 
 
 def cause_of(found: list[Gap], dry: Tensor) -> Cause:
@@ -52,11 +65,35 @@ def cause_of(found: list[Gap], dry: Tensor) -> Cause:
     levels = np.sort(np.median(np.abs(dry.numpy()[: dry.numel() // size * size]).reshape(-1, size), 1))
     inside = [float(dry[first:end].abs().median()) for first, end in found]
     ranks = np.searchsorted(levels[levels > 0], inside) / max(1, int((levels > 0).sum()))
-    quiet = np.max(ranks) < QUIETEST if len(found) < FEW else np.median(ranks) < QUIET
-    return "level" if quiet else "interface"
+    if len(found) < FEW:
+        return "level" if np.max(ranks) < QUIETEST else "interface"
+    beyond_chance = max(LOWER, 0.5 + 1.5 / len(found) ** 0.5)
+    return "level" if np.median(ranks) < QUIET or _quieter_than_around(found, dry) > beyond_chance else "interface"
+
+
+def _quieter_than_around(found: list[Gap], dry: Tensor) -> float:
+    """The share of gaps in which dry peaks lower than just before and after, over as many samples: half by chance."""
+    lower = 0
+    for first, end in found:
+        side = min((end - first) // 2, NEAR)
+        around = torch.cat((dry[max(0, first - side) : first], dry[end : end + side])).abs()
+        lower += bool(around.numel()) and float(dry[first:end].abs().max()) < float(around.max())
+    return lower / len(found)
+
+
+def missing_ends(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[Gap]:
+    """Stretches (first, end) in samples of dry that were not recorded: digital silence before and after all of wet.
+
+    None if the effect makes gaps as well, of which these may be.
+    """
+    edges = [(first, end) for first, end in _zeros(wet) if first == 0 or end == wet.numel()]
+    long = [(first, end) for first, end in edges if end - first > EDGE_S * sample_rate]
+    ends = [gap for edge in long for gap in _while_dry_plays(dry, *edge, alignment)]
+    return ends if ends and cause_of(gaps(dry, wet, alignment, sample_rate), dry) == "interface" else []
 
 
 def dropouts(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[Gap]:
-    """The gaps that the interface made, in order."""
+    """The gaps that the interface made, and the ends that were not recorded, in order."""
     found = gaps(dry, wet, alignment, sample_rate)
-    return found if cause_of(found, dry) == "interface" else []
+    ends = missing_ends(dry, wet, alignment, sample_rate)
+    return sorted([*ends, *(found if cause_of(found, dry) == "interface" else [])])

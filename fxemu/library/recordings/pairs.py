@@ -15,10 +15,10 @@ from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, PairReport, check_pair
 from fxemu.library.recordings.files import match_files, read_side
 from fxemu.library.recordings.gaps import Gap, dropouts
+from fxemu.library.recordings.silence import silences
 from fxemu.library.songs import LibraryError
 
 LEAST_S = 1.0  # of usable audio in a pair
-BEFORE_S, AFTER_S = 0.5, 0.5  # of silence that is kept at the ends
 Stretches = dict[str, list[Pair]]
 
 
@@ -83,7 +83,7 @@ def _usable(stretches: list[Pair], dry: Tensor, sample_rate: int) -> list[Findin
 def cut(
     name: str, dry: Tensor, wet: Tensor, report: PairReport | None, sample_rate: int, flip: bool = False
 ) -> list[Pair]:
-    """The pair without latency and drift, as stretches between dropouts, less the silence at its ends.
+    """The pair without latency and drift, as stretches between dropouts, less the silence at its ends and long silence.
 
     A pair that could not be aligned is only cut to equal length.
     """
@@ -94,33 +94,17 @@ def cut(
     first = max(0, round(-place.delay_samples))
     end = min(dry.numel(), int((wet.numel() - place.delay_samples) / (1 + place.drift_ppm * 1e-6)))
     straight = correct(wet, place, dry.numel(), flip)
-    first, end = _sounding_part(dry, straight, first, max(first, end), sample_rate)
-    edges = clean(first, end, dropouts(dry, wet, place, sample_rate))
+    silent = silences(Pair(name, dry[first:end], straight[first:end]), sample_rate)
+    gaps = [*dropouts(dry, wet, place, sample_rate), *((first + start, first + stop) for start, stop in silent)]
+    edges = clean(first, max(first, end), sorted(gaps))
     return [Pair(name, dry[start:stop], straight[start:stop]) for start, stop in edges]
 
 
-def _sounding_part(dry: Tensor, wet: Tensor, first: int, end: int, sample_rate: int) -> tuple[int, int]:
-    """`first` and `end`, moved to a little before and after all sound."""
-    places = sounding(Pair("", dry[first:end], wet[first:end])).nonzero()[:, 0]
-    if not places.numel():
-        return first, end
-    before, after = int(BEFORE_S * sample_rate), int(AFTER_S * sample_rate)
-    return max(first, first + int(places[0]) - before), min(end, first + int(places[-1]) + after)
-
-
-def sounding(pair: Pair, block: int = 1024) -> Tensor:
-    """Where a pair (N,) sounds: dry within 60 dB of its peak, or wet within 50 dB, block by block; bool (N,)."""
-    heard = torch.zeros(pair.dry.numel(), dtype=torch.bool)
-    for side, share in ((pair.dry, 1e-3), (pair.wet, 3e-3)):
-        size = -(-side.numel() // block) * block
-        peaks = torch.nn.functional.pad(side.abs().float(), (0, size - side.numel())).view(-1, block).amax(1)
-        if peaks.numel() and peaks.max() > 0:
-            heard |= (peaks > share * peaks.max()).repeat_interleave(block)[: side.numel()]
-    return heard
-
-
 def clean(first: int, end: int, gaps: list[Gap]) -> list[Gap]:
-    """The stretches between `first` and `end` without a gap in them; gaps are in order and do not overlap."""
-    inside = [(max(first, a), min(end, b)) for a, b in gaps if a < end and b > first]
-    edges = [first, *(edge for gap in inside for edge in gap), end]
-    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
+    """The stretches between `first` and `end` without a gap in them; gaps are in order."""
+    stretches = []
+    for start, stop in [*gaps, (end, end)]:
+        if first < min(start, end):
+            stretches.append((first, min(start, end)))
+        first = max(first, stop)
+    return stretches

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import cat
 
 from fxemu.library.pair import Pair
-from fxemu.library.recordings.pairs import Stretches, sounding
+from fxemu.library.recordings.pairs import Stretches
+from fxemu.library.recordings.silence import sounding
 from fxemu.library.songs import PARTS, LibraryError, split_songs
 
 MOST_SPLIT_IN_TIME = 5  # recordings; of more, whole ones are held out

@@ -25,6 +25,11 @@ def chopper(dry: torch.Tensor, hz: float) -> torch.Tensor:
     return dry * ((torch.arange(dry.numel()) * hz / RATE) % 1 > 0.3)
 
 
+def bursts(dry: torch.Tensor) -> torch.Tensor:
+    """Peaks alone: nearly all of wet is silent."""
+    return dry * (dry.abs() > 0.6 * dry.abs().max())
+
+
 def crossover(dry: torch.Tensor) -> torch.Tensor:
     return torch.sign(dry) * (dry.abs() - 0.1).clamp(min=0)
 
@@ -34,10 +39,11 @@ def crossover(dry: torch.Tensor) -> torch.Tensor:
     [
         (gate, "level"),
         (crossover, "level"),
+        (bursts, "level"),
         (lambda dry: chopper(dry, 4), "period"),
         (lambda dry: chopper(dry, 9.3), "period"),
     ],
-    ids=["gate", "crossover", "tremolo", "faster tremolo"],
+    ids=["gate", "crossover", "bursts", "tremolo", "faster tremolo"],
 )
 def test_gaps_of_an_effect_are_kept(dry, effect, cause):
     wet = effect(dry)

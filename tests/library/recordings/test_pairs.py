@@ -16,6 +16,7 @@ from fxemu.data import SongData
 from fxemu.effects import Recorded
 from fxemu.library.recordings.checks import check_pair as check
 from fxemu.library.recordings.pairs import clean, cut, examine, read_recordings
+from fxemu.library.recordings.split import split_recordings
 from fxemu.library.songs import LibraryError
 from fxemu.training import overrides
 
@@ -69,6 +70,7 @@ def test_recordings_that_do_not_match_are_refused_unless_forced(pair, tmp_path, 
         ([(5, 20), (80, 200)], [(20, 80)]),
         ([(0, 5)], [(10, 100)]),
         ([(20, 30), (30, 50)], [(10, 20), (50, 100)]),
+        ([(20, 60), (30, 50), (90, 200), (95, 110)], [(10, 20), (60, 90)]),
     ],
 )
 def test_all_stretches_without_a_dropout_are_kept(gaps, kept):
@@ -85,12 +87,32 @@ def test_all_stretches_of_a_recording_are_used_and_their_seconds_are_said(pair, 
     assert "s are used, in 3 stretches" in str(report) and "wet drops out 2 times, 0.09 s in all" in str(report)
 
 
-@pytest.mark.parametrize("noise", [0.0, 1e-5])
-def test_silence_at_the_ends_is_left_out(noise):
-    dry = torch.cat((torch.zeros(RATE), music(4, silence_s=0), torch.zeros(3 * RATE)))
+@pytest.mark.parametrize("noise", [0.0, 1e-5, 3e-3])
+@pytest.mark.parametrize("seconds", [(1, 4, 3, 0), (0, 4, 6, 4), (3, 2, 4, 3), (0, 6, 2, 0)], ids=str)
+def test_silence_is_left_out_but_for_a_little_around_sound(noise, seconds):
+    before, sound, pause, more = seconds
+    parts = torch.zeros(before * RATE), music(sound, silence_s=0), torch.zeros(pause * RATE), music(6, silence_s=0)
+    dry = torch.cat((*parts[:3], parts[3][: more * RATE]))
     wet = torch.tanh(3 * dry) + noise * torch.randn(dry.numel(), generator=torch.Generator().manual_seed(0))
-    (kept,) = cut("a", dry, wet, check(dry, wet, RATE), RATE)
-    assert 4 * RATE < kept.dry.numel() < 5.2 * RATE and kept.dry[-RATE // 4 :].abs().max() < 1e-3
+    kept = cut("a", dry, wet, check(dry, wet, RATE), RATE)
+    assert len(kept) == 1 + bool(more)
+    silent = [pair.dry.numel() / RATE - s for pair, s in zip(kept, [sound, more], strict=False)]
+    ends = 2 * len(kept) - (before == 0) - (more > 0)
+    assert 0 < sum(silent) < 0.55 * ends + 0.1
+    parts = split_recordings({"a": kept}, 300, 0.15, 0.2, 0)
+    assert all(float(pair.wet.square().mean()) > 1e-2 for pairs in parts.values() for pair in pairs)
+
+
+@pytest.mark.parametrize("dead", [(0.0, 0.36), (0.64, 1.0), (0.0, 0.1)], ids=str)
+def test_ends_that_were_not_recorded_are_left_out(dead):
+    dry = music(8)
+    wet = torch.tanh(3 * dry)
+    first, end = (int(share * dry.numel()) for share in dead)
+    wet[first:end] = 0
+    report = check(dry, wet, RATE)
+    assert "while dry plays: left out" in str(report) and not report.refused, str(report)
+    (kept,) = cut("a", dry, wet, report, RATE)
+    assert kept.dry.numel() == pytest.approx((1 - dead[1] + dead[0]) * dry.numel(), abs=0.7 * RATE)
 
 
 def test_wet_that_is_dry_is_refused_and_at_another_gain_warned_of(pair, tmp_path):
