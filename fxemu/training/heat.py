@@ -53,6 +53,7 @@ class Result:
         teacher_forced_esr: ESR with the true past at every step.
         seconds: that the round took.
         error: why it failed (None: it did not).
+        interrupted: whether a signal ended it early, so that it is repeated on resuming.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Result:
     teacher_forced_esr: float
     seconds: float
     error: str | None = None
+    interrupted: bool = False
 
     def line(self) -> str:
         """The result as a line of a table."""
@@ -122,7 +124,7 @@ class Heat:
         Those that an earlier start has left are not repeated.
         """
         places = {candidate.name: place_of(self.folder, candidate.name, number) for candidate in candidates}
-        todo = [candidate for candidate in candidates if not (places[candidate.name] / RESULT).is_file()]
+        todo = [candidate for candidate in candidates if not _came_through(places[candidate.name])]
         begun = time.perf_counter()
         tasks = [partial(self._train, candidate, number, share, places[candidate.name]) for candidate in todo]
         run_tasks(tasks, self.workers, self._limit_s(len(todo), share), interrupt)
@@ -147,23 +149,29 @@ class Heat:
 
     def _train(self, candidate: Candidate, number: int, share: float, place: Path) -> None:
         """A candidate's training in a round, from its weights of the round before; writes its result."""
-        begun = time.perf_counter()
+        begun, interrupted = time.perf_counter(), False
         before = place_of(self.folder, candidate.name, number - 1) / BEST
         try:
-            esr, teacher_forced = _short_training(candidate, share, self.common, place, before if number > 1 else None)
+            esr, teacher_forced, interrupted = _short_training(
+                candidate, share, self.common, place, before if number > 1 else None
+            )
             error = None if math.isfinite(esr) else "its error is not finite"
         except Exception as problem:
             esr = teacher_forced = math.inf
             error = (str(problem) or repr(problem)).splitlines()[0]
-        result = Result(candidate.name, number, esr, teacher_forced, time.perf_counter() - begun, error)
+        result = Result(candidate.name, number, esr, teacher_forced, time.perf_counter() - begun, error, interrupted)
         place.mkdir(parents=True, exist_ok=True)
         write_json(place / RESULT, asdict(result))
 
 
 def _short_training(
     candidate: Candidate, share: float, common: Common, place: Path, before: Path | None
-) -> tuple[float, float]:
-    """Train for a share of the training, keep the best weights; returns its selection score and teacher-forced ESR."""
+) -> tuple[float, float, bool]:
+    """Train for a share of the training, keep the best weights.
+
+    Returns:
+        its selection score, teacher-forced ESR, and whether it was interrupted.
+    """
     config = _shortened(candidate, share)
     parts = build_parts(config)
     data, module = build(config, parts)
@@ -174,17 +182,21 @@ def _short_training(
     curve = KeepCurve()
     trainer = build_trainer(config, place, parts.schedule.steps, curve, progress=False)
     trainer.fit(module, datamodule=data)
-    if not can_fork():
+    received = [each.received for each in trainer.callbacks if isinstance(each, StopOnInterrupt) and each.received]
+    if received and not can_fork():
         # It was this process that got the signal, and it is for the whole race.
-        for each in trainer.callbacks:
-            if isinstance(each, StopOnInterrupt) and each.received is not None:
-                signal.raise_signal(each.received)
+        signal.raise_signal(received[0])
     if curve.validations:
-        return min((esr, forced) for _, esr, forced in curve.validations)
+        return *min((esr, forced) for _, esr, forced in curve.validations), bool(received)
     scores = validation.scores(module.loop, data.validation_songs(), common.settled, common.wrong)
     (place / BEST).parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": module.state_dict()}, place / BEST)
-    return scores["val/esr"], scores["val/teacher_forced_esr"]
+    return scores["val/esr"], scores["val/teacher_forced_esr"], bool(received)
+
+
+def _came_through(place: Path) -> bool:
+    """Whether an earlier start has left a result that counts."""
+    return (place / RESULT).is_file() and not json.loads((place / RESULT).read_text()).get("interrupted")
 
 
 def _shortened(candidate: Candidate, share: float) -> DictConfig:

@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fxemu.errors import ConfigError, Terminated, UserError
-from fxemu.files import write_whole
+from fxemu.files import write_json, write_whole
 from fxemu.training.candidates import compose_candidates, save_candidates, saved_candidates
 from fxemu.training.durations import seconds_of
 from fxemu.training.heat import RESULT, Heat, Result, read_common
@@ -19,6 +19,8 @@ from fxemu.training.standings import Race
 from fxemu.training.tasks import Interrupt, cores
 from fxemu.training.terminal import tell
 from fxemu.training.trainer import set_up_process
+
+SPENT = "spent.json"
 
 
 def after_race(config: DictConfig, folder: Path, resumed: bool) -> tuple[DictConfig, Race | None]:
@@ -82,8 +84,15 @@ def run_race(config: DictConfig, folder: Path) -> Race:
                 if len(trained) < 2:
                     break  # nobody is left to be compared with
     race.received = interrupt.received
-    race.seconds = time.perf_counter() - begun
+    race.seconds = _earlier_seconds(folder) + time.perf_counter() - begun
+    write_json(folder / RACE / SPENT, {"seconds": race.seconds})
     return race
+
+
+def _earlier_seconds(folder: Path) -> float:
+    """Seconds that an earlier start of the race has taken before it was interrupted."""
+    spent = folder / RACE / SPENT
+    return json.loads(spent.read_text())["seconds"] if spent.is_file() else 0.0
 
 
 def _opened(config: DictConfig, folder: Path) -> Race:

@@ -6,7 +6,6 @@ import io
 import math
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +99,11 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     if diverged is not None:
         raise diverged
     signals = [each.received for each in [*trainer.callbacks, race] if isinstance(each, StopOnInterrupt | Race)]
-    _exit_if_stopped([number for number in signals if number is not None], folder)
+    if stopped := [number for number in signals if number is not None]:
+        tell(f"to continue: {command_line(f'resume={folder}')}")
+        if stopped[0] != signal.SIGINT:
+            sys.exit(128 + stopped[0])
     return math.inf if curve.best() is None else curve.best()
-
-
-def _exit_if_stopped(signals: Sequence[int], folder: Path) -> None:
-    """Say how a training that a signal ended is continued; SystemExit, unless it was Ctrl-C."""
-    for number in signals:
-        # There is none where the race of `model=auto` was interrupted.
-        if checkpoint_to_resume(folder) is not None:
-            tell(f"to continue: {command_line(f'resume={folder}')}")
-        if number != signal.SIGINT:
-            sys.exit(128 + number)
 
 
 def _write_beginning(config: DictConfig, folder: Path, trainer: pl.Trainer, chosen: dict[str, str]) -> None:

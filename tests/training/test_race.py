@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from fxemu.errors import ConfigError
+from fxemu.evaluation.scores import RaceScores
 from fxemu.training.candidates import Candidate, compose_candidates
 from fxemu.training.durations import time_of
 from fxemu.training.heat import Result
@@ -89,6 +90,35 @@ def test_the_better_half_goes_on_and_the_best_is_the_model(composed: Callable[..
     assert json.loads((folder / "model.json").read_text())["model"] == OmegaConf.to_container(saved.model, resolve=True)
     begun = (folder / "model.json").stat().st_mtime_ns
     assert run(config, folder) == score and (folder / "model.json").stat().st_mtime_ns == begun
+
+
+def test_an_interrupted_race_is_reported_and_on_resuming_held_to_its_end(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = composed("training.steps=30", "race.rounds=[0.3,0.4]", candidates={"slow": CANDIDATES["slow"], "mlp": MLP})
+
+    def interrupted(tasks: list, workers: int, limit_s: float, interrupt: Interrupt) -> None:
+        run_tasks(tasks[:1], workers, limit_s, interrupt)
+        if tasks:
+            result = folder / "race" / "slow" / "1" / "result.json"
+            result.write_text(json.dumps({**json.loads(result.read_text()), "interrupted": True, "seconds": 0}))
+            interrupt.received = signal.SIGTERM
+
+    reports: list[RaceScores] = []
+    monkeypatch.setattr("fxemu.training.run._report", lambda *arguments: reports.append(arguments[-1]["race"]))
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
+        patched.setattr("fxemu.training.heat.run_tasks", interrupted)
+        run(config, folder)
+    assert left.value.code == 143 and f"resume={folder}" in capsys.readouterr().out
+    spent = json.loads((folder / "race" / "spent.json").read_text())["seconds"]
+    config.resume = str(folder)
+    run(config, folder)
+    early, late = (report.rows for report in reports)
+    assert [row.name for row in early] == ["slow"] and late[0].seconds > 0
+    assert {(row.name, row.round) for row in late} >= {("slow", 1), ("mlp", 1)}
+    assert json.loads((folder / "race" / "spent.json").read_text())["seconds"] > spent
 
 
 @pytest.mark.parametrize("memory_hours", [0.25, 0])
