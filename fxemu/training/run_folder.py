@@ -53,6 +53,10 @@ def in_sweep() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+class BusyFolderError(ConfigError):
+    """A folder in which another run is writing."""
+
+
 class NewFolder(Callback):
     """Gives a run, or a sweep, whose name holds the second of its start the next free name: several may start in it.
 
@@ -116,7 +120,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Lock a folder against other runs, until this one ends or is killed; of several processes the first locks it.
 
     Raises:
-        ConfigError: if another run is writing there, or processes that others started were not given one folder.
+        BusyFolderError: if another run is writing there.
+        ConfigError: if processes that others started were not given one folder.
     """
     count = process_count()
     if count > 1 and not _named():
@@ -130,7 +135,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock = FileLock(folder / LOCK, timeout=0).acquire()
     except Timeout as error:
-        raise ConfigError(f"{folder}: another run is writing there; wait for it, or choose another folder") from error
+        raise BusyFolderError(
+            f"{folder}: another run is writing there; wait for it, or choose another folder"
+        ) from error
     with lock:
         yield
 

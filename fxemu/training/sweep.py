@@ -15,11 +15,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from fxemu.errors import UserError
-from fxemu.training.run_folder import ERROR
+from fxemu.training.run_folder import ERROR, AnotherRunError, BusyFolderError
 
 
 def run_in_sweep(run: Callable[[], float], folder: Path) -> float:
     """Return `run()`, or infinity, the worst score, if it fails; the reason is printed and written to the folder.
+
+    What another sweep is running in the same folder is left to it. Where that folder holds another run, the reason is
+    written beside it.
 
     Args:
         run: trains in `folder` and returns a score.
@@ -27,10 +30,16 @@ def run_in_sweep(run: Callable[[], float], folder: Path) -> float:
     try:
         (folder / ERROR).unlink(missing_ok=True)
         return run()
+    except BusyFolderError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return math.inf
     except Exception as error:
         known = isinstance(error, UserError | OSError)
+        if isinstance(error, AnotherRunError):
+            folder = folder.with_name(f"{folder.name}-refused")
         # The disk may be full.
         with suppress(OSError):
+            folder.mkdir(exist_ok=True)
             (folder / ERROR).write_text(f"{error}\n" if known else traceback.format_exc(), encoding="utf-8")
         print(f"error: {folder}: {error if known else repr(error)}", file=sys.stderr)
         return math.inf

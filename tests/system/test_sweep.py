@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from fxemu.cli.train import main
 from fxemu.errors import ConfigError
 from fxemu.training.module import TrainingModule
-from fxemu.training.run_folder import AnotherRunError, finished_score
+from fxemu.training.run_folder import AnotherRunError, finished_score, locked
 from fxemu.training.sweep import ReportFailures, run_in_sweep
 
 
@@ -30,6 +30,30 @@ def test_a_failing_run_scores_worst_and_leaves_its_reason(tmp_path, capsys):
     assert "Traceback" in (tmp_path / "error.txt").read_text()
     assert run_in_sweep(lambda: 0.5, tmp_path) == 0.5
     assert not (tmp_path / "error.txt").exists()
+
+
+def test_what_another_sweep_does_in_the_folder_is_left_to_it(tmp_path, capsys):
+    def start() -> float:
+        with locked(tmp_path):
+            return 0.5
+
+    with locked(tmp_path):
+        assert run_in_sweep(start, tmp_path) == math.inf
+    assert "left out: " in capsys.readouterr().err and not (tmp_path / "error.txt").exists()
+    assert run_in_sweep(start, tmp_path) == 0.5
+
+
+def test_a_run_of_another_config_is_not_marked_as_failed(tmp_path, capsys):
+    (folder := tmp_path / "0-tanh").mkdir()
+
+    def refuse() -> float:
+        raise AnotherRunError("holds a run with another config")
+
+    assert run_in_sweep(refuse, folder) == math.inf
+    assert not (folder / "error.txt").exists()
+    with pytest.raises(SystemExit):
+        ReportFailures().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert "0-tanh-refused: holds a run with another config" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_ends_one_run_only(tmp_path, capsys):
