@@ -16,7 +16,7 @@ from fxemu.audio.device import DeviceError, play_and_record
 from fxemu.audio.tensors import write_wav
 from fxemu.cli.errors import one_line_errors
 from fxemu.errors import check_sample_rate
-from fxemu.files import write_whole
+from fxemu.files import printable, write_whole
 from fxemu.library.recordings.capture import REPEAT_S, make_signal, most_energetic, pairs_from_recording, read_signal
 from fxemu.library.recordings.checks import db
 from fxemu.library.recordings.files import read_side
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
             sub.add_argument("--force", action="store_true", help="use also a recording that the checks refuse")
     given = parser.parse_args(arguments)
     if not given.file.name:
-        raise LibraryError(f"--file: got {given.file}; give the name of the file to play")
+        raise LibraryError(f"--file: got {printable(given.file)}; give the name of the file to play")
     given.run(given)
 
 
@@ -66,13 +66,15 @@ def _make(given: argparse.Namespace) -> None:
     if skipped:
         print(skipped, file=sys.stderr)
     if len(songs) < 3:
-        raise LibraryError(f"{given.library}: {len(songs)} usable song(s); at least 3 of {REPEAT_S:g} s are needed")
+        found = f"{len(songs)} usable song(s)"
+        raise LibraryError(f"{printable(given.library)}: {found}; at least 3 of {REPEAT_S:g} s are needed")
     signal, description = make_signal(songs, given.sample_rate, given.seconds)
     write_wav(given.file, signal, given.sample_rate)
     write_whole(given.file.with_suffix(".json"), f"{json.dumps(description, indent=2)}\n".encode())
     minutes = signal.numel() / given.sample_rate / 60
-    print(f"{given.file}: {minutes:.1f} minutes. Play it through the box and record from before its start to after")
-    print(f"its end, mono, at {given.sample_rate} Hz; then: fxemu capture read RECORDING --file {given.file}")
+    file = printable(given.file)
+    print(f"{file}: {minutes:.1f} minutes. Play it through the box and record from before its start to after")
+    print(f"its end, mono, at {given.sample_rate} Hz; then: fxemu capture read RECORDING --file {file}")
 
 
 def _read(given: argparse.Namespace) -> None:
@@ -120,12 +122,14 @@ def _take_back(recording: Tensor, signal: Tensor, description: dict[str, Any], g
         names.append(_flat(song.name, names))
     others = {path.name for side in ("dry", "wet") for path in (given.out / side).glob("[!.]*")} - set(names)
     if others:
-        raise LibraryError(f"{given.out}: holds {min(others)} of another capture; choose another folder with --out")
+        held = f"{printable(given.out)}: holds {printable(min(others))} of another capture"
+        raise LibraryError(f"{held}; choose another folder with --out")
     for name, song in zip(names, songs, strict=True):
         write_wav(given.out / "dry" / name, song.dry, description["sample_rate"])
         write_wav(given.out / "wet" / name, song.wet, description["sample_rate"])
     # Fewer are split in time.
     for part, chosen in split_songs(names).items() if len(names) > MOST_SPLIT_IN_TIME else ():
-        print(f"  {part:<6}{', '.join(chosen)}")
-    place = f"dry={given.out}/dry wet={given.out}/wet data.sample_rate={description['sample_rate']}"
-    print(f"{len(songs)} pairs in {given.out}; train with: fxemu train effect=recorded {place}")
+        print(f"  {part:<6}{', '.join(map(printable, chosen))}")
+    out = printable(given.out)
+    place = f"dry={out}/dry wet={out}/wet data.sample_rate={description['sample_rate']}"
+    print(f"{len(songs)} pairs in {out}; train with: fxemu train effect=recorded {place}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fxemu.cli.errors import one_line_errors
 from fxemu.effects import Recorded
+from fxemu.files import printable
 from fxemu.library.recordings.files import common_rate, match_files
 from fxemu.library.recordings.pairs import examine
 from fxemu.library.songs import LibraryError
@@ -25,14 +26,14 @@ def main(arguments: list[str]) -> None:
     refused = False
     for path in (given.dry, given.wet):
         if not path.exists():
-            raise LibraryError(f"{path}: no such file or folder")
+            raise LibraryError(f"{printable(path)}: no such file or folder")
     if given.dry.is_dir() != given.wet.is_dir():
-        raise LibraryError(f"{given.dry} and {given.wet}: must be two files or two folders")
+        raise LibraryError(f"{printable(given.dry)} and {printable(given.wet)}: must be two files or two folders")
     options = Recorded(str(given.dry), str(given.wet), dry_channel=given.dry_channel, wet_channel=given.wet_channel)
     rate = common_rate(given.dry, given.wet)
     for dry, wet in match_files(given.dry, given.wet):
         report, _ = examine(dry, wet, rate, options)
-        print(f"{dry} -> {wet}\n{report}")
+        print(f"{printable(dry)} -> {printable(wet)}\n{report}")
         refused |= report.refused
     print("refused: training would need force=true" if refused else "fine to train on")
     sys.exit(int(refused))

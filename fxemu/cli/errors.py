@@ -13,6 +13,7 @@ from typing import Any
 
 from fxemu.cli.installation import broken_installation
 from fxemu.errors import Terminated, UserError
+from fxemu.files import printable
 
 
 @contextmanager
@@ -40,7 +41,8 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
         line = _line(error) or broken_installation()
         if line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        # Lines may be several, but no name in them may move the cursor or colour the terminal.
+        print("error: " + "\n".join(map(printable, line.split("\n"))), file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, Terminated) as error:
         # The terminal may be gone.
@@ -74,5 +76,5 @@ def _line(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return f"{printable(str(error.filename))}: {error.strerror}" if error.filename else error.strerror
     return None

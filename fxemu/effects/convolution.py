@@ -11,6 +11,7 @@ from torch import Tensor
 from fxemu.audio.tensors import decode
 from fxemu.effects.base import Effect, check_range
 from fxemu.effects.reverb import convolve, unit_energy
+from fxemu.files import printable
 
 CABINET = Path(__file__).parent / "cabinet.wav"
 LONGEST_S = 30
@@ -34,9 +35,9 @@ class Convolution(Effect):
         samples, sample_rate = decode(self.file)
         if samples.numel() > LONGEST_S * sample_rate:
             seconds = samples.numel() / sample_rate
-            raise ValueError(f"file: {file} lasts {seconds:.0f} s; at most {LONGEST_S} s are allowed")
+            raise ValueError(f"file: {printable(file)} lasts {seconds:.0f} s; at most {LONGEST_S} s are allowed")
         if not samples.any():
-            raise ValueError(f"file: {file} is silent; give an impulse response")
+            raise ValueError(f"file: {printable(file)} is silent; give an impulse response")
         self.memory_s = samples.numel() / sample_rate + 0.001
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fxemu.effects.base import Effect, EffectError
+from fxemu.files import printable
 
 
 class Recorded(Effect):
@@ -36,7 +37,8 @@ class Recorded(Effect):
             if not path or not Path(path).exists():
                 raise ValueError(f"{name}: got {path!r}; must be a recording, or a folder of them, that exists")
         if Path(dry).is_dir() != Path(wet).is_dir():
-            raise ValueError(f"dry and wet: got {dry} and {wet}; must be two files or two folders")
+            got = f"{printable(dry)} and {printable(wet)}"
+            raise ValueError(f"dry and wet: got {got}; must be two files or two folders")
         for name, channel in (("dry_channel", dry_channel), ("wet_channel", wet_channel)):
             if channel is not None and not (isinstance(channel, int) and channel >= 1):
                 raise ValueError(f"{name}: got {channel!r}; must be 1 or more, or null")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fxemu.audio.tensors import decode
 from fxemu.errors import SAMPLE_RATES_HZ
-from fxemu.files import parse_json
+from fxemu.files import parse_json, printable
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, PairReport, check_pair, db
@@ -119,10 +119,10 @@ def read_signal(file: Path) -> tuple[Tensor, dict[str, Any]]:
     Raises:
         LibraryError: where the description is missing, damaged, or of another signal.
     """
-    beside = file.with_suffix(".json")
-    cure = f"give the file that was played with --file, its .json beside it, or run fxemu capture make --file {file}"
+    place, beside = printable(file), printable(file.with_suffix(".json"))
+    cure = f"give the file that was played with --file, its .json beside it, or run fxemu capture make --file {place}"
     try:
-        description = parse_json(beside.read_bytes())
+        description = parse_json(file.with_suffix(".json").read_bytes())
     except OSError as error:
         raise LibraryError(f"{beside}: {error.strerror}; {cure}") from error
     except ValueError as error:
@@ -134,7 +134,7 @@ def read_signal(file: Path) -> tuple[Tensor, dict[str, Any]]:
     signal, _ = decode(file, rate)
     if signal.numel() != samples:
         got = f"lasts {signal.numel()} samples at {rate} Hz, but {beside} describes one of {samples}"
-        raise LibraryError(f"{file}: {got}; {cure}")
+        raise LibraryError(f"{place}: {got}; {cure}")
     return signal, description
 
 

@@ -30,7 +30,8 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
     dries, wets = (_by_stem(folder) for folder in (dry, wet))
     missing = sorted(dries.keys() - wets.keys())
     if not dries or missing:
-        raise LibraryError(f"{wet}: has no recording of {', '.join(missing) or 'anything'}; names must be as in {dry}")
+        names = ", ".join(map(printable, missing)) or "anything"
+        raise LibraryError(f"{printable(wet)}: has no recording of {names}; names must be as in {printable(dry)}")
     return [(dries[name], wets[name]) for name in dries]
 
 
@@ -41,7 +42,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     found = {composed(path.stem): path for path in paths}
     for path in paths:
         if (other := found[composed(path.stem)]) != path:
-            raise LibraryError(f"{path} and {other}: names must differ before the suffix; rename one")
+            both = f"{printable(path)} and {printable(other)}"
+            raise LibraryError(f"{both}: names must differ before the suffix; rename one")
     return found
 
 
@@ -93,7 +95,7 @@ def _mixed(side: str, path: Path, channels: Array, channel: int | None) -> tuple
     """A channel of (channels, samples), or the mean of those that are not empty, and notes."""
     if channel is not None:
         if not 1 <= channel <= len(channels):
-            raise LibraryError(f"{path}: {side}_channel={channel}: it has {len(channels)} channel(s)")
+            raise LibraryError(f"{printable(path)}: {side}_channel={channel}: it has {len(channels)} channel(s)")
         return channels[channel - 1].copy(), []
     peaks = np.abs(channels).max(1, initial=0)
     full = peaks > EMPTY * peaks.max()

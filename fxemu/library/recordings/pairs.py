@@ -44,10 +44,11 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
     recordings = {}
     for paths in match_files(recorded.dry, recorded.wet):
         report, stretches = examine(*paths, sample_rate, recorded)
-        print(f"{paths[0]} -> {paths[1]}\n{report}", file=sys.stderr)
+        print(f"{printable(paths[0])} -> {printable(paths[1])}\n{report}", file=sys.stderr)
         if report.refused and not recorded.force:
             reasons = "; ".join(finding.text for finding in report.findings if finding.kind == "refused")
-            raise LibraryError(f"{paths[1]} is no recording to learn from: {reasons}. To use it anyway: force=true")
+            fault = f"{printable(paths[1])} is no recording to learn from: {reasons}"
+            raise LibraryError(f"{fault}. To use it anyway: force=true")
         recordings[printable(paths[0].name)] = stretches
     if len(recordings) > 1:
         seconds = sum(pair.dry.numel() for pairs in recordings.values() for pair in pairs) / sample_rate

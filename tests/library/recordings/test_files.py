@@ -1,5 +1,6 @@
 """Files of recordings are matched by name; rates and channels are chosen, and what was chosen is said."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from helpers.signals import noise
 
 from fxemu.audio.encoding import writing
 from fxemu.audio.tensors import write_wav
+from fxemu.cli import capture, check_pair
 from fxemu.library.recordings.files import common_rate, match_files, read_side
 from fxemu.library.songs import LibraryError
 
@@ -77,3 +79,31 @@ def test_the_most_frequent_rate_is_kept_and_others_are_resampled(tmp_path):
         4800 * 48 / 44.1, abs=1
     )
     assert common_rate(tmp_path / "dry" / "b.wav", tmp_path / "wet" / "b.wav") == 48_000
+
+
+ODD = "a\n\x1b[31mb"
+
+
+def refused(program: Callable[[list[str]], None], *words: str) -> None:
+    with pytest.raises(SystemExit):
+        program([*words])
+
+
+@pytest.mark.parametrize("kind", ["missing", "junk", "folder", "twice", "without"])
+def test_no_name_moves_the_cursor(tmp_path, capsys, kind):
+    folder = tmp_path / ODD
+    (folder / "other").mkdir(parents=True)
+    one = folder / f"{ODD}.wav"
+    if kind == "junk":
+        one.write_text("junk")
+    elif kind != "missing":
+        write_wav(one, torch.zeros(RATE), RATE)
+    if kind == "twice":
+        (folder / f"{ODD}.flac").touch()
+    one = folder if kind in ("twice", "without") else one
+    refused(check_pair.main, str(one), str(folder / "other" if kind in ("folder", "twice", "without") else one))
+    refused(capture.main, "read", str(one), "--file", str(folder / ODD))
+    refused(capture.main, "make", "--library", str(folder / "other"), "--file", str(folder / ODD))
+    printed = capsys.readouterr()
+    assert ascii(ODD)[1:-1] in printed.err
+    assert printed.err.count("error: ") == printed.err.count("\n") == 3 and "\x1b" not in printed.err + printed.out
