@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,16 @@ class Candidate:
     def closed_form(self) -> bool:
         """Whether its model is fitted without a step."""
         return self.config.training.steps == 0
+
+
+def of_trained_weights(config: DictConfig) -> DictConfig:
+    """The config for a network that has been trained already: it runs freely from the first step, if it ever does."""
+    config = copy.deepcopy(config)
+    free = [stage for stage in config.training.stages if stage.free]
+    whole = sum(stage.share for stage in free)
+    if free:
+        config.training.stages = [{**stage, "share": stage.share / whole} for stage in free]
+    return config
 
 
 def compose_candidates(config: DictConfig) -> tuple[list[Candidate], dict[str, str]]:

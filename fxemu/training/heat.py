@@ -24,7 +24,7 @@ from fxemu.files import write_json
 from fxemu.library.pair import Pair
 from fxemu.library.songs import PARTS
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
-from fxemu.training.candidates import Candidate
+from fxemu.training.candidates import Candidate, of_trained_weights
 from fxemu.training.durations import seconds_of, time_of
 from fxemu.training.module import TrainingModule
 from fxemu.training.parts import build, build_parts
@@ -173,6 +173,8 @@ def _short_training(
         its selection score, teacher-forced ESR, and whether it was interrupted.
     """
     config = _shortened(candidate, share)
+    if before is not None:
+        config = of_trained_weights(config)
     parts = build_parts(config)
     data, module = build(config, parts)
     common.give(data, module, common.starts() if candidate.closed_form else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from fxemu.data.sources import Streamed
 from fxemu.evaluation.scores import RaceRow, RaceScores
 from fxemu.files import write_whole
 from fxemu.training.callbacks import KeepCurve
-from fxemu.training.candidates import Candidate
+from fxemu.training.candidates import Candidate, of_trained_weights
 from fxemu.training.durations import seconds_of, time_of
 from fxemu.training.heat import BEST, Common, Result, place_of
 from fxemu.training.module import TrainingModule
@@ -107,7 +106,7 @@ class Race:
 
     def final_config(self, finalist: Result) -> DictConfig:
         """The finalist's config for what is left of the time."""
-        config = copy.deepcopy(self.candidates[finalist.name].config)
+        config = of_trained_weights(self.candidates[finalist.name].config)
         left = seconds_of(self.max_time) - self.seconds
         config.trainer.max_time = time_of(max(left, LEAST_SHARE * seconds_of(self.max_time)))
         return config

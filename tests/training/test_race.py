@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fxemu.errors import ConfigError
 from fxemu.evaluation.scores import RaceScores
-from fxemu.training.candidates import Candidate, compose_candidates
+from fxemu.training.candidates import Candidate, compose_candidates, of_trained_weights
 from fxemu.training.durations import time_of
 from fxemu.training.heat import Result
 from fxemu.training.race import is_worth_it, run_race
@@ -190,6 +190,15 @@ def test_after_two_rounds_those_that_can_hardly_win_stay_behind() -> None:
     assert [candidate.name for candidate in race.better_half(finalists)] == ["quick", "slow"]
     race = raced(PROMISES, {"quick": 0.1, "slow": 0.5}, {"quick": 0.05, "slow": 0.005})
     assert [candidate.name for candidate in race.better_half(finalists)] == ["slow"]
+
+
+def test_trained_weights_run_freely_from_the_first_step(composed: Callable[..., DictConfig]) -> None:
+    config = compose_candidates(composed(candidates={"mlp": MLP}))[0][0].config
+    stages = of_trained_weights(config).training.stages
+    assert [stage.free for stage in config.training.stages] == [False, True, True]
+    assert [(stage.free, stage.share) for stage in stages] == [(True, pytest.approx(0.8)), (True, pytest.approx(0.2))]
+    config.training.stages = [{"share": 1.0, "length": 8, "free": False}]
+    assert of_trained_weights(config) == config
 
 
 def test_who_cannot_get_below_a_fit_stays_behind() -> None:
