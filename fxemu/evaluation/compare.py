@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run
 
-# Options in which two runs of one config differ.
+# Options in which two runs of one config differ, beside those of its loggers.
 SEED_OPTIONS = ("seed", "resume")
 # Options that are a class, told by its name alone.
 CLASSES = ("model", "repr.input", "repr.output", "loss")
@@ -100,13 +100,17 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     """Gather the seeds of each config, and the configs with the same effect; the lowest ESR first."""
     by_config: dict[tuple, list[Run]] = {}
     for run in runs:
-        options = tuple(sorted((k, v) for k, v in run.options.items() if k not in SEED_OPTIONS))
+        options = tuple(sorted((k, v) for k, v in run.options.items() if not _is_seed(k)))
         by_config.setdefault((options, tuple(sorted(run.songs))), []).append(run)
     groups = [
         Group(dict(options), tuple(sorted(runs, key=lambda run: run.scores["esr"])))
         for (options, _), runs in by_config.items()
     ]
     return sorted(groups, key=lambda group: (task_of(group), statistics.median(group.values("esr"))))
+
+
+def _is_seed(name: str) -> bool:
+    return name in SEED_OPTIONS or name.split(".")[0] == "logger"
 
 
 def task_of(group: Group) -> tuple:

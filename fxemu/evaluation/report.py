@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render, render_many
@@ -20,7 +19,7 @@ from fxemu.evaluation.decay import decay
 from fxemu.evaluation.levels import LISTENED_DB, at_levels
 from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
 from fxemu.evaluation.priming import primed
-from fxemu.evaluation.publishing import Publisher
+from fxemu.evaluation.publishing import Dashboard, Publisher
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.stability import stability
 from fxemu.evaluation.validation import teacher_forced_esr
@@ -32,9 +31,15 @@ FIR_TAPS = 256
 
 
 def evaluate(
-    loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int, folder: Path
+    loop: ClosedLoop,
+    train: list[Pair],
+    test: list[Pair],
+    effect: Effect,
+    sample_rate: int,
+    folder: Path,
+    dashboard: Dashboard,
 ) -> Scores:
-    """Free-run the test songs from silence; write `audio/`, `plots/` and TensorBoard's copy; return the scores.
+    """Free-run the test songs from silence; write `audio/`, `plots/` and the dashboard's copy; return the scores.
 
     Args:
         loop: the trained predictor with its representations.
@@ -43,19 +48,19 @@ def evaluate(
         effect: what is emulated, to make the truth at other input levels.
         sample_rate: of all songs, in Hz.
         folder: the run folder.
+        dashboard: that shows sounds and pictures too.
     """
     predictions = render_many(loop, [song.dry for song in test])
     limit = float(loop.limit)
-    with SummaryWriter(str(folder)) as dashboard:
-        publisher = Publisher(folder, dashboard, sample_rate)
-        for song, prediction in zip(test, predictions, strict=True):
-            publisher.song(song, prediction, limit)
-        levels = _levels(loop, test, effect, publisher) if effect.replayable else []
-        contracting, apart = contraction(loop, test, effect, sample_rate) or (None, {})
-        if apart:
-            publisher.picture(contraction_curves(apart), "contraction")
-        if (figure := first_layer(loop.plan(), sample_rate)) is not None:
-            publisher.picture(figure, "first_layer")
+    publisher = Publisher(folder, dashboard, sample_rate)
+    for song, prediction in zip(test, predictions, strict=True):
+        publisher.song(song, prediction, limit)
+    levels = _levels(loop, test, effect, publisher) if effect.replayable else []
+    contracting, apart = contraction(loop, test, effect, sample_rate) or (None, {})
+    if apart:
+        publisher.picture(contraction_curves(apart), "contraction")
+    if (figure := first_layer(loop.plan(), sample_rate)) is not None:
+        publisher.picture(figure, "first_layer")
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
     prediction, target = metrics.over_all(pairs)
     songs = [

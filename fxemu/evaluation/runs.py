@@ -133,13 +133,18 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
     pasts, warning = contraction.get("model", {}), contraction.get("warning")
     numbers = {**metrics, **test, QUIET: levels.get(QUIET_DB), PASTS: pasts.get(PASTS)}
     scores = {name: _number(numbers[name]) for name in (*NAMES, QUIET, PASTS) if _is_number(numbers.get(name))}
-    return Run(folder, dict(_flat(config)), scores, levels, songs, warning and plain(warning))
+    return Run(folder, flat_options(config), scores, levels, songs, warning and plain(warning))
 
 
 def _file_name(value: Any) -> str:
     """A name that files can have; ValueError for any other."""
     os.fsencode(str(value))
     return str(value)
+
+
+def flat_options(config: dict[Any, Any]) -> dict[str, str]:
+    """A config as dotted names to values as text; a `_target_` is named by its section."""
+    return dict(_flat(config))
 
 
 def _flat(config: dict[Any, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -12,6 +12,7 @@ from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
 from fxemu.evaluation.contraction import wrong_pasts
 from fxemu.library.pair import Pair
+from fxemu.library.songs import file_stem
 from fxemu.models.closed_loop import ClosedLoop
 
 # Samples after a click, and of silence: half for it to be forgotten, half to see whether it is.
@@ -22,6 +23,8 @@ ECHO = 1e-3
 # The songs are cut into pieces of so many samples (6 s at 44.1 kHz), each begun from a wrong past of SETTLING samples;
 # the first of four parts of a piece is for the past to be forgotten.
 PIECE = 262_144
+# Songs that have a score of their own.
+SHOWN_SONGS = 8
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ def scores(
     """
     *predictions, rest, clicked = render_many(loop, [*(song.dry for song in songs), SILENCE, CLICK])
     prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
+    by_song = {
+        f"val_songs/{file_stem(song.name)}": metrics.esr(p, song.wet)
+        for song, p in zip(songs[:SHOWN_SONGS], predictions, strict=False)
+    }
     left, own = (torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ([rest, clicked], settled))
     beyond = (left - own).max() / (target.square().mean() + metrics.EPSILON)
     added = float((beyond - ECHO).clamp_min(0)) + _apart(loop, songs, predictions, wrong)
@@ -92,6 +99,7 @@ def scores(
         "val/inverted_esr": metrics.inverted_esr(prediction, target) + added,
         "val/nmae": metrics.nmae(prediction, target),
         "val/samples_well": float(min(metrics.samples_before_divergence(p, float(loop.limit)) for p in predictions)),
+        **by_song,
         "val/teacher_forced_esr": teacher_forced_esr(loop, [song.middle(PIECE) for song in songs]),
     }
 

@@ -1,4 +1,4 @@
-"""Lightning callbacks: whole checkpoints, end on Ctrl-C, the curve of validations, and progress lines."""
+"""Lightning callbacks: whole checkpoints, end on Ctrl-C, and the curve of validations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from fxemu.errors import Terminated
 from fxemu.files import write_whole
 from fxemu.training.signals import handle_ends, restore_default_ends
-from fxemu.training.terminal import duration, tell
+from fxemu.training.terminal import tell
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -57,13 +57,6 @@ class ValidateLast(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         trainer.should_stop |= trainer.global_step >= trainer.max_steps
-
-
-class NumberLogs(pl.Callback):
-    """Has logs numbered by the steps so far, on resuming too: a checkpoint is written before its step is counted."""
-
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
 class HandleSignals(pl.Callback, ABC):
@@ -138,28 +131,3 @@ class KeepCurve(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.validations = [tuple(row) for row in state_dict["validations"]]
         self.before = state_dict.get("seconds", 0.0)
-
-
-class PrintProgress(pl.Callback):
-    """A line after each validation: step, share done, errors, time and speed; another if the polarity is wrong."""
-
-    def __init__(self) -> None:
-        self.begun, self.first = time.perf_counter(), 0
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.begun, self.first = time.perf_counter(), trainer.global_step
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        scores = trainer.callback_metrics
-        if "train/loss" not in scores or not trainer.is_global_zero:
-            return
-        done, elapsed = module.progress(), time.perf_counter() - self.begun
-        left = elapsed * (1 - done) / max(done, 1e-6)
-        rate = (trainer.global_step - self.first) / elapsed
-        tell(
-            f"step {trainer.global_step:>7}  {done:>4.0%}  loss {float(scores['train/loss']):.3e}  "
-            f"selection score {float(scores['val/esr']):.3e}  NMAE {float(scores['val/nmae']):.2%}  "
-            f"{duration(elapsed)} elapsed, {duration(left)} left, {rate:.1f} steps/s"
-        )
-        if scores["val/inverted_esr"] < scores["val/esr"]:
-            tell(f"  POLARITY: the output is upside down; inverted its ESR would be {scores['val/inverted_esr']:.3e}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from fxemu.files import parse_json
+from fxemu.files import parse_json, printable
 
 PACKAGES = (
     "torch",
@@ -56,11 +56,19 @@ def _git(*arguments: str) -> str | None:
 
 
 def chosen_options(folder: Path, resumed: bool) -> dict[str, str]:
-    """Names of the effect, representation and model; of a run that is resumed, as its environment.json has them."""
+    """Names of the groups' options; of a run that is resumed, as its environment.json has them."""
     earlier = folder / "environment.json"
     known = parse_json(earlier.read_bytes()) if resumed and earlier.is_file() else {}
     if "chosen" in known:
         return known["chosen"]
     choices = HydraConfig.get().runtime.choices
     representation = "-".join(dict.fromkeys((choices["repr"], choices["repr@repr.output"])))
-    return {"effect": choices["effect"], "repr": representation, "model": choices["model"]}
+    groups = {name: choices[name] for name in ("effect", "model", "loss", "training")}
+    return {**groups, "repr": representation}
+
+
+def told_options(folder: Path, config: DictConfig, chosen: dict[str, str]) -> dict[str, Any]:
+    """What tells a run from others: its choices, its seed, and the options that its command set one by one."""
+    words = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+    values = dict(str(word).lstrip("+").split("=", 1) for word in words if "=" in str(word))
+    return {**chosen, "seed": config.seed, **{name: printable(v) for name, v in values.items() if "." in name}}

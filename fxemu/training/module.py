@@ -124,7 +124,8 @@ class TrainingModule(pl.LightningModule):
         writing = self.trainer._logger_connector.should_update_logs
         ends = self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches
         if writing or ends:
-            self.log_dict(self.logged)
+            # Numbered by steps, not by epochs.
+            self.log_dict({**self.logged, "step": float(self.global_step)})
         if ends:
             self.trainer.limit_val_batches = self.validates if self._validation_due() else 0.0
 
@@ -199,7 +200,8 @@ class TrainingModule(pl.LightningModule):
             if self.wrong is None:
                 self.wrong = self.trainer.datamodule.wrong_history_pieces(float(self.loop.limit))
             found = scores(self.loop, songs, self.settled, self.wrong)
-        self.log_dict(self.trainer.strategy.broadcast(found), batch_size=1, sync_dist=True)
+        found = {**self.trainer.strategy.broadcast(found), "step": float(self.global_step)}
+        self.log_dict(found, batch_size=1, sync_dist=True)
         self.validation_s = time.perf_counter() - began
         self.validating_s += self.validation_s
 

@@ -42,7 +42,8 @@ def build_parts(config: DictConfig) -> Parts:
     Raises:
         ConfigError: for an argument out of range, a class that is not fxemu's, or parts that do not fit.
     """
-    _only_ours(config)
+    # Lightning's loggers are checked where they are made.
+    _only_ours({name: part for name, part in OmegaConf.to_container(config, resolve=True).items() if name != "logger"})
     _check_values(config)
     torch.manual_seed(config.seed)
     parts = _instantiated(config)

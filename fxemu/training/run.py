@@ -16,15 +16,17 @@ from omegaconf import DictConfig, OmegaConf
 from fxemu.data.module import SongData
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
-from fxemu.evaluation.pages.run_page import write_run_page
+from fxemu.evaluation.pages.run_page import effect_in_words, score_rows, write_run_page
 from fxemu.evaluation.plots import race_curve, training_curve
 from fxemu.evaluation.report import evaluate, table
+from fxemu.evaluation.runs import flat_options, read_run
 from fxemu.evaluation.scores import RaceScores, Report
 from fxemu.files import printable, write_json, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
-from fxemu.training.environment import chosen_options, environment
+from fxemu.training.environment import chosen_options, environment, told_options
+from fxemu.training.loggers import Gallery
 from fxemu.training.module import TrainingModule
 from fxemu.training.overrides import absolute_paths, command_line, moved
 from fxemu.training.parts import build, build_parts
@@ -40,6 +42,16 @@ from fxemu.training.run_folder import (
 from fxemu.training.standings import Race
 from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer, set_up_process
+
+# Scores in TensorBoard's table of runs, and the names that they have there.
+SHOWN_SCORES = {
+    name: f"test/{name}"
+    for name in (
+        # TensorBoard shows the first five.
+        *("esr", "mrstft", "esr_worst", "realtime_factor", "multiply_adds"),
+        *("nmae", "worst_over_best", "train_seconds"),
+    )
+}
 
 
 def run(config: DictConfig, folder: Path) -> float:
@@ -82,7 +94,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         if data.skipped:
             tell(str(data.skipped), error=True)
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
-        _write_beginning(config, folder, trainer, chosen)
+        _write_beginning(config, folder, trainer, chosen, resume is not None)
     diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
     seconds = curve.seconds()
     if not trainer.is_global_zero:
@@ -91,11 +103,12 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         # A fit in closed form, without a step.
         scores = validation.scores(module.loop, data.validation_songs(), module.settled)
         curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
-    about = {"train_seconds": seconds, "validation_share": module.validating_s / seconds, **chosen}
+    about = {"train_seconds": seconds, "validation_share": module.validating_s / seconds}
+    about |= {name: chosen[name] for name in ("effect", "repr", "model")}
     if race is not None:
         config, module, about["race"] = race.conclude(config, module, curve)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-    _report(config, folder, data, module, curve, about)
+    _report(config, folder, data, module, curve, about, Gallery(trainer.loggers, trainer.global_step))
     if diverged is not None:
         raise diverged
     signals = [each.received for each in [*trainer.callbacks, race] if isinstance(each, StopOnInterrupt | Race)]
@@ -106,29 +119,19 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     return math.inf if curve.best() is None else curve.best()
 
 
-def _write_beginning(config: DictConfig, folder: Path, trainer: pl.Trainer, chosen: dict[str, str]) -> None:
+def _write_beginning(
+    config: DictConfig, folder: Path, trainer: pl.Trainer, chosen: dict[str, str], resumed: bool
+) -> None:
     """Write config.yaml and environment.json, and remove metrics.json: a run that is resumed is not finished."""
     (folder / "metrics.json").unlink(missing_ok=True)
-    write_hydra_record(folder)
+    if not resumed:
+        write_hydra_record(folder)
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     about = environment(config, trainer.strategy.root_device)
     write_json(folder / "environment.json", {**about, "chosen": chosen})
-    trainer.logger.log_hyperparams(_flat(config), {"val/esr": float("nan")})
-
-
-def _flat(config: DictConfig) -> dict[str, Any]:
-    """The config as dotted names to plain values, for TensorBoard's table of hyperparameters."""
-    flat: dict[str, Any] = {}
-
-    def visit(node: Any, name: str) -> None:
-        if isinstance(node, dict):
-            for key, child in node.items():
-                visit(child, f"{name}.{key}" if name else key)
-        else:
-            flat[name] = node if isinstance(node, bool | int | float) else printable(str(node))
-
-    visit(OmegaConf.to_container(config, resolve=True), "")
-    return flat
+    gallery = Gallery(trainer.loggers)
+    gallery.options(told_options(folder, config, chosen), list(SHOWN_SCORES.values()))
+    gallery.text("run", "\n\n".join(_asked(config, folder)))
 
 
 def _fit(
@@ -156,7 +159,13 @@ def _fit(
 
 
 def _report(
-    config: DictConfig, folder: Path, data: SongData, module: TrainingModule, curve: KeepCurve, about: dict[str, Any]
+    config: DictConfig,
+    folder: Path,
+    data: SongData,
+    module: TrainingModule,
+    curve: KeepCurve,
+    about: dict[str, Any],
+    gallery: Gallery,
 ) -> None:
     """Write the last model, the best one and its report: pictures, audio, and metrics.json, which ends a run."""
     (folder / "plots").mkdir(exist_ok=True)
@@ -167,7 +176,7 @@ def _report(
         figure.savefig(picture, dpi=110)
         write_whole(folder / "plots" / f"{name}.png", picture.getvalue())
     loop = _save_models(config, folder, module)
-    scores = evaluate(loop, data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder)
+    scores = evaluate(loop, data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder, gallery)
     report = Report(
         test=scores,
         val_esr=curve.best(),
@@ -178,6 +187,7 @@ def _report(
     )
     write_json(folder / "metrics.json", report.to_json())
     page = write_run_page(folder)
+    _show_result(config, folder, gallery)
     tell(f"\n{table(scores)}")
     if race is not None:
         tell(f"{race.why}: {race.options}")
@@ -185,6 +195,23 @@ def _report(
     spent = f"{about['train_seconds']:.0f} s, {about['validation_share']:.0%} of it for validation"
     tell(f"trained for {spent}; everything is in {folder}: {places}")
     tell(f"page: {page}, dashboard: tensorboard --logdir outputs")
+
+
+def _show_result(config: DictConfig, folder: Path, gallery: Gallery) -> None:
+    """Show the scores on the loggers: as numbers, and as a table below what was asked."""
+    run = read_run(folder)
+    gallery.scores({shown: run.scores[name] for name, shown in SHOWN_SCORES.items() if name in run.scores})
+    rows = [f"| {name} | {value} | {note} |" for name, value, note in score_rows(run)]
+    text = "\n".join(["| score | | |", "|---|---|---|", *rows])
+    gallery.text("run", "\n\n".join([*_asked(config, folder), text]))
+    gallery.flush()
+
+
+def _asked(config: DictConfig, folder: Path) -> list[str]:
+    """What was asked, in Markdown: the command and the effect in words."""
+    words = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+    effect = effect_in_words(flat_options(OmegaConf.to_container(config, resolve=True)))
+    return [f"    {printable(command_line(*map(str, words)))}", printable(effect)]
 
 
 def _save_models(config: DictConfig, folder: Path, module: TrainingModule) -> ClosedLoop:

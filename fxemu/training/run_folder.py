@@ -208,7 +208,7 @@ def finished_score(config: DictConfig, folder: Path) -> float | None:
 
 def _settings(config: DictConfig) -> dict[str, Any]:
     """All options that the result of a run depends on."""
-    return {**OmegaConf.to_container(config, resolve=True), "resume": None, "race": None}
+    return {**OmegaConf.to_container(config, resolve=True), "resume": None, "race": None, "logger": None}
 
 
 @contextmanager

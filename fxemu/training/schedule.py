@@ -5,6 +5,7 @@ Everything follows `progress`, from 0 to 1: the share of the steps done or of th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -110,6 +111,12 @@ class Schedule:
             if progress < end:
                 return stage
         return self.stages[-1]
+
+    def bounds(self, progress: float) -> tuple[float, float]:
+        """Where the stage of a progress begins and ends, as shares of the whole."""
+        ends = list(itertools.accumulate(stage.share for stage in self.stages))
+        number = next((i for i, end in enumerate(ends) if progress < end), len(ends) - 1)
+        return (ends[number - 1] if number else 0.0), ends[number]
 
     def learning_rate(self, step: int, progress: float) -> float:
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

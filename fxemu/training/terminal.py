@@ -8,13 +8,17 @@ import os
 import stat
 import sys
 
+from tqdm import tqdm
+
 LOG = logging.getLogger(__name__)
 
 
 def tell(text: str, error: bool = False) -> None:
     """Print on standard output (or standard error) as long as there is a terminal, and write to train.log."""
     try:
-        print(text, file=sys.stderr if error else sys.stdout, flush=True)
+        # Above the line of progress, where there is one.
+        with tqdm.external_write_mode(sys.stdout):
+            print(text, file=sys.stderr if error else sys.stdout, flush=True)
     except OSError as problem:
         if problem.errno != errno.EIO:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fxemu.data.shard import Shard
@@ -20,12 +20,13 @@ from fxemu.errors import ConfigError
 from fxemu.training.callbacks import (
     EndSweep,
     KeepCurve,
-    NumberLogs,
-    PrintProgress,
     StopOnInterrupt,
     ValidateLast,
     WholeCheckpoints,
 )
+from fxemu.training.cockpit import Cockpit
+from fxemu.training.loggers import Gallery, build_loggers
+from fxemu.training.progress import LiveProgress, Progress
 from fxemu.training.run_folder import in_sweep
 
 # Warnings that tell a user nothing, by the beginning of their text, each with the reason.
@@ -65,22 +66,22 @@ def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve
         folder: of the run, which takes checkpoints and logs.
         steps: after which training ends.
         curve: keeps the scores of each validation.
-        progress: whether a line is printed after each.
+        progress: whether it is shown, in the terminal and by the config's loggers.
 
     Raises:
         ConfigError: for devices that there are not, or a batch that cannot be divided among them.
     """
+    loggers = build_loggers(config, folder) if progress else []
     try:
         trainer = pl.Trainer(
             **{**config.trainer, "accelerator": _accelerator(config.trainer.accelerator)},
             max_steps=steps,
-            logger=TensorBoardLogger(folder, name="", version=""),
+            logger=loggers,
             callbacks=[
                 *_checkpoints(folder),
                 curve,
-                *([PrintProgress()] if progress else []),
+                *([_progress(curve), Cockpit(Gallery(loggers))] if progress else []),
                 ValidateLast(),
-                NumberLogs(),
                 *_stopping(config),
             ],
             plugins=[WholeCheckpoints()],
@@ -108,6 +109,10 @@ def _accelerator(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _progress(curve: KeepCurve) -> Progress:
+    return LiveProgress(curve) if sys.stdout.isatty() else Progress()
 
 
 def _checkpoints(folder: Path) -> list[ModelCheckpoint]:

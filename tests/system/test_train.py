@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 from helpers.commands import FAST, forked, hooked, train, words_of
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -108,15 +109,18 @@ def test_tensorboard_has_scalars_audio_figures_and_hyperparameters(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(finished[0]))
-    tags: dict[str, set[str]] = {"scalars": set(), "audio": set(), "images": set()}
+    tags: dict[str, set[str]] = {"scalars": set(), "audio": set(), "images": set(), "tensors": set()}
     for file in finished[0].glob("events.out.tfevents.*"):
         events = EventAccumulator(str(file)).Reload()
         for kind in tags:
             tags[kind] |= set(events.Tags()[kind])
-    assert {"val/esr", "val/nmae", "val/teacher_forced_esr"} <= tags["scalars"]
+    assert {"val/esr", "val/nmae", "val/teacher_forced_esr", "val_songs/song0.wav", "test/esr"} <= tags["scalars"]
+    assert {"train/stage_begins", "time/training_s"} <= tags["scalars"] and "epoch" not in tags["scalars"]
+    assert {"custom_scalars__config__", "run/text_summary"} <= tags["tensors"]
     assert any(tag.endswith("/prediction") for tag in tags["audio"])
     assert any(tag.endswith("/waveform") for tag in tags["images"])
-    assert (finished[0] / "hparams.yaml").is_file()
+    options = yaml.safe_load((finished[0] / "hparams.yaml").read_text())
+    assert {"effect", "repr", "model", "loss", "training", "seed", "data.segment"} <= set(options) and len(options) < 20
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

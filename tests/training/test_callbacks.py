@@ -1,5 +1,7 @@
-"""What is printed after a validation, and what a run that goes on knows of what was."""
+"""What is shown of a training, and what a run that goes on knows of what was."""
 
+import io
+import sys
 import time
 from types import SimpleNamespace
 
@@ -9,14 +11,16 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.demos.boring_classes import BoringModel
 
-from fxemu.training.callbacks import KeepCurve, PrintProgress, WholeCheckpoints
+from fxemu.training.callbacks import KeepCurve, WholeCheckpoints
+from fxemu.training.progress import LiveProgress, Progress, sparkline
+from fxemu.training.schedule import Schedule
 
 
 @pytest.mark.parametrize(("inverted", "warned"), [(0.1, True), (3.0, False)])
 def test_an_inverted_output_is_pointed_out(inverted, warned, capsys):
     scores = {"train/loss": 0.5, "val/esr": 1.2, "val/nmae": 1.0, "val/inverted_esr": inverted}
     trainer = SimpleNamespace(callback_metrics=scores, sanity_checking=False, global_step=7, is_global_zero=True)
-    PrintProgress().on_validation_epoch_end(trainer, SimpleNamespace(progress=lambda: 0.5))
+    Progress().on_validation_epoch_end(trainer, SimpleNamespace(progress=lambda: 0.5))
     assert ("POLARITY" in capsys.readouterr().out) == warned
 
 
@@ -57,3 +61,46 @@ def test_a_fit_in_closed_form_counts_as_training():
         num_sanity_val_steps=0,
     ).fit(Fitted())  # fmt: skip
     assert curve.seconds() >= 0.2
+
+
+class Terminal(io.StringIO):
+    """A terminal that may be lost."""
+
+    lost = False
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        if self.lost:
+            raise OSError(5, "Input/output error")
+        return super().write(text)
+
+
+def test_one_line_lives_in_a_terminal_and_outlasts_it(monkeypatch):
+    """Stage, speed, time, error and curve are in one line; training goes on where the terminal is gone."""
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    curve = KeepCurve()
+    curve.validations = [(1, 0.1, 0.1), (2, 0.01, 0.1), (3, 0.001, 0.1)]
+    stages = [{"share": 0.5, "length": 32, "free": False}, {"share": 0.5, "length": 64, "free": True}]
+    module = SimpleNamespace(progress=lambda: 0.75, schedule=Schedule(stages))
+    scores = {"train/loss": 0.5, "val/esr": 1.2, "val/nmae": 1.0, "val/inverted_esr": 3.0}
+    trainer = SimpleNamespace(callback_metrics=scores, global_step=7, is_global_zero=True)
+    live = LiveProgress(curve)
+    live.on_train_start(trainer, module)
+    live.on_train_batch_end(trainer, module)
+    live.on_validation_epoch_end(trainer, module)
+    shown = terminal.getvalue()
+    assert "\n" not in shown
+    for words in (" 75%", "stage 2/2: rollouts of 64", "0.0 steps/s", "left", "best 1.0e-03 █▅▁"):
+        assert words in shown.rpartition("\r")[2], words
+    terminal.lost = True
+    live.shown = 0.0
+    live.on_train_batch_end(trainer, module)
+    live.on_train_end(trainer, module)
+
+
+def test_a_curve_is_as_long_as_fits_and_leaves_out_what_is_not_finite():
+    assert sparkline([1.0]) == sparkline([]) == ""
+    assert sparkline([float("inf"), 1.0, 0.1, 1.0]) == "█▁█"
+    assert len(sparkline([2.0**-i for i in range(100)])) == 12

@@ -184,8 +184,8 @@ def test_what_is_logged_is_of_the_batch_that_it_is_logged_for(make_loop: Callabl
         accelerator="cpu", enable_model_summary=False, limit_val_batches=0, limit_train_batches=20, log_every_n_steps=8,
     )  # fmt: skip
     trainer.fit(emulator, datamodule=Noise())
-    assert [step for step, _ in rows.rows] == sorted({*range(7, stop, 8), stop - 1})
-    assert all(loss == step + 1 for step, loss in rows.rows)
+    assert [step for step, _ in rows.rows] == sorted({*range(8, stop, 8), stop})
+    assert all(loss == step for step, loss in rows.rows)
 
 
 def test_a_net_that_does_not_come_to_rest_is_not_selected() -> None:

@@ -71,13 +71,18 @@ def run_page(run: Run) -> str:
         figures=list(_figures(run)),
         songs=songs.items(),
         silent=len(run.songs) - len(songs),
-        effect=_effect(run.options),
+        effect=effect_in_words(run.options),
         command=_command(run.folder),
         asked=[(name, run.options[name]) for name in ASKED if name in run.options],
-        scores=[(name, format(run.scores[key], form), note) for key, name, form, note in TABLE if key in run.scores],
+        scores=score_rows(run),
         commands=_commands(run.folder),
         plots=list(_plots(run)),
     )
+
+
+def score_rows(run: Run) -> list[tuple[str, str, str]]:
+    """The table of scores: name, value and what it is."""
+    return [(name, format(run.scores[key], form), note) for key, name, form, note in TABLE if key in run.scores]
 
 
 def _title(run: Run) -> str:
@@ -112,7 +117,7 @@ def _warnings(run: Run) -> Iterator[str]:
         yield f"Wrong state: {run.warning}"
 
 
-def _effect(options: dict[str, str]) -> str:
+def effect_in_words(options: dict[str, str]) -> str:
     """The effect in words: what its class says of itself, and its arguments."""
     name = options.get("effect", "effect unknown")
     kind = getattr(fxemu.effects, name, None) if name in fxemu.effects.__all__ else None

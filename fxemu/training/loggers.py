@@ -1,0 +1,142 @@
+"""Lightning's loggers of a run, and sounds, pictures and texts in those that take them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from fxemu.audio.tensors import write_wav
+from fxemu.errors import ConfigError
+from fxemu.files import printable
+
+# The loggers that a config may name, and what a run gives each beside its options.
+PLACE = {
+    "TensorBoardLogger": lambda folder: {"save_dir": folder},
+    "CSVLogger": lambda folder: {"save_dir": folder},
+    "WandbLogger": lambda folder: {"save_dir": folder, "name": folder.name},
+    "MLFlowLogger": lambda folder: {"save_dir": str(folder / "mlruns"), "run_name": folder.name},
+}
+MODULE = "pytorch_lightning.loggers"
+# A run from before there was a choice of loggers.
+DEFAULT = {"tensorboard": {"_target_": f"{MODULE}.TensorBoardLogger", "name": "", "version": ""}}
+
+
+def build_loggers(config: DictConfig, folder: Path) -> list[Logger]:
+    """The loggers that a config asks for, which write into the run folder, or to where their options say.
+
+    Raises:
+        ConfigError: for a class that is none of Lightning's, one whose package is missing, or a wrong argument.
+    """
+    made = []
+    for name, options in OmegaConf.to_container(config, resolve=True).get("logger", DEFAULT).items():
+        module, _, kind = str(options.get("_target_")).rpartition(".")
+        if module != MODULE or kind not in PLACE:
+            raise ConfigError(f"logger.{name}: got {options.get('_target_')!r}; must be one of {', '.join(PLACE)}")
+        # MLflow 3 asks whether its folders, which it no longer develops, are meant.
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        try:
+            made.append(instantiate({**options, **PLACE[kind](folder)}))
+        except ModuleNotFoundError as error:
+            raise ConfigError(f'logger={name}: its package is missing; pip install "fxemu[{name}]"') from error
+        except Exception as error:
+            raise ConfigError(f"logger.{name}: {error}") from error
+    return made
+
+
+class Gallery:
+    """Sounds, pictures, texts and last scores of a run, in those of its loggers that take them.
+
+    Args:
+        loggers: of the run; a CSV takes numbers alone.
+        step: that they are shown at.
+    """
+
+    def __init__(self, loggers: Sequence[Logger], step: int = 0) -> None:
+        self.loggers, self.step = loggers, step
+
+    def at(self, step: int) -> Gallery:
+        """The same at another step."""
+        return Gallery(self.loggers, step)
+
+    def scores(self, values: dict[str, float]) -> None:
+        """Numbers by name."""
+        for logger in self.loggers:
+            logger.log_metrics(values, self.step)
+
+    def audio(self, tag: str, samples: Tensor, sample_rate: int) -> None:
+        """A sound: samples (samples,) at a rate in Hz, clipped to +-1."""
+        samples = samples.clamp(-1, 1)
+        for logger in self.loggers:
+            match logger:
+                case TensorBoardLogger():
+                    logger.experiment.add_audio(tag, samples[None], self.step, sample_rate=sample_rate)
+                case WandbLogger() | MLFlowLogger():
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = Path(folder) / f"{_file(tag)}-{self.step}.wav"
+                        write_wav(path, samples, sample_rate)
+                        if isinstance(logger, WandbLogger):
+                            logger.log_audio(tag, [str(path)], self.step)
+                        else:
+                            logger.experiment.log_artifact(logger.run_id, str(path), "audio")
+
+    def image(self, tag: str, pixels: NDArray[Any]) -> None:
+        """A picture: pixels (height, width, 3), 8 bits."""
+        for logger in self.loggers:
+            match logger:
+                case TensorBoardLogger():
+                    logger.experiment.add_image(tag, pixels, self.step, dataformats="HWC")
+                case WandbLogger():
+                    logger.log_image(tag, [pixels], self.step)
+                case MLFlowLogger():
+                    place = f"plots/{_file(tag)}-{self.step}.png"
+                    logger.experiment.log_image(logger.run_id, pixels, artifact_file=place)
+
+    def text(self, tag: str, markdown: str) -> None:
+        """A text in Markdown."""
+        for logger in self.loggers:
+            match logger:
+                case TensorBoardLogger():
+                    logger.experiment.add_text(tag, markdown, self.step)
+                case MLFlowLogger():
+                    logger.experiment.log_text(logger.run_id, markdown, f"{_file(tag)}-{self.step}.md")
+
+    def options(self, chosen: dict[str, Any], scores: Sequence[str]) -> None:
+        """The options that tell runs apart, and for TensorBoard's table the names of the scores that follow."""
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(chosen, dict.fromkeys(scores, float("nan")))
+            else:
+                logger.log_hyperparams(chosen)
+
+    def layout(self, charts: dict[str, Any]) -> None:
+        """TensorBoard's custom charts: {group: {title: [kind, tags]}}."""
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_custom_scalars(charts)
+
+    @property
+    def shows(self) -> bool:
+        """Whether any logger takes more than numbers."""
+        return any(isinstance(logger, TensorBoardLogger | WandbLogger | MLFlowLogger) for logger in self.loggers)
+
+    def flush(self) -> None:
+        """Write what is kept back."""
+        for logger in self.loggers:
+            logger.save()
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+
+
+def _file(tag: str) -> str:
+    """A tag as the name of a file."""
+    return re.sub(r"[^\w.-]", "_", printable(tag))
