@@ -124,7 +124,7 @@ def _write_beginning(
 ) -> None:
     """Write config.yaml and environment.json, and remove metrics.json: a run that is resumed is not finished."""
     (folder / "metrics.json").unlink(missing_ok=True)
-    if not resumed:
+    if not resumed or not (folder / ".hydra" / "overrides.yaml").is_file():
         write_hydra_record(folder)
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     about = environment(config, trainer.strategy.root_device)
