@@ -8,6 +8,7 @@ from pathlib import Path
 from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_oversample_option
 from fxemu.emulation.locate import read_files
+from fxemu.engine.forgetting import forgetting
 from fxemu.files import printable
 from fxemu.models.files import parse
 from fxemu.runtimes import FORMATS, ExportError, Model, export
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> None:
     path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
     found = export(model, form, path)
     print(f"{path}\n{found}")
+    if (bound := forgetting(loop.plan())) is not None:
+        print(f"its weights guarantee that any past is forgotten (-60 dB) within {bound.samples() / rate:.2g} s")
 
 
 def _name(run: Path) -> str:

@@ -20,18 +20,21 @@ from fxemu.training.parts import build_parts
 from fxemu.training.run_folder import CONF
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A finished run of a small LSTM without feedback, as training leaves it."""
-    options = ["model=lstm", "model.width=4", "model.memory_samples=30", "model.feedback=false", "repr=raw"]
+def finished_run(folder, *options):
+    """A finished run of a model without feedback, as training leaves it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", options)
+        config = compose("train", ["model.feedback=false", "repr=raw", *options])
     loop = build_parts(config).loop
     loop.limit.fill_(0.9)
-    folder = tmp_path / "12-00-00-tanh-raw-lstm"
     folder.mkdir()
     save(loop, OmegaConf.to_container(config, resolve=True), folder)
     return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    options = ["model=lstm", "model.width=4", "model.memory_samples=30"]
+    return finished_run(tmp_path / "12-00-00-tanh-raw-lstm", *options)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -52,6 +55,13 @@ def test_a_run_becomes_a_file_of_every_format(run, form, capsys):
     beside = set() if FORMATS[form].holds_pair else {f"{stem}-check-dry.wav", f"{stem}-check-wet.wav"}
     beside |= {f"{stem}.h"} if form == "c" else set()
     assert {p.name for p in (run / "export").iterdir()} == {name} | beside
+
+
+def test_what_the_weights_guarantee_is_told(run, tmp_path, capsys):
+    certain = finished_run(tmp_path / "certain", "model=lru")
+    for folder, promises in ((run, False), (certain, True)):
+        main([str(folder), "--format", "torchscript"])
+        assert ("its weights guarantee that any past is forgotten" in capsys.readouterr().out) == promises
 
 
 def test_name_and_place_can_be_chosen(run, tmp_path, capsys):
