@@ -14,11 +14,13 @@ from torch.utils.data import DataLoader
 
 from fxemu.data.gains import DrawnGains, check_gains
 from fxemu.data.segments import RemainingBatches, ValidationSongs
+from fxemu.data.settings import DrawnSettings, at_settings
 from fxemu.data.shard import WHOLE, Shard
 from fxemu.data.sources import BatchSizes, InMemory, Source, Streamed
 from fxemu.data.stream import MeasuredSongs
 from fxemu.data.wet_cache import WetCache
 from fxemu.effects import Effect, EffectError
+from fxemu.effects.knobs import Turned
 from fxemu.errors import TrainingDivergedError, check_sample_rate
 from fxemu.evaluation.validation import WrongHistoryPiece, wrong_history_pieces
 from fxemu.files import printable
@@ -171,8 +173,15 @@ class SongData(pl.LightningDataModule):
         if self.train_seconds is not None:
             samples = max(self.sizes.samples, round(self.train_seconds * self.sample_rate / len(training)))
             training = [self._excerpt(pair, samples) for pair in training]
-        gains = DrawnGains(training, self.effect, self.sample_rate, self.gain_db, self.sizes.seed)
-        return InMemory({**parts, "train": training}, self.cached_effect, gains, self.sizes)
+        parts = {**parts, "train": training}
+        if isinstance(self.effect, Turned):
+            shortest = self.sizes.samples
+            drawn = self.effect, self.sample_rate, self.gain_db, shortest, self.sizes.seed, self.cache.wrap
+            gains = DrawnSettings(training, *drawn)
+            parts["val"] = at_settings(parts["val"], self.effect, self.sample_rate, shortest, self.split[2])
+        else:
+            gains = DrawnGains(training, self.effect, self.sample_rate, self.gain_db, self.sizes.seed)
+        return InMemory(parts, self.cached_effect, gains, self.sizes)
 
     def _read(self, library: LibraryScan) -> dict[str, list[Pair]]:
         """The selected songs of a library and their wet signals, by part."""
@@ -191,6 +200,11 @@ class SongData(pl.LightningDataModule):
         return {part: [pairs[name] for name in names[part]] for part in PARTS}
 
     def _streamed(self, library: LibraryScan) -> Streamed:
+        if isinstance(self.effect, Turned):
+            raise LibraryError(
+                f"knobs: a library of more than data.memory_hours={self.memory_hours} is streamed, at one setting alone; "
+                "choose fewer songs with data.file_count, or raise data.memory_hours"
+            )
         if self.train_seconds is not None:
             raise LibraryError(
                 f"data.train_seconds: a library of more than data.memory_hours={self.memory_hours} is streamed, "
@@ -215,13 +229,22 @@ class SongData(pl.LightningDataModule):
 
         As excerpts of a streamed library may be, and recordings; to 20 dB at most.
         """
-        dry = max(float(pair.dry.abs().max()) for pair in self.parts["train"])
-        wet = max(float(pair.wet.abs().max()) for pair in self.parts["train"])
+        pairs = self.parts["train"]
+        if isinstance(self.effect, Turned):
+            pairs = pairs + self.source.gains.pairs_for_epoch(0)
+        dry = max(float(pair.dry.abs().max()) for pair in pairs)
+        wet = max(float(pair.wet.abs().max()) for pair in pairs)
         return wet / min(1.0, max(0.1, dry))
 
-    def effect_outputs(self, probes: Sequence[Tensor]) -> list[Tensor]:
-        """The effect's wet for each dry signal (samples,): silence for all if it cannot process one of them."""
+    def effect_outputs(self, probes: Sequence[Tensor], knobs: Sequence[Tensor | None] | None = None) -> list[Tensor]:
+        """The effect's wet for each dry signal (samples,): silence for all if it cannot process one of them.
+
+        `knobs` are their positions for each, None for their defaults.
+        """
         try:
+            if isinstance(self.effect, Turned) and knobs is not None:
+                turned = zip(probes, knobs, strict=True)
+                return [self.effect.at(position)(probe, self.sample_rate) for probe, position in turned]
             return [self.source.process(probe) for probe in probes]
         except EffectError:
             return [torch.zeros_like(probe) for probe in probes]

@@ -16,8 +16,8 @@ from fxemu.slices import gather, segment_starts
 class RandomSegments(Dataset):
     """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
 
-    Item i is (dry, wet), each (batch_size, 1, samples): a song is drawn in proportion to its length. A shard gets its
-    rows of the same batches.
+    Item i is (dry, wet), each (batch_size, 1, samples), and with knobs their positions (batch_size, K, 1): a song is
+    drawn in proportion to its length. A shard gets its rows of the same batches.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class RandomSegments(Dataset):
         self.samples, self.batch_size, self.batches, self.seed = samples, batch_size, batches, seed
         self.epoch, self.shard = epoch, shard
         self.dry, self.wet = (torch.cat([getattr(pair, side) for pair in pairs]) for side in ("dry", "wet"))
+        self.knobs = None if pairs[0].knobs is None else torch.stack([pair.knobs for pair in pairs])
         counts = torch.tensor([segment_starts(pair.dry.numel(), 1, samples) for pair in pairs])
         lengths = torch.tensor([pair.dry.numel() for pair in pairs])
         self.ends = counts.cumsum(0)
@@ -42,13 +43,15 @@ class RandomSegments(Dataset):
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         number = self.epoch * self.batches + index
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         places = torch.randint(int(self.ends[-1]), (self.batch_size,), generator=generator)
         places = places[self.shard.rows(self.batch_size)]
-        starts = places + self.shifts[torch.searchsorted(self.ends, places, right=True)]
-        return gather(self.dry, starts, self.samples)[:, None], gather(self.wet, starts, self.samples)[:, None]
+        owners = torch.searchsorted(self.ends, places, right=True)
+        starts = places + self.shifts[owners]
+        dry, wet = (gather(audio, starts, self.samples)[:, None] for audio in (self.dry, self.wet))
+        return (dry, wet) if self.knobs is None else (dry, wet, self.knobs[owners, :, None])
 
 
 class RemainingBatches(Sampler[int]):

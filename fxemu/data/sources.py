@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from fxemu.data.gains import DrawnGains
 from fxemu.data.segments import RandomSegments
+from fxemu.data.settings import DrawnSettings
 from fxemu.data.shard import Shard
 from fxemu.data.stream import MeasuredSongs, SongStream, excerpts
 from fxemu.effects import Effect
@@ -55,11 +56,13 @@ class InMemory:
     Args:
         parts: pairs by "train", "val" and "test".
         effect: from dry to wet.
-        gains: of the training songs.
+        gains: of the training songs, or their settings.
         sizes: of the batches.
     """
 
-    def __init__(self, parts: dict[str, list[Pair]], effect: Effect, gains: DrawnGains, sizes: BatchSizes) -> None:
+    def __init__(
+        self, parts: dict[str, list[Pair]], effect: Effect, gains: DrawnGains | DrawnSettings, sizes: BatchSizes
+    ) -> None:
         self.parts, self.effect, self.gains, self.sizes = parts, effect, gains, sizes
         self.audio_seconds = sum(pair.dry.numel() for pair in parts["train"]) / gains.sample_rate
 

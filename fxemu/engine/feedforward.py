@@ -96,14 +96,16 @@ def drive(partition: Partition, value: int, signals: dict[int, Tensor], samples:
     return layer.bias[None, :, None]
 
 
-def stateless_past_values(partition: Partition, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+def stateless_past_values(
+    partition: Partition, dry: Tensor, wet: Tensor, knobs: Tensor | None = None
+) -> dict[int, Tensor]:
     """Past samples (B, W, rows) of the values in the loop that look back, from a history of dry and wet (B, 1, H).
 
     For plans whose only state is WET: all their values can be computed from dry and wet.
     """
     plan, rows = partition.plan, partition.tapped
     last = plan.sources[WET]
-    known = {last: wet, **evaluate(plan, {DRY: dry, WET: F.pad(wet, (1, -1))}, rows.keys() - {last})}
+    known = {last: wet, **evaluate(plan, {**plan.inputs(dry, knobs), WET: F.pad(wet, (1, -1))}, rows.keys() - {last})}
     return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}
 
 

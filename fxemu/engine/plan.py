@@ -8,6 +8,7 @@ before it, in order. The last value is the next wet sample y[t]. The steps are
     Mix      activation(sum over its products of scale * factor [* factor]), element by element
     Lookup   the row of a table at the place that its source points to
     Part     some of the units of another value
+    Knobs    where an effect's knobs stand, given from outside as DRY is: the first step, if there is one
 
 which covers windows over dry or wet, dense layers, companding, gates, recurrent cells, dilated convolutions,
 running averages, rotations and embeddings. The weights are the live parameters, not copies.
@@ -147,7 +148,20 @@ class Part:
         return 0
 
 
-Step = Layer | Mix | Lookup | State | Part
+@dataclass(frozen=True)
+class Knobs:
+    """Positions of `units` knobs, -1 to 1 each: an input beside DRY, constant or a signal."""
+
+    units: int
+
+    def spans(self) -> dict[int, int]:
+        return {}
+
+    def multiply_adds(self) -> int:
+        return 0
+
+
+Step = Layer | Mix | Lookup | State | Part | Knobs
 
 
 @dataclass
@@ -195,6 +209,30 @@ class Plan:
     def last(self) -> int:
         """The number of the last value, which is y[t]."""
         return FIRST + len(self.steps) - 1
+
+    @property
+    def knobs(self) -> int | None:
+        """The number of the knobs' value; None for a plan without."""
+        return FIRST if self.steps and isinstance(self.steps[0], Knobs) else None
+
+    @property
+    def given(self) -> set[int]:
+        """The values that are given from outside: DRY, and the knobs."""
+        return {DRY} if self.knobs is None else {DRY, self.knobs}
+
+    def inputs(self, dry: Tensor, knobs: Tensor | None = None) -> dict[int, Tensor]:
+        """The signals given from outside by value: dry (B, 1, T) and, for a plan with K knobs, theirs (B, K, T).
+
+        Knobs that stand still may be (B, K, 1), and a single stream's stand for all. ValueError for others.
+        """
+        if self.knobs is None:
+            if knobs is not None:
+                raise ValueError("knobs: this model has none")
+            return {DRY: dry}
+        units = self.width(self.knobs)
+        if knobs is None or knobs.shape[1] != units:
+            raise ValueError(f"knobs: got {None if knobs is None else tuple(knobs.shape)}; this model has {units}")
+        return {DRY: dry, self.knobs: knobs.expand(dry.shape[0], units, dry.shape[-1])}
 
     def step(self, value: int) -> Step:
         return self.steps[value - FIRST]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fxemu.engine.feedforward import evaluate
-from fxemu.engine.plan import FIRST, IDENTITY, Activation, Layer, Lookup, Mix, Plan, Product, State, Step, Term
+from fxemu.engine.plan import FIRST, IDENTITY, Activation, Knobs, Layer, Lookup, Mix, Plan, Product, State, Step, Term
 
 # In half steps between two levels: how far from its level a row of a table is checked to hold.
 NEARLY_HALF = 0.49
@@ -114,7 +114,7 @@ def renumbered(step: Step, number: dict[int, int]) -> Step:
     if isinstance(step, Mix):
         products = tuple(replace(p, factors=tuple(number[factor] for factor in p.factors)) for p in step.products)
         return replace(step, products=products)
-    return step if isinstance(step, State) else replace(step, source=number[step.source])
+    return step if isinstance(step, State | Knobs) else replace(step, source=number[step.source])
 
 
 def on_cpu(plan: Plan) -> Plan:

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from fxemu.engine.feedforward import evaluate
-from fxemu.engine.plan import DRY, Plan
+from fxemu.engine.plan import Plan
 from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import Stream
 
 
 @torch.no_grad()
 def steady_state(loop: Playable, plan: Plan) -> dict[int, Tensor]:
-    """Every value whose past is read, in the silence before the first sample: (width,)."""
+    """Every value whose past is read, in the silence before the first sample, knobs at their middle: (width,)."""
     spans = plan.histories()
-    known = {int(value): past for value, past in Stream(loop, simplified=False).state().items() if value != "dry"}
+    state = Stream(loop, simplified=False).state()
+    known = {int(value): past for value, past in state.items() if value not in ("dry", "knobs")}
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
-    known |= evaluate(plan, {DRY: quiet}, {value for value in plan.feedforward() if spans[value]})
+    middle = None if plan.knobs is None else quiet.new_zeros(1, plan.width(plan.knobs), 1)
+    known |= evaluate(plan, plan.inputs(quiet, middle), {value for value in plan.feedforward() if spans[value]})
     return {value: known[value][0, :, -1] for value, span in spans.items() if span and value in known}

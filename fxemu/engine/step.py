@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.feedforward import compute, evaluate
-from fxemu.engine.plan import DRY, WET, Plan, State
+from fxemu.engine.plan import DRY, WET, Knobs, Plan, State
 from fxemu.engine.playable import Playable
 from fxemu.engine.simplify import on_cpu
 from fxemu.engine.steady_state import steady_state
@@ -18,8 +18,8 @@ from fxemu.engine.steady_state import steady_state
 class Stepper:
     """One sample of a plan: (inputs, state) to (values, next state).
 
-    Inputs are DRY, and WET unless it is a state. A state is the past (B, W, P) of each of the `remembered` values,
-    oldest sample first.
+    Inputs are DRY, the knobs of a plan that has some, and WET unless it is a state. A state is the past (B, W, P) of
+    each of the `remembered` values, oldest sample first.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -30,6 +30,8 @@ class Stepper:
         """The state after inputs of zero (shape (B, W), device of `like`); what depends on a state is zero."""
         quiet = like.new_zeros(*like.shape, 1 + sum(self.past.values()))
         inputs = {value: quiet for value in (DRY, WET) if value not in self.plan.sources}
+        if (knobs := self.plan.knobs) is not None:
+            inputs[knobs] = quiet[:, :1].expand(-1, self.plan.width(knobs), -1)
         known = self.plan.feedforward(inputs) & set(self.remembered)
         values = evaluate(self.plan, inputs, known)
         return [
@@ -50,7 +52,7 @@ class Stepper:
 
         signals |= {value: with_past(value, x[..., None]) for value, x in inputs.items()}
         for value, step in self.plan.values():
-            if not isinstance(step, State):
+            if not isinstance(step, State | Knobs):
                 signals[value] = with_past(value, compute(step, signals, samples=1))
         following = [signals[value][..., 1:] for value in self.remembered]
         return {value: x[..., -1] for value, x in signals.items()}, following

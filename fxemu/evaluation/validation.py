@@ -47,14 +47,14 @@ class WrongHistoryPiece:
 
 
 def wrong_history_pieces(
-    songs: list[Pair], limit: float, effect: Callable[[Sequence[Tensor]], list[Tensor]] | None
+    songs: list[Pair], limit: float, effect: Callable[[Sequence[Tensor], Sequence[Tensor | None]], list[Tensor]] | None
 ) -> list[WrongHistoryPiece]:
     """Cut all of the validation songs into pieces, each with another wrong past than the one before.
 
     Args:
         songs: to validate on.
         limit: of what is fed back.
-        effect: processes several dry signals; None for recordings.
+        effect: processes several dry signals, given the positions of its knobs for each; None for recordings.
     """
     cut = [
         (number, slice(start, min(start + PIECE, song.dry.numel())))
@@ -66,7 +66,10 @@ def wrong_history_pieces(
     driven = [torch.cat((past.dry, songs[song].dry[part])) for (song, part), past in zip(cut, chosen, strict=True)]
     own = [0.0] * len(cut)
     if effect is not None:
-        wets = [wet[past.dry.numel() :] for wet, past in zip(effect(driven), chosen, strict=True)]
+        wets = [
+            wet[past.dry.numel() :]
+            for wet, past in zip(effect(driven, [songs[song].knobs for song, _ in cut]), chosen, strict=True)
+        ]
         own = [_counted_energy(wet - songs[song].wet[part]) for wet, (song, part) in zip(wets, cut, strict=True)]
     return [
         WrongHistoryPiece(song, part, songs[song].dry[part], (past.dry, past.wet), energy)
@@ -84,7 +87,9 @@ def scores(
     `wrong_history_pieces`) stay apart from those from silence, and what is left in silence, or long after a click
     (`settled`: the effect's). Music may hide for minutes that a net has more than one state to sit in.
     """
-    *predictions, rest, clicked = render_many(loop, [*(song.dry for song in songs), SILENCE, CLICK])
+    loops = [loop.at(song.knobs) for song in songs]
+    still = loop.at(None)
+    *predictions, rest, clicked = render_many([*loops, still, still], [*(song.dry for song in songs), SILENCE, CLICK])
     prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
     by_song = {
         f"val_songs/{file_stem(song.name)}": metrics.esr(p, song.wet)
@@ -106,7 +111,8 @@ def scores(
 
 def _apart(loop: ClosedLoop, songs: list[Pair], predictions: list[Tensor], wrong: Sequence[WrongHistoryPiece]) -> float:
     """Energy between the runs from wrong pasts and those from silence, beyond the effect's own, over the songs'."""
-    outputs = render_many(loop, [piece.dry for piece in wrong], after=[piece.past for piece in wrong])
+    loops = [loop.at(songs[piece.song].knobs) for piece in wrong]
+    outputs = render_many(loops, [piece.dry for piece in wrong], after=[piece.past for piece in wrong])
     pairs = list(zip(outputs, wrong, strict=True))
     apart = sum(_counted_energy(output - predictions[piece.song][piece.part]) for output, piece in pairs)
     total = sum(_counted_energy(songs[piece.song].wet[piece.part]) for piece in wrong)
@@ -121,5 +127,6 @@ def _counted_energy(x: Tensor) -> float:
 def teacher_forced_esr(loop: ClosedLoop, songs: list[Pair]) -> float:
     """ESR with the true past at every step: what a free run is not, logged to show the gap."""
     wet = [song.wet for song in songs]
-    predictions = render_many(loop, [song.dry for song in songs], fed=wet)
+    loops = [loop.at(song.knobs) for song in songs]
+    predictions = render_many(loops, [song.dry for song in songs], fed=wet)
     return metrics.esr(*metrics.over_all(zip(predictions, wet, strict=True)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 from fxemu.engine.allocator import keep_freed_memory
 from fxemu.engine.lockstep.lanes import compiled
 from fxemu.engine.lockstep.rollout import forced
-from fxemu.engine.plan import DRY, WET, Activation, Plan, Product
+from fxemu.engine.plan import DRY, WET, Activation, Knobs, Plan, Product
 from fxemu.models.base import Predictor
+from fxemu.models.knobs import Knob, positions
+from fxemu.models.parts.turning import Turning
 from fxemu.representations import Raw
 from fxemu.representations.base import Representation
 
@@ -30,6 +33,7 @@ class ClosedLoop(nn.Module):
         predictor: predicts parameters of the next wet sample from features.
         input_repr: makes features of dry and of fed-back wet samples.
         output_repr: makes the next wet sample of the predicted parameters.
+        knobs: of the effect, which the model has too.
 
     Two buffers are set from the training data: `limit` bounds the wet signal, and so the feedback, to +-1.2 times the
     wet peak; and representations and predictor see wet divided by `gain`, so that an effect's level is not theirs.
@@ -38,13 +42,21 @@ class ClosedLoop(nn.Module):
     limit: Tensor
     gain: Tensor
 
-    def __init__(self, predictor: Predictor, input_repr: Representation, output_repr: Representation) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        input_repr: Representation,
+        output_repr: Representation,
+        knobs: Sequence[Knob] = (),
+    ) -> None:
         super().__init__()
         self.plain_samples = isinstance(input_repr, Raw) and isinstance(output_repr, Raw)
         if predictor.plain_samples and not self.plain_samples:
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(predictor).__name__).lower()
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
+        self.knobs = tuple(knobs)
+        self.turning = Turning(predictor, len(self.knobs)) if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))
 
@@ -66,11 +78,15 @@ class ClosedLoop(nn.Module):
     def plan(self) -> Plan:
         """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included."""
         plan = Plan()
+        knobs = plan.append(Knobs(len(self.knobs))) if self.knobs else None
         dry = self.input_repr.plan_encode(plan, DRY)
         gain, wet = float(self.gain), WET
         if self.predictor.feedback:
             wet = self.input_repr.plan_encode(plan, WET if gain == 1 else plan.mix(Product((WET,), 1 / gain)))
-        plan.params = self.predictor.plan(plan, dry, wet)
+        if knobs is None:
+            plan.params = self.predictor.plan(plan, dry, wet)
+        else:
+            plan.params = self.turning.plan(self.predictor, plan, knobs, dry, wet)
         sample = self.output_repr.plan_decode(plan, plan.params)
         plan.close(WET, plan.mix(Product((sample,), gain), activation=Activation("clamp", float(self.limit))))
         return plan
@@ -87,15 +103,27 @@ class ClosedLoop(nn.Module):
         """Wet (B, 1, T) with noise (B, 1, T) added to what the predictor sees of it."""
         return self.input_repr.disturb(wet / self.gain, noise) * self.gain
 
-    def teacher_forced(self, dry: Tensor, wet: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, position: Tensor | None) -> ClosedLoop:
+        """The same model without knobs, which stand at `position` (K,), -1 to 1, or None for their defaults."""
+        if not self.knobs:
+            return self
+        position = positions(self.knobs, {}) if position is None else position
+        baked = ClosedLoop(self.turning.baked(self.predictor, position), self.input_repr, self.output_repr)
+        baked.limit.copy_(self.limit)
+        baked.gain.copy_(self.gain)
+        return baked.train(self.training)
+
+    def teacher_forced(self, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """dry, wet (B, 1, H + T) to predictions (B, 1, T), H being `warm_up`, each from the true past.
+
+        A model with K knobs needs where they stand, (B, K, H + T), or (B, K, 1) throughout.
 
         Not limited, so that the gradient never stops. The second tensor is the parameters (B, P, T) behind them.
         Where the predictor has no fast `forward`, the compiled loops compute the same.
         """
         slow = self.predictor.slow_forward or not self.predictor.vectorised
-        if slow and compiled(dry.device):
-            params = forced(self.plan(), dry, wet)[..., self.warm_up :]
+        if self.knobs or (slow and compiled(dry.device)):
+            params = forced(self.plan(), dry, wet, knobs)[..., self.warm_up :]
         else:
             params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet / self.gain))
         return self.decode(params), params

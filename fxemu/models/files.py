@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fxemu import models, representations
 from fxemu.errors import UserError, check_sample_rate
 from fxemu.files import parse_json, printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import from_description
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 # No model of ours comes near these; a file that claims more is refused before anything is allocated.
@@ -57,6 +59,8 @@ def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
         "model": config["model"],
         "repr": {side: config["repr"][side] for side in ("input", "output")},
     }
+    if loop.knobs:
+        description["knobs"] = [asdict(knob) for knob in loop.knobs]
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loop.state_dict().items()}
     write_whole(folder / WEIGHTS, serialized(weights))
     write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
@@ -130,7 +134,7 @@ def _loop(description: dict[str, Any]) -> ClosedLoop:
     sides = (description["repr"][side] for side in ("input", "output"))
     encoder, decoder = (_made(section, representations.Representation) for section in sides)
     predictor = _made(description["model"], models.Predictor, channels=encoder.channels, params=decoder.params)
-    return ClosedLoop(predictor, encoder, decoder)
+    return ClosedLoop(predictor, encoder, decoder, from_description(description.get("knobs", ())))
 
 
 def _made(section: dict[str, Any], kind: type[nn.Module], **more: int) -> Any:

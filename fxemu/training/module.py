@@ -91,26 +91,28 @@ class TrainingModule(pl.LightningModule):
         progress = torch.tensor(self.progress(), device=self.device)
         return float(self.trainer.strategy.reduce(progress, reduce_op="max"))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
         """One optimizer step, or one for each chunk of the stage."""
         stage = self.schedule.stage(self._agreed_progress())
-        dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch)
+        dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch[:2])
+        knobs = batch[2] if self.loop.knobs else None
         if not stage.free:
             history = self._without_history(self._noisy(wet, stage), stage)
-            self._learn(stage, *self.loop.teacher_forced(dry, history), wet)
+            self._learn(stage, *self.loop.teacher_forced(dry, history, knobs), wet)
             return
         history = self._noisy(wet[..., : -stage.samples], stage)
         run, end = None, history.shape[-1]
         if stage.lead:
             end += stage.lead
             with torch.no_grad():
-                run = rollout(self.loop, dry[..., :end], history)
+                run = rollout(self.loop, dry[..., :end], history, knobs)
         for _ in range(stage.chunks):
             start, end = end, end + stage.length
             if run is None:
-                run = rollout(self.loop, dry[..., :end], history)
+                run = rollout(self.loop, dry[..., :end], history, knobs)
             else:
-                run = continue_rollout(self.loop, dry[..., start - history.shape[-1] : end], run.past, stage.length)
+                seen = dry[..., start - history.shape[-1] : end]
+                run = continue_rollout(self.loop, seen, run.past, stage.length, knobs)
             self._learn(stage, run.prediction, run.params, wet[..., start:end])
             if self._agreed_progress() >= 1:
                 # A slow predictor may need minutes for all chunks.

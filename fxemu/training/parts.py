@@ -14,9 +14,11 @@ from torch import nn
 
 from fxemu.data.module import SongData
 from fxemu.effects import Effect
+from fxemu.effects.knobs import Turned
 from fxemu.errors import ConfigError
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.training.knobs import turned
 from fxemu.training.module import TrainingModule
 from fxemu.training.schedule import Schedule
 
@@ -92,8 +94,9 @@ def _instantiated(config: DictConfig) -> Parts:
     try:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
         predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
-        loop = ClosedLoop(predictor, encoder, decoder)
-        return Parts(instantiate(config.effect), loop, instantiate(config.loss), instantiate(config.training))
+        effect = turned(config.effect, config.knobs) if config.knobs else instantiate(config.effect)
+        loop = ClosedLoop(predictor, encoder, decoder, effect.knobs if isinstance(effect, Turned) else ())
+        return Parts(effect, loop, instantiate(config.loss), instantiate(config.training))
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error)) from error
 

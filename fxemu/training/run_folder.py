@@ -243,6 +243,8 @@ def _read_config(folder: Path) -> DictConfig:
             stage[RENAMED_FIELDS[old]] = stage.pop(old)
         for name in DROPPED_FIELDS:
             stage.pop(name, None)
+    if "knobs" not in config:
+        config.knobs = None
     for option in DROPPED:
         section, name = option.split(".")
         (config.get(section) or {}).pop(name, None)

@@ -97,13 +97,14 @@ def stepped(model: Predictor, dry: Tensor, wet: Tensor) -> Tensor:
     return step_by_step(plan, {DRY: dry, WET: pad(wet, (1, -1))}, params)
 
 
-def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Tensor:
+def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None, knobs: Tensor | None = None) -> Tensor:
     """Feed the predictor its own output alone, one sample at a time, with gradient through all of it.
 
     Args:
         loop: the predictor and its representations.
         dry: (B, 1, H + K).
         history: true wet samples (B, 1, H) that prime the run; None for silence, dry and wet, before a song.
+        knobs: of a model that has K, (B, K, H + K'), or (B, K, K') without a history, before which they stand still.
 
     Returns:
         the prediction (B, 1, K), within +-limit. What a recurrent predictor remembers of the history is taken as
@@ -112,11 +113,14 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None) -> Te
     if history is None:
         history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
         dry = torch.cat((history, dry), dim=-1)
+        if knobs is not None:
+            knobs = torch.cat((knobs[..., :1].expand(-1, -1, loop.warm_up), knobs), dim=-1)
     stepper, predicted = Stepper(loop.plan()), []
     state, last = stepper.silent(dry[..., 0]), stepper.plan.last
     recurrent, early = bool(stepper.plan.hidden_states()), stepper.plan.feedforward()
     for t in range(dry.shape[-1]):
-        values, state = stepper({DRY: dry[..., t]}, state)
+        inputs = stepper.plan.inputs(dry[..., t : t + 1], None if knobs is None else knobs[..., t : t + 1])
+        values, state = stepper({value: x[..., 0] for value, x in inputs.items()}, state)
         if t >= history.shape[-1]:
             predicted.append(values[last])
             continue

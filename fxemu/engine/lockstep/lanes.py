@@ -21,7 +21,7 @@ from fxemu.engine.feedforward import drive, evaluate, stateless_past_values
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import numba_loops, torch_loops
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import DRY
+from fxemu.engine.plan import Plan
 
 # Numbers that the streams of a sub-batch may take up: 4 MB, well inside the caches that cores share.
 CACHE = 1_000_000
@@ -101,24 +101,27 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
         list(pool.map(run, range(groups)))
 
 
-def past_values(partition: Partition, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+def past_values(partition: Partition, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) -> dict[int, Tensor]:
     """Past samples (B, W, rows) of the values in the loop that look back, from a history of dry and wet (B, 1, H).
 
-    Gradient flows through them, except for plans with states beside WET, which run over the history. Without a history
-    (H = 0) all are zero.
+    A plan with knobs needs where they stood, (B, K, H). Gradient flows through the values, except for plans with states
+    beside WET, which run over the history. Without a history (H = 0) all are zero.
     """
     plan = partition.plan
     if not wet.shape[-1]:
         return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in partition.tapped.items()}
     compute = _teacher_forced_past_values if plan.hidden_states() else stateless_past_values
-    return compute(partition, dry, wet)
+    return compute(partition, dry, wet, knobs)
 
 
 @torch.no_grad()
-def _teacher_forced_past_values(partition: Partition, dry: Tensor, wet: Tensor) -> dict[int, Tensor]:
+def _teacher_forced_past_values(
+    partition: Partition, dry: Tensor, wet: Tensor, knobs: Tensor | None
+) -> dict[int, Tensor]:
     """`past_values` by a teacher-forced run from silence, for plans with hidden states."""
     batch, samples, plan = wet.shape[0], wet.shape[-1], partition.plan
-    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, partition.boundary, samples)
+    inputs = plan.inputs(*padded(plan, dry, knobs))
+    signals = evaluate(plan, inputs, partition.boundary, samples)
     layout = layout_for(partition, samples, batch, wet.device)
     memory = memory_for(layout, batch, wet.device)
     write_inputs(layout, memory, {v: s.detach() for v, s in signals.items()})
@@ -130,6 +133,14 @@ def _teacher_forced_past_values(partition: Partition, dry: Tensor, wet: Tensor) 
         )
         for value, rows in layout.tapped.items()
     }
+
+
+def padded(plan: Plan, dry: Tensor, knobs: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Dry (B, 1, T) after the silence that the plan looks back to, and the knobs (B, K, T) as they stood before."""
+    before = plan.reach()
+    if knobs is not None and knobs.shape[-1] > 1:
+        knobs = torch.cat((knobs[..., :1].expand(-1, -1, before), knobs), dim=-1)
+    return F.pad(dry, (before, 0)), knobs
 
 
 def write_inputs(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
-from torch.nn import functional as F
 
 from fxemu.engine.feedforward import drive, evaluate
 from fxemu.engine.layout import Layout, weights_of
@@ -42,8 +41,10 @@ class Rollout:
     past: dict[int, Tensor]
 
 
-def rollout(loop: Playable, dry: Tensor, history: Tensor) -> Rollout:
+def rollout(loop: Playable, dry: Tensor, history: Tensor, knobs: Tensor | None = None) -> Rollout:
     """Free-run from a history: dry (B, 1, H + K), wet history (B, 1, H) to K samples.
+
+    A model with knobs needs where they stand, (B, knobs, H + K), or (B, knobs, 1) throughout.
 
     H must be at least `loop.warm_up`. Gradients flow to the weights, through all K steps, and not to the audio, nor
     through the memory of a recurrent predictor of the history.
@@ -51,29 +52,33 @@ def rollout(loop: Playable, dry: Tensor, history: Tensor) -> Rollout:
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
     partition = Partition(loop.plan())
-    past = lanes.past_values(partition, dry[..., : history.shape[-1]], history)
-    return _free_run(partition, dry, past, dry.shape[-1] - history.shape[-1])
+    before = dry[..., : history.shape[-1]]
+    past = lanes.past_values(partition, before, history, None if knobs is None else knobs[..., : history.shape[-1]])
+    return _free_run(partition, partition.plan.inputs(dry, knobs), past, dry.shape[-1] - history.shape[-1])
 
 
-def continue_rollout(loop: Playable, dry: Tensor, past: dict[int, Tensor], steps: int) -> Rollout:
+def continue_rollout(
+    loop: Playable, dry: Tensor, past: dict[int, Tensor], steps: int, knobs: Tensor | None = None
+) -> Rollout:
     """Free-run for `steps` more samples, dry (B, 1, H + K) ending with them, from where another one ended."""
-    return _free_run(Partition(loop.plan()), dry, past, steps)
+    partition = Partition(loop.plan())
+    return _free_run(partition, partition.plan.inputs(dry, knobs), past, steps)
 
 
-def _free_run(partition: Partition, dry: Tensor, past: dict[int, Tensor], steps: int) -> Rollout:
+def _free_run(partition: Partition, inputs: dict[int, Tensor], past: dict[int, Tensor], steps: int) -> Rollout:
     plan = partition.plan
-    signals = evaluate(plan, {DRY: dry}, partition.boundary, steps)
+    signals = evaluate(plan, inputs, partition.boundary, steps)
     if plan.last in signals:
         return Rollout(signals[plan.last][..., -steps:], signals[plan.params][..., -steps:], {})
     prediction, params, *ends = _run(partition, signals, past, steps)
     return Rollout(prediction, params, dict(zip(partition.tapped, ends, strict=True)))
 
 
-def forced(plan: Plan, dry: Tensor, wet: Tensor) -> Tensor:
-    """Parameters (B, P, T) from silence with the true past at every step: dry, wet (B, 1, T); with gradient."""
+def forced(plan: Plan, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) -> Tensor:
+    """Parameters (B, P, T) from silence with the true past at every step: dry, wet (B, 1, T), knobs; with gradient."""
     steps = dry.shape[-1]
     partition = Partition(plan)
-    signals = evaluate(plan, {DRY: F.pad(dry, (plan.reach(), 0))}, partition.boundary, steps)
+    signals = evaluate(plan, plan.inputs(*lanes.padded(plan, dry, knobs)), partition.boundary, steps)
     silence = lanes.past_values(partition, dry[..., :0], wet[..., :0])
     return _run(partition, signals, silence, steps, fed=wet)[1]
 

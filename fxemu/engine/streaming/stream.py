@@ -8,7 +8,7 @@ interface asks for, in which PyTorch takes longer to begin than the loop to end.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -19,7 +19,6 @@ from fxemu.engine.allocator import keep_freed_memory
 from fxemu.engine.feedforward import evaluate, has_long_window
 from fxemu.engine.lockstep.lanes import past_values
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import DRY
 from fxemu.engine.playable import Playable
 from fxemu.engine.simplify import on_cpu, simplify
 from fxemu.engine.streaming.block import BlockRunner, PastValues
@@ -42,11 +41,17 @@ class Stream:
     Args:
         loop: what to play; its weights are read once, here.
         dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
+        knobs: of a model that has some: their positions (K,) before the first sample, -1 to 1; None for their middle.
         simplified: False to play the plan as it is, with a state by its own values.
     """
 
     def __init__(
-        self, loop: Playable, dry: Tensor | None = None, wet: Tensor | None = None, simplified: bool = True
+        self,
+        loop: Playable,
+        dry: Tensor | None = None,
+        wet: Tensor | None = None,
+        simplified: bool = True,
+        knobs: Tensor | None = None,
     ) -> None:
         self._loop, self._primed, self._unchecked, needed = loop, False, 0, loop.warm_up
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
@@ -58,14 +63,20 @@ class Stream:
         self._at_once, self._sequential = (BlockRunner(Partition(plan, sequential)) for sequential in (False, True))
         self._long_window = has_long_window(plan)
         self._dry = torch.zeros(plan.reach())
+        self._knobs: Tensor | None = None
+        if plan.knobs is not None:
+            start = torch.zeros(plan.width(plan.knobs)) if knobs is None else knobs.detach().cpu().float()
+            self._knobs = start[:, None].repeat(1, plan.reach() + 1)
         nothing = torch.empty(1, 1, 0)
         self._past = past_values(self._at_once.partition, nothing, nothing)
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
         self._primed = True
 
     @torch.inference_mode()
-    def process(self, dry: Tensor, fed: Tensor | None = None) -> Tensor:
+    def process(self, dry: Tensor, fed: Tensor | None = None, knobs: Tensor | None = None) -> Tensor:
         """dry (samples,) to wet (samples,), float32; what came before is remembered.
+
+        Knobs (K, samples) are where those of the model stand at each sample; None leaves them where they are.
 
         Given `fed` (samples,), that is fed back instead of the prediction: the truth to prime it, or any other
         history. ValueError unless it is as long as `dry`.
@@ -78,8 +89,12 @@ class Stream:
         size = max(BLOCK, self._dry.numel())
         # Allocated once: blocks kept between short-lived tensors would fragment the memory.
         wet = torch.empty_like(dry)
+        if knobs is not None and self._knobs is None:
+            raise ValueError("knobs: this model has none")
         for i in range(0, dry.numel(), size):
-            wet[i : i + size] = self._block(dry[i : i + size], None if fed is None else fed[i : i + size])
+            part = slice(i, i + size)
+            turned = None if knobs is None else knobs[:, part]
+            wet[part] = self._block(dry[part], None if fed is None else fed[part], turned)
             self._unchecked += min(size, dry.numel() - i)
             # Of what the next block reads, and rarely: the loop itself checks nothing.
             if self._unchecked >= CHECKED and self._primed:
@@ -91,12 +106,13 @@ class Stream:
     @cached_property
     def _silent(self) -> dict[str, Tensor]:
         """The state after silence."""
-        return Stream(self._loop).state()
+        return Stream(self._loop, knobs=None if self._knobs is None else self._knobs[:, -1]).state()
 
     def state(self) -> dict[str, Tensor]:
         """A copy of everything remembered: for `restore`, or for a file."""
         past = {str(value): self._past[value].clone() for value in self._at_once.partition.tapped}
-        return {"dry": self._dry.clone(), **past}
+        knobs = {} if self._knobs is None else {"knobs": self._knobs.clone()}
+        return {"dry": self._dry.clone(), **knobs, **past}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from the state of a stream of the same model; ValueError if it is of another."""
@@ -104,27 +120,40 @@ class Stream:
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
             raise ValueError(f"state: got {sorted(state)} of another model's shapes; this one has {sorted(own)}")
         self._dry = state["dry"].clone()
+        self._knobs = state["knobs"].clone() if "knobs" in state else None
         self._past = {value: state[str(value)].clone() for value in self._at_once.partition.tapped}
 
-    def _block(self, dry: Tensor, fed: Tensor | None) -> Tensor:
+    def _block(self, dry: Tensor, fed: Tensor | None, knobs: Tensor | None) -> Tensor:
         short = fed is None and dry.numel() <= max(SHORT, SHORT_PART * self._dry.numel())
         runner = self._sequential if short or not self._long_window else self._at_once
         past = self._past_for(runner)
         seen = torch.cat((self._dry, dry))
         self._dry = seen[dry.numel() :]
-        signals = evaluate(self._plan, {DRY: seen[None, None]}, runner.partition.boundary, dry.numel())
+        inputs = self._plan.inputs(seen[None, None], self._turned(dry.numel(), knobs))
+        signals = evaluate(self._plan, inputs, runner.partition.boundary, dry.numel())
         if self._plan.last in signals:
             self._past = {}  # all follows from dry
             return signals[self._plan.last][0, 0, -dry.numel() :]
         wet, self._past = runner.block(dry.numel(), fed is not None).run(signals, past, fed)
         return wet
 
+    def _turned(self, samples: int, knobs: Tensor | None) -> Tensor | None:
+        """Knobs (1, K, H + samples), as far back as dry is remembered."""
+        if self._knobs is None:
+            return None
+        before = self._knobs
+        knobs = before[:, -1:].expand(-1, samples) if knobs is None else knobs
+        seen = torch.cat((before, knobs), dim=1)
+        self._knobs = seen[:, samples:]
+        return seen[None, :, 1:]
+
     def _past_for(self, runner: BlockRunner) -> PastValues:
         """The past that the loop reads; what depends on dry alone may have to be computed first."""
         missing = runner.partition.tapped.keys() - self._past.keys()
         if not missing:
             return self._past
-        known = evaluate(self._plan, {DRY: self._dry[None, None]}, missing)
+        knobs = None if self._knobs is None else self._knobs[None, :, 1:]
+        known = evaluate(self._plan, self._plan.inputs(self._dry[None, None], knobs), missing)
         return {**self._past, **{v: known[v][..., -runner.partition.tapped[v] :] for v in missing}}
 
 
@@ -144,20 +173,21 @@ def render(loop: Playable, dry: Tensor) -> Tensor:
 
 
 def render_many(
-    loop: Playable,
+    loop: Playable | Sequence[Playable],
     songs: list[Tensor],
     fed: list[Tensor] | None = None,
     after: list[tuple[Tensor, Tensor]] | None = None,
 ) -> list[Tensor]:
     """Free runs over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
 
-    Given `fed`, a song for each, those are fed back, as in `Stream.process`. They begin from silence or, given `after`,
+    The model is one for all of them, or one for each. Given `fed`, a song for each, those are fed back, as in `Stream.process`. They begin from silence or, given `after`,
     (dry, wet) for each, from the state after that history.
     """
     threads, none = torch.get_num_threads(), [None] * len(songs)
-    runs = list(zip(songs, fed or none, after or none, strict=True))
+    loops = loop if isinstance(loop, Sequence) else [loop] * len(songs)
+    runs = list(zip(loops, songs, fed or none, after or none, strict=True))
 
-    def run(dry: Tensor, fed: Tensor | None, past: tuple[Tensor, Tensor] | None) -> Tensor:
+    def run(loop: Playable, dry: Tensor, fed: Tensor | None, past: tuple[Tensor, Tensor] | None) -> Tensor:
         stream = Stream(loop)
         if past is not None:
             stream.process(*past)

@@ -1,0 +1,129 @@
+"""Settings of an effect's knobs: drawn for training songs as they take turns, and others that are held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fxemu.audio.tensors import amplify
+from fxemu.data.gains import SECONDS_PER_EPOCH, check_gains
+from fxemu.effects import Effect
+from fxemu.effects.knobs import Turned
+from fxemu.library.pair import Pair
+
+# Settings in a Latin hypercube, and corners among them at most.
+HYPERCUBE, CORNERS = 64, 16
+# A training song is cut into pieces of so many seconds, each with a setting of its own.
+PIECE_S = 5.0
+# Held-out songs are, too, for validation.
+HELD_OUT = 16
+
+
+def latin_hypercube(count: int, knobs: int, generator: np.random.Generator) -> Tensor:
+    """Positions (count, knobs), -1 to 1: of each knob one in each of `count` equal parts of its range."""
+    strata = np.stack([generator.permutation(count) for _ in range(knobs)], axis=1)
+    return torch.from_numpy(2 * (strata + generator.random(strata.shape)) / count - 1).float()
+
+
+def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
+    """Setting `number` of an endless sequence, (knobs,): one hypercube after another, each with the corners in it."""
+    block, place = divmod(number, HYPERCUBE)
+    generator = np.random.default_rng((seed, block))
+    corners = list(product((-1.0, 1.0), repeat=knobs)) if 2**knobs <= CORNERS else []
+    inner = latin_hypercube(HYPERCUBE - len(corners), knobs, generator)
+    settings = torch.cat([torch.tensor(corners).view(-1, knobs), inner])
+    return settings[int(generator.permutation(HYPERCUBE)[place])]
+
+
+def held_out_settings(count: int, knobs: int, seed: int) -> Tensor:
+    """Settings (count, knobs) to validate and report on, of no use in training: drawn anew they never come up."""
+    return latin_hypercube(count, knobs, np.random.default_rng((seed, 2**32)))
+
+
+class DrawnSettings:
+    """Training songs in pieces, at settings and gains drawn for each; the protocol of `DrawnGains`.
+
+    Pieces take turns: in each epoch as many as hold SECONDS_PER_EPOCH of audio (one at least) are drawn anew. What a
+    piece has in which epoch depends on the seed alone, so a resumed run has the same.
+
+    Args:
+        songs: dry at 0 dB.
+        effect: with knobs.
+        sample_rate: in Hz.
+        gain_db: lowest and highest gain, -80 to 0 dB.
+        shortest: samples that a piece must have.
+        seed: decides settings and gains.
+        cached: wraps an effect, so that it looks into the cache before it runs.
+    """
+
+    def __init__(
+        self,
+        songs: Sequence[Pair],
+        effect: Turned,
+        sample_rate: int,
+        gain_db: Sequence[float],
+        shortest: int,
+        seed: int,
+        cached: Callable[[Effect], Effect],
+    ) -> None:
+        check_gains(gain_db)
+        self.effect, self.sample_rate, self.gain_db, self.seed, self.cached = effect, sample_rate, gain_db, seed, cached
+        self.pieces = [piece for song in songs for piece in pieces_of(song.dry, effect, sample_rate, shortest)]
+        self.names = [song.name for song in songs for _ in pieces_of(song.dry, effect, sample_rate, shortest)]
+        seconds = sum(dry.numel() - before for dry, before, _ in self.pieces) / sample_rate
+        self.turns = min(len(self.pieces), math.ceil(seconds / SECONDS_PER_EPOCH))
+        # The pair of each piece, by number, and which draw it was.
+        self._made: dict[int, tuple[int, Pair]] = {}
+
+    def drawn(self, piece: int, epoch: int) -> tuple[int, Tensor, float]:
+        """The number of the draw of a piece in an epoch, with its setting (K,) and gain in dB."""
+        draw = (epoch - piece % self.turns) // self.turns + 1
+        number = draw * len(self.pieces) + piece
+        gain_db = float(np.random.default_rng((self.seed, piece, draw)).uniform(*self.gain_db))
+        return number, drawn_setting(number, len(self.effect.knobs), self.seed), gain_db
+
+    def pairs_for_epoch(self, epoch: int) -> list[Pair]:
+        """Every piece at its setting and gain in this epoch."""
+        return [self._pair(piece, *self.drawn(piece, epoch)) for piece in range(len(self.pieces))]
+
+    def settings_until(self, epoch: int) -> Tensor:
+        """All settings drawn up to an epoch, (count, K)."""
+        drawn = {n: at for e in range(epoch + 1) for i in range(len(self.pieces)) for n, at, _ in [self.drawn(i, e)]}
+        return torch.stack(list(drawn.values()))
+
+    def _pair(self, piece: int, number: int, at: Tensor, gain_db: float) -> Pair:
+        if piece not in self._made or self._made[piece][0] != number:
+            dry, before, start = self.pieces[piece]
+            dry = amplify(dry, gain_db) if gain_db else dry
+            wet = self.cached(self.effect.at(at))(dry, self.sample_rate, start)
+            self._made[piece] = number, Pair(self.names[piece], dry[before:], wet[before:], at)
+        return self._made[piece][1]
+
+
+def pieces_of(dry: Tensor, effect: Effect, sample_rate: int, shortest: int) -> list[tuple[Tensor, int, int]]:
+    """Pieces of a song, each with the audio before it that the effect needs: (samples,), how many of them are before.
+
+    Third is the number of the first sample in the song. An effect that needs the whole song leaves it whole.
+    """
+    count = dry.numel() // max(shortest, round(PIECE_S * sample_rate))
+    if effect.memory_s is None or count < 2 or effect.memory_s > PIECE_S:
+        return [(dry, 0, 0)]
+    memory, size = math.ceil(effect.memory_s * sample_rate), -(-dry.numel() // count)
+    starts = range(0, dry.numel() - shortest + 1, size)
+    firsts = [max(0, start - memory) for start in starts]
+    return [(dry[first : start + size], start - first, first) for start, first in zip(starts, firsts, strict=True)]
+
+
+def at_settings(songs: Sequence[Pair], effect: Turned, sample_rate: int, shortest: int, seed: int) -> list[Pair]:
+    """Held-out songs in pieces, each at a held-out setting of its own."""
+    pieces = [(song.name, *piece) for song in songs for piece in pieces_of(song.dry, effect, sample_rate, shortest)]
+    settings = held_out_settings(len(pieces), len(effect.knobs), seed)
+    return [
+        Pair(name, dry[before:], effect.at(at)(dry, sample_rate, start)[before:], at)
+        for (name, dry, before, start), at in zip(pieces, settings, strict=True)
+    ]

@@ -1,0 +1,46 @@
+"""An effect with knobs: the same effect, made anew for each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+
+from torch import Tensor
+
+from fxemu.effects.base import Effect
+from fxemu.models.knobs import Knob, positions, values
+
+# Corners of the settings at which an effect is tried, at most: all of up to 4 knobs.
+CORNERS = 16
+
+
+class Turned(Effect):
+    """An effect with knobs; called as it is, they stand at their defaults.
+
+    Args:
+        build: makes the effect, given settings by name.
+        knobs: at least one.
+
+    Raises:
+        ValueError: from `build`, for a range that the effect does not take.
+    """
+
+    def __init__(self, build: Callable[[Mapping[str, float]], Effect], knobs: Sequence[Knob]) -> None:
+        self.build, self.knobs = build, tuple(knobs)
+        corners = product(*[(knob.low, knob.high) for knob in self.knobs]) if 2 ** len(knobs) <= CORNERS else (
+            [knob.low for knob in self.knobs], [knob.high for knob in self.knobs])  # fmt: skip
+        made = [build(dict(zip((knob.name for knob in knobs), corner, strict=True))) for corner in corners]
+        memories = [effect.memory_s for effect in made]
+        self.memory_s = None if None in memories else max(memories)
+        self.default = self.at(positions(self.knobs, {}))
+        self.rate_hz, self.replayable = self.default.rate_hz, self.default.replayable
+
+    def at(self, position: Tensor | None) -> Effect:
+        """The effect with its knobs at positions (K,), -1 to 1; None for their defaults."""
+        return self.default if position is None else self.build(values(self.knobs, position))
+
+    def identity(self) -> str | None:
+        return self.default.identity()
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        return self.default.process(dry, sample_rate, start)

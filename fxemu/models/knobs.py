@@ -1,0 +1,96 @@
+"""Knobs of an effect: their names, ranges and tapers, and positions from -1 to 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fxemu.errors import UserError
+
+# Units by the end of a name: shown to people, and whether equal steps of the position are equal ratios of the value.
+UNITS = {"db": ("dB", False), "hz": ("Hz", True), "ms": ("ms", True)}
+
+
+class KnobError(UserError):
+    """A knob or a setting that there is not, or that is out of range; the message states what is allowed."""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A knob.
+
+    Args:
+        name: of the effect's argument; its end tells the unit: `_db`, `_hz`, `_ms`, or none.
+        low, high: of its range, low below high; of a knob in Hz or ms both above 0.
+        default: where it stands unless it is turned, in the range.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float
+
+    def __post_init__(self) -> None:
+        values = self.low, self.high, self.default
+        if not all(isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in values):
+            raise KnobError(f"knobs.{self.name}: got {list(values)}; must be a lowest and a highest value, finite")
+        if not self.low < self.high:
+            raise KnobError(
+                f"knobs.{self.name}: got {self.low:g} to {self.high:g}; the lowest value must be below the highest "
+                "(for a knob that stands still, set the effect's option)"
+            )
+        if self.by_ratio and self.low <= 0:
+            raise KnobError(f"knobs.{self.name}: got {self.low:g} as its lowest value; must be above 0 {self.unit}")
+        self.position(self.default)
+
+    @property
+    def unit(self) -> str:
+        """dB, Hz, ms, or nothing."""
+        return UNITS.get(self.name.rsplit("_", 1)[-1], ("", False))[0]
+
+    @property
+    def by_ratio(self) -> bool:
+        """Whether the same turn changes the value by the same ratio, not by the same amount."""
+        return UNITS.get(self.name.rsplit("_", 1)[-1], ("", False))[1]
+
+    def position(self, value: float) -> float:
+        """Where the knob stands, -1 to 1, for a value; KnobError out of the range."""
+        if not isinstance(value, Real) or not self.low <= value <= self.high:
+            raise KnobError(
+                f"{self.name}: got {value}; must be from {self.low:g} to {self.high:g} {self.unit}".rstrip()
+            )
+        low, high, at = (math.log(x) if self.by_ratio else x for x in (self.low, self.high, value))
+        return 2 * (at - low) / (high - low) - 1
+
+    def value(self, position: float) -> float:
+        """The value for a position from -1 to 1, which is held in that range."""
+        share = (min(1.0, max(-1.0, position)) + 1) / 2
+        if self.by_ratio:
+            return min(self.high, max(self.low, self.low * (self.high / self.low) ** share))
+        return self.low + share * (self.high - self.low)
+
+
+def positions(knobs: Sequence[Knob], settings: Mapping[str, float]) -> Tensor:
+    """Positions (K,) of the knobs at settings by name, the others at their defaults; KnobError for an unknown name."""
+    known = {knob.name for knob in knobs}
+    for name in settings:
+        if name not in known:
+            has = f"has {', '.join(sorted(known))}" if known else "was trained without knobs"
+            raise KnobError(f"{name}: the model {has}")
+    return torch.tensor([knob.position(settings.get(knob.name, knob.default)) for knob in knobs])
+
+
+def values(knobs: Sequence[Knob], at: Tensor) -> dict[str, float]:
+    """The values of the knobs by name at positions (K,)."""
+    return {knob.name: knob.value(position) for knob, position in zip(knobs, at.tolist(), strict=True)}
+
+
+def from_description(listed: Sequence[Mapping[str, Any]]) -> tuple[Knob, ...]:
+    """Knobs from plain data, as a model's file holds them."""
+    return tuple(Knob(**one) for one in listed)

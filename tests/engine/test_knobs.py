@@ -1,0 +1,119 @@
+"""Knobs in the engines: every reader of a plan against the sample-by-sample reference."""
+
+import pytest
+import torch
+from helpers.models import free_run, make
+from torch import Tensor
+
+from fxemu.engine.lockstep import lanes
+from fxemu.engine.lockstep.rollout import continue_rollout, rollout
+from fxemu.engine.streaming.stream import SHORT, Stream, render
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import Knob
+from fxemu.representations import MuLaw, Raw
+
+KNOBS = Knob("drive_db", 0.0, 40.0, 20.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
+FAMILIES = ["mlp", "gru", "lstm", "lru", "wavenet", "wavenet, gated, one array", "convnet", "octave_gain"]
+each_family = pytest.mark.parametrize("name", FAMILIES)
+each_feedback = pytest.mark.parametrize("feedback", [True, False])
+
+
+def made(name: str, feedback: bool = True, kind: type = Raw) -> ClosedLoop:
+    sample = kind()
+    return ClosedLoop(make(name, sample.channels, sample.params, feedback=feedback), sample, sample, KNOBS)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+@each_family
+@each_feedback
+@torch.no_grad()
+def test_knobs_that_move_are_streamed_as_stepped(name: str, feedback: bool) -> None:
+    loop, dry, knobs = made(name, feedback), noise(400), 2 * noise(2, 400, seed=1)
+    expected = free_run(loop, dry[None, None], knobs=knobs[None])[0, 0]
+    stream = Stream(loop, knobs=knobs[:, 0])
+    sizes = [64, 1, SHORT + 1, 17, 400 - 64 - 1 - SHORT - 1 - 17]
+    blocks = zip(dry.split(sizes), knobs.split(sizes, dim=1), strict=True)
+    assert torch.allclose(torch.cat([stream.process(x, knobs=k) for x, k in blocks]), expected, atol=1e-5)
+
+
+@each_family
+@torch.no_grad()
+def test_knobs_that_stand_still_may_as_well_be_biases(name: str) -> None:
+    loop, dry, at = made(name), noise(300), torch.tensor([0.7, -0.4])
+    baked = loop.at(at)
+    assert baked.plan().knobs is None
+    expected = free_run(loop, dry[None, None], knobs=at[None, :, None].expand(1, 2, 300))[0, 0]
+    assert torch.allclose(render(baked, dry), expected, atol=1e-5)
+    assert not torch.allclose(render(loop.at(-at), dry), expected, atol=1e-3)
+
+
+@each_family
+@each_feedback
+def test_rollouts_and_their_gradients_with_a_setting_for_each_stream(name: str, feedback: bool) -> None:
+    loop, history = made(name, feedback), made(name, feedback).warm_up + 3
+    dry, wet, knobs = noise(3, 1, history + 30), 0.5 * noise(3, 1, history, seed=1), 2 * noise(3, 2, 1, seed=2)
+    weights = noise(3, 1, 30, seed=3)
+    run = rollout(loop, dry, wet, knobs)
+    gradients = torch.autograd.grad((run.prediction * weights).sum(), list(loop.parameters()), allow_unused=True)
+    for stream, at in enumerate(knobs[..., 0]):
+        alone = rollout(loop.at(at), dry[stream, None], wet[stream, None])
+        assert torch.allclose(alone.prediction[0], run.prediction[stream], atol=1e-5)
+    # The gradient of the knobs' weights, by that of the biases that they move.
+    named = dict(zip((n for n, _ in loop.named_parameters()), gradients, strict=True))
+    expected = {n: torch.zeros_like(x) for n, x in loop.named_parameters() if n.startswith("turning.")}
+    for stream, at in enumerate(knobs[..., 0]):
+        baked = loop.at(at)
+        alone = rollout(baked, dry[stream, None], wet[stream, None]).prediction
+        (alone[0] * weights[stream]).sum().backward()
+        for bias, x in baked.predictor.named_parameters():
+            key = f"turning.weights.{bias.replace('.', '/')}"
+            if key in expected and x.grad is not None:
+                expected[key] += x.grad[:, None] * at
+    for key, value in expected.items():
+        assert torch.allclose(named[key], value, atol=1e-4, rtol=1e-3), key
+
+
+@pytest.mark.parametrize(("name", "kind"), [*((name, Raw) for name in FAMILIES), ("mlp", MuLaw), ("gru", MuLaw)])
+def test_teacher_forcing_is_that_of_the_model_at_the_setting(name: str, kind: type) -> None:
+    loop = made(name, kind=kind)
+    dry, wet, knobs = noise(2, 1, loop.warm_up + 20), noise(2, 1, loop.warm_up + 20, seed=1), 2 * noise(2, 2, 1)
+    prediction, _ = loop.teacher_forced(dry, wet, knobs)
+    for stream, at in enumerate(knobs[..., 0]):
+        alone, _ = loop.at(at).teacher_forced(dry[stream, None], wet[stream, None])
+        assert torch.allclose(alone[0], prediction[stream], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mlp", "gru"])
+def test_rollouts_in_pytorch_s_loops_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = made(name)
+    dry, wet, knobs = noise(2, 1, loop.warm_up + 20), noise(2, 1, loop.warm_up), 2 * noise(2, 2, loop.warm_up + 20)
+
+    def found() -> list[Tensor]:
+        run = rollout(loop, dry, wet, knobs)
+        return [run.prediction, *torch.autograd.grad(run.prediction.square().sum(), list(loop.parameters()))]
+
+    compiled = found()
+    monkeypatch.setattr(lanes, "compiled", lambda where: False)
+    assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(compiled, found(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["mlp", "gru"])
+def test_a_rollout_continues_with_knobs_that_have_moved(name: str) -> None:
+    loop = made(name)
+    history = loop.warm_up
+    dry, wet, knobs = noise(2, 1, history + 40), noise(2, 1, history), 2 * noise(2, 2, history + 40, seed=2)
+    whole = rollout(loop, dry, wet, knobs).prediction
+    first = rollout(loop, dry[..., : history + 15], wet, knobs[..., : history + 15])
+    rest = continue_rollout(loop, dry[..., 15:], first.past, 25, knobs[..., 15:]).prediction
+    assert torch.allclose(torch.cat((first.prediction, rest), dim=-1), whole, atol=1e-5)
+
+
+def test_knobs_that_are_missing_or_too_many_are_refused() -> None:
+    loop, plain = made("mlp"), ClosedLoop(make("mlp"), Raw(), Raw())
+    dry, wet = noise(1, 1, loop.warm_up + 5), noise(1, 1, loop.warm_up)
+    for refused, knobs in ((loop, None), (loop, noise(1, 3, 1)), (plain, noise(1, 2, 1))):
+        with pytest.raises(ValueError, match="knobs"):
+            rollout(refused, dry, wet, knobs)
