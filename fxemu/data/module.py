@@ -202,7 +202,7 @@ class SongData(pl.LightningDataModule):
     def _streamed(self, library: LibraryScan) -> Streamed:
         if isinstance(self.effect, Turned):
             raise LibraryError(
-                f"knobs: a library of more than data.memory_hours={self.memory_hours} is streamed, at one setting alone; "
+                f"knobs: a library of more than data.memory_hours={self.memory_hours} is streamed, which goes without; "
                 "choose fewer songs with data.file_count, or raise data.memory_hours"
             )
         if self.train_seconds is not None:

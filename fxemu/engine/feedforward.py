@@ -6,7 +6,7 @@ Shapes: B batch, W width of a source, U units, N taps, T samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 import torch
@@ -32,7 +32,7 @@ def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: 
     """
     signals = dict(signals)
     missing = sorted((wanted | _ancestors(plan, wanted, set(signals))) - set(signals))
-    needed = _needed(plan, samples) if missing and samples is not None else {}
+    needed = _needed(plan, samples, signals) if missing and samples is not None else {}
     for value in missing:
         signals[value] = compute(plan.step(value), signals, needed.get(value))
     return signals
@@ -45,9 +45,9 @@ def compute(step: Layer | Mix | Lookup | Part, signals: dict[int, Tensor], sampl
     return activate(_before_activation(step, signals, samples), step.activation)
 
 
-def _needed(plan: Plan, samples: int) -> dict[int, int]:
+def _needed(plan: Plan, samples: int, given: Iterable[int]) -> dict[int, int]:
     """How many samples of each value its readers need, for `samples` of the loop or of the last value."""
-    early, needed = plan.feedforward(), dict.fromkeys(range(FIRST + len(plan.steps)), samples)
+    early, needed = plan.feedforward(given), dict.fromkeys(range(FIRST + len(plan.steps)), samples)
     for value, step in reversed(list(plan.values())):
         own = needed[value] if value in early else samples
         for source, span in step.spans().items():
@@ -73,7 +73,7 @@ def weighted_sum(layer: Layer, terms: Sequence[Term], signals: dict[int, Tensor]
         x = torch.cat(_ending_together([seen[term] for term in present]), dim=1)
         parts.append(torch.cat([term.weight[..., 0] for term in present], dim=1).to(x.device) @ x)
     total = reduce(torch.add, _ending_together(parts))
-    return total if layer.bias is None else total.add_(layer.bias[:, None])
+    return total if layer.bias is None else total.add_(layer.bias[..., None])
 
 
 def has_long_window(plan: Plan) -> bool:
@@ -86,14 +86,14 @@ def has_long_window(plan: Plan) -> bool:
 def drive(partition: Partition, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
     """The part of a looping layer that is computed before the loop, bias included: its last samples, (B, U, samples).
 
-    For a layer without such terms it is its bias, (1, U, 1).
+    For a layer without such terms it is its bias, (1, U, 1), or (B, U, 1).
     """
     layer, driving = partition.plan.step(value), tuple(partition.driving_terms(value))
     if driving:
         return weighted_sum(layer, driving, signals)[..., -samples:]
     if layer.bias is None:
         return signals[DRY].new_zeros(1, layer.units, 1)
-    return layer.bias[None, :, None]
+    return layer.bias.view(-1, layer.units, 1)
 
 
 def stateless_past_values(

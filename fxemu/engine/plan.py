@@ -52,7 +52,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Layer:
-    """activation(bias + sum of terms); `bias` is (U,) or None for zero."""
+    """activation(bias + sum of terms); `bias` is (U,), or (B, U) for one a stream of a batch, or None for zero."""
 
     terms: tuple[Term, ...]
     bias: Tensor | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 class Pair:
     """A named pair of dry and wet, float32 (samples,) each.
 
-    `knobs` are the positions of the effect's knobs, (K,), -1 to 1; None where it has none, or they are at their defaults.
+    `knobs` are the positions of the effect's knobs, (K,), -1 to 1; None without, or at their defaults.
     """
 
     name: str

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fxemu.engine.allocator import keep_freed_memory
+from fxemu.engine.feedforward import evaluate
 from fxemu.engine.lockstep.lanes import compiled
-from fxemu.engine.lockstep.rollout import forced
+from fxemu.engine.lockstep.rollout import forced, planned
 from fxemu.engine.plan import DRY, WET, Activation, Knobs, Plan, Product
 from fxemu.models.base import Predictor
 from fxemu.models.knobs import Knob, positions
@@ -75,10 +77,16 @@ class ClosedLoop(nn.Module):
         """Whether the predictor has an oscillator."""
         return self.predictor.periodic
 
-    def plan(self) -> Plan:
-        """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included."""
-        plan = Plan()
-        knobs = plan.append(Knobs(len(self.knobs))) if self.knobs else None
+    def plan(self, positions: Tensor | None = None) -> Plan:
+        """One step from dry x[t] and wet y[t-1] to wet y[t], representations and `limit` included.
+
+        The knobs are an input of it, unless their positions in each stream of a batch are given, (B, K), -1 to 1.
+        """
+        plan, knobs = Plan(), positions
+        if positions is not None and positions.shape[1:] != (len(self.knobs),):
+            raise ValueError(f"knobs: got positions {tuple(positions.shape)}; this model has {len(self.knobs)}")
+        if self.knobs and positions is None:
+            knobs = plan.append(Knobs(len(self.knobs)))
         dry = self.input_repr.plan_encode(plan, DRY)
         gain, wet = float(self.gain), WET
         if self.predictor.feedback:
@@ -122,11 +130,21 @@ class ClosedLoop(nn.Module):
         Where the predictor has no fast `forward`, the compiled loops compute the same.
         """
         slow = self.predictor.slow_forward or not self.predictor.vectorised
-        if self.knobs or (slow and compiled(dry.device)):
-            params = forced(self.plan(), dry, wet, knobs)[..., self.warm_up :]
+        if self.knobs:
+            params = self._forced_at(dry, wet, knobs)
+        elif slow and compiled(dry.device):
+            params = forced(self.plan(), dry, wet)[..., self.warm_up :]
         else:
             params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet / self.gain))
         return self.decode(params), params
+
+    def _forced_at(self, dry: Tensor, wet: Tensor, knobs: Tensor) -> Tensor:
+        """Parameters (B, P, T) from the true past, with the knobs at (B, K, H + T), or (B, K, 1) throughout."""
+        plan, knobs = planned(self, knobs)
+        if plan.hidden_states():
+            return forced(plan, dry, wet, knobs)[..., self.warm_up :]
+        signals, samples = {**plan.inputs(dry, knobs), WET: F.pad(wet, (1, -1))}, dry.shape[-1] - self.warm_up
+        return evaluate(plan, signals, {plan.params}, samples)[plan.params][..., -samples:]
 
 
 def wet_gain(peak: float) -> float:

@@ -94,7 +94,7 @@ def _instantiated(config: DictConfig) -> Parts:
     try:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
         predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
-        effect = turned(config.effect, config.knobs) if config.knobs else instantiate(config.effect)
+        effect = turned(config.effect, config.knobs) if config.get("knobs") else instantiate(config.effect)
         loop = ClosedLoop(predictor, encoder, decoder, effect.knobs if isinstance(effect, Turned) else ())
         return Parts(effect, loop, instantiate(config.loss), instantiate(config.training))
     except (InstantiationException, ValueError) as error:

@@ -85,7 +85,7 @@ def test_an_oscillator_has_no_contraction_to_measure() -> None:
 @pytest.mark.parametrize(("pole", "least", "most"), [(0.5, 0.0, 1e-6), (1.0, 0.1, math.inf)])
 def test_validation_adds_what_wrong_pasts_leave(pole: float, least: float, most: float) -> None:
     pairs = songs(OnePole(0.5), PIECE // 8, level=1e-3)
-    wrong = wrong_history_pieces(pairs, 1.2, lambda dries: [OnePole(0.5)(dry, RATE) for dry in dries])
+    wrong = wrong_history_pieces(pairs, 1.2, lambda dries, knobs: [OnePole(0.5)(dry, RATE) for dry in dries])
     silence = [torch.zeros(SETTLING)] * 2
     loop = one_pole(pole)
     with_wrong, without = (scores(loop, pairs, silence, given)["val/esr"] for given in (wrong, []))

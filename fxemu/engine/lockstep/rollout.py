@@ -51,18 +51,25 @@ def rollout(loop: Playable, dry: Tensor, history: Tensor, knobs: Tensor | None =
     """
     if history.shape[-1] < loop.warm_up:
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
-    partition = Partition(loop.plan())
+    plan, knobs = planned(loop, knobs)
+    partition = Partition(plan)
     before = dry[..., : history.shape[-1]]
     past = lanes.past_values(partition, before, history, None if knobs is None else knobs[..., : history.shape[-1]])
-    return _free_run(partition, partition.plan.inputs(dry, knobs), past, dry.shape[-1] - history.shape[-1])
+    return _free_run(partition, plan.inputs(dry, knobs), past, dry.shape[-1] - history.shape[-1])
 
 
 def continue_rollout(
     loop: Playable, dry: Tensor, past: dict[int, Tensor], steps: int, knobs: Tensor | None = None
 ) -> Rollout:
     """Free-run for `steps` more samples, dry (B, 1, H + K) ending with them, from where another one ended."""
-    partition = Partition(loop.plan())
-    return _free_run(partition, partition.plan.inputs(dry, knobs), past, steps)
+    plan, knobs = planned(loop, knobs)
+    return _free_run(Partition(plan), plan.inputs(dry, knobs), past, steps)
+
+
+def planned(loop: Playable, knobs: Tensor | None) -> tuple[Plan, Tensor | None]:
+    """The plan of a model, and the knobs that are its input: those that stand still are part of the biases."""
+    still = knobs is not None and knobs.shape[-1] == 1
+    return (loop.plan(knobs[..., 0]), None) if still else (loop.plan(), knobs)
 
 
 def _free_run(partition: Partition, inputs: dict[int, Tensor], past: dict[int, Tensor], steps: int) -> Rollout:
@@ -162,10 +169,13 @@ def _past_rows(layout: Layout, memory: Tensor) -> list[Tensor]:
 def _collect(rows: Tensor, total: Tensor, streams: slice) -> None:
     """Write the gradient (G, T, U, lanes) of some streams to that of all, (B, U, T).
 
-    Or add it, summed over what shares the value: all streams, (1, U, T), or all samples too, (1, U, 1).
+    Or add it, summed over what shares the value: all samples, (B, U, 1), all streams, (1, U, T), or both, (1, U, 1).
     """
     if total.shape[-1] == rows.shape[1] and total.shape[0] > 1:
         lanes.read_streams(rows, total[streams])
+        return
+    if total.shape[0] > 1:
+        lanes.read_streams(rows.sum(1, keepdim=True), total[streams])
         return
     shared = rows.sum((0, 3)).t()[None]
     total += shared if shared.shape[-1] == total.shape[-1] else shared.sum(-1, keepdim=True)

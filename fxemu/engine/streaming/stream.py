@@ -180,8 +180,8 @@ def render_many(
 ) -> list[Tensor]:
     """Free runs over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
 
-    The model is one for all of them, or one for each. Given `fed`, a song for each, those are fed back, as in `Stream.process`. They begin from silence or, given `after`,
-    (dry, wet) for each, from the state after that history.
+    The model is one for all of them, or one for each. Given `fed`, a song for each, those are fed back, as in
+    `Stream.process`. They begin from silence or, given `after`, (dry, wet) for each, from the state after that history.
     """
     threads, none = torch.get_num_threads(), [None] * len(songs)
     loops = loop if isinstance(loop, Sequence) else [loop] * len(songs)

@@ -37,15 +37,26 @@ class Turning(nn.Module):
             {_key(name): nn.Parameter(START * torch.randn(x.numel(), knobs)) for name, x in biases.items()}
         )
 
-    def plan(self, predictor: Predictor, plan: Plan, knobs: int, dry: int, wet: int) -> int:
-        """Append a predictor to a plan, its biases moved by the value `knobs`; returns the number of its params."""
+    def plan(self, predictor: Predictor, plan: Plan, knobs: int | Tensor, dry: int, wet: int) -> int:
+        """Append a predictor to a plan, its biases moved by the knobs; returns the number of its params.
+
+        Args:
+            predictor: to append.
+            plan: to append to.
+            knobs: their value in the plan or, if they stand still, their positions in each stream of a batch, (B, K).
+            dry, wet: as for `Predictor.plan`.
+        """
         first = len(plan.steps)
         turned = [self._steps(predictor, plan, knob, dry, wet) for knob in range(self.count)]
         params = predictor.plan(plan, dry, wet)
         for i, step in enumerate(plan.steps[first:]):
             if isinstance(step, Layer) and step.bias is not None:
-                weight = torch.stack([steps[i].bias - step.bias for steps in turned], dim=1)[..., None]
-                plan.steps[first + i] = replace(step, terms=(*step.terms, Term(knobs, weight)))
+                weight = torch.stack([steps[i].bias - step.bias for steps in turned], dim=1)
+                if isinstance(knobs, Tensor):
+                    turned_step = replace(step, bias=step.bias + knobs @ weight.T)
+                else:
+                    turned_step = replace(step, terms=(*step.terms, Term(knobs, weight[..., None])))
+                plan.steps[first + i] = turned_step
         return params
 
     def _steps(self, predictor: Predictor, plan: Plan, knob: int, dry: int, wet: int) -> list[Layer]:
