@@ -12,6 +12,13 @@ def add_mix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-gain-db", type=float, default=0.0, help="on the result, -60 to 60")
 
 
+def add_knob_option(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """The argument by which a knob is set, given as often as there are knobs; the others stay at their defaults."""
+    parser.add_argument(
+        "--knob", action="append", default=[], metavar="NAME=VALUE", help=f"a setting, such as drive_db=30{also}"
+    )
+
+
 def add_oversample_option(parser: argparse.ArgumentParser) -> None:
     """The argument by which an `Emulation` is oversampled."""
     parser.add_argument(

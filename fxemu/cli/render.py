@@ -12,10 +12,11 @@ import torch
 
 from fxemu.audio.decoding import PIPE, AudioError
 from fxemu.cli.errors import one_line_errors
-from fxemu.cli.mix_options import add_mix_options, add_oversample_option
+from fxemu.cli.mix_options import add_knob_option, add_mix_options, add_oversample_option
 from fxemu.emulation import load
 from fxemu.emulation.mix import Mix
 from fxemu.emulation.render import Renderer, RenderError, feedback_sources, primed_state, render_file
+from fxemu.emulation.turning import Turn, parse_settings
 from fxemu.files import printable
 from fxemu.library.songs import find_songs
 
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("output", metavar="out", help="a .wav or .flac, a folder, or - for WAV on stdout")
     add_mix_options(parser)
     add_oversample_option(parser)
+    add_knob_option(parser, ", or seconds:value, as 0:10,5:40, or a CSV file of them")
     parser.add_argument("--prime", nargs=2, metavar=("DRY", "WET"), help="true recordings to continue from")
     parser.add_argument(
         "--feedback", metavar="silence|sine|FILE", help="feed this back instead of its own output: an effect of its own"
@@ -45,9 +47,12 @@ def _render(given: argparse.Namespace) -> bool:
     """Render all; whether some song of a folder could not be."""
     mix = Mix(given.mix, given.input_gain_db, given.output_gain_db)
     pairs = songs_and_targets(given.input, given.output)
-    emulation = load(given.run, given.oversample)
+    emulation, settings = load(given.run, given.oversample), parse_settings(given.knob)
+    Turn(emulation.knobs, settings, emulation.sample_rate)
     if given.oversample > 1 and (given.prime or given.feedback):
         raise RenderError("--oversample: with --prime or --feedback there is no truth between the samples")
+    if given.prime and emulation.knobs:
+        raise RenderError("--prime: not with knobs; export a setting with --knob first, and render that")
     if given.feedback and not emulation.loop.plan().feedback:
         raise RenderError("--feedback: this model has no feedback (such as one trained with model.feedback=false)")
     renderer = Renderer(
@@ -55,6 +60,7 @@ def _render(given: argparse.Namespace) -> bool:
         mix,
         primed_state(emulation, *given.prime) if given.prime else None,
         feedback_sources(given.feedback, emulation.sample_rate) if given.feedback else None,
+        settings,
     )
     failed = False
     for song, target in pairs:

@@ -15,6 +15,8 @@ from fxemu.engine.streaming.stream import BLOCK, Stream
 Array = NDArray[np.float32]
 # From a number of samples to the next so many, at the model's rate, that are fed back in place of its own output.
 Feedback = Callable[[int], Tensor]
+# The same for the positions of its knobs, (K, samples).
+Knobs = Callable[[int], Tensor]
 
 
 class Channel:
@@ -26,12 +28,19 @@ class Channel:
         rate: of the song, in Hz.
         feedback: the source of the samples that are fed back; None for the model's own output.
         latency: of the stream, in its samples; it is taken out.
+        knobs: the source of the positions of knobs that move; None where none does.
     """
 
     def __init__(
-        self, stream: Stream, model_rate: int, rate: int, feedback: Feedback | None = None, latency: int = 0
+        self,
+        stream: Stream,
+        model_rate: int,
+        rate: int,
+        feedback: Feedback | None = None,
+        latency: int = 0,
+        knobs: Knobs | None = None,
     ) -> None:
-        self.stream, self.feedback, self.latency, self.early = stream, feedback, latency, latency
+        self.stream, self.feedback, self.knobs, self.latency, self.early = stream, feedback, knobs, latency, latency
         self.to_model, self.from_model = Resampler(rate, model_rate), Resampler(model_rate, rate)
         self.pending = np.zeros(0, np.float32)
         self.dry_samples = self.wet_samples = 0
@@ -55,7 +64,8 @@ class Channel:
         ready = pending.size if end else pending.size // BLOCK * BLOCK
         self.pending = pending[ready:]
         fed = None if self.feedback is None else self.feedback(ready)
-        wet = self.stream.process(torch.from_numpy(pending[:ready]), fed).numpy()
+        knobs = None if self.knobs is None else self.knobs(ready)
+        wet = self.stream.process(torch.from_numpy(pending[:ready]), fed, knobs).numpy()
         early, self.early = self.early, max(0, self.early - wet.size)
         return wet[early:]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.audio.decoding import RATES_HZ
-from fxemu.emulation.channel import Channel
+from fxemu.emulation.channel import Channel, Feedback
 from fxemu.emulation.locate import read_model
 from fxemu.emulation.mix import finite
+from fxemu.emulation.turning import Setting, Turn
 from fxemu.engine.oversampling import LATENCY
 from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import Stream
 from fxemu.models.files import DESCRIPTION
+from fxemu.models.knobs import positions
 from fxemu.models.oversampled import oversampled
 from fxemu.runtimes import reading
 
@@ -33,20 +36,26 @@ class Emulation:
         sample_rate: the model's, in Hz.
         oversample: 2, 4 or 8 to play at so many times that rate inside, against aliasing; 1 for none.
 
-    Its streams are `latency` samples late; a call takes that out.
+    Its streams are `latency` samples late; a call takes that out. `knobs` are those of the model, with their ranges.
     """
 
     def __init__(self, loop: Playable, sample_rate: int, oversample: int = 1) -> None:
-        self.loop, self.sample_rate, self.oversample = oversampled(loop, oversample), sample_rate, oversample
+        self.turnable, self.knobs = loop, loop.knobs
+        self.sample_rate, self.oversample = sample_rate, oversample
+        # What plays while no knob moves.
+        self.loop = oversampled(loop.at(None) if self.knobs else loop, oversample)
         self.latency = LATENCY if oversample > 1 else 0
 
-    def __call__(self, dry: Audio, sample_rate: int) -> Audio:
+    def __call__(self, dry: Audio, sample_rate: int, **settings: Setting) -> Audio:
         """Wet, float32, of the type and shape of dry: an array or a tensor, (samples,) or (channels, samples).
 
         Channels are processed separately. Audio at another rate than the model's is resampled to it and back. A sample
         that is NaN or infinite counts as 0.
 
+        Knobs are set by name, `drive_db=30`, or move in straight lines, `drive_db=[(0, 10), (5, 40)]` (second, value).
+
         Raises:
+            KnobError: for a knob that there is not, or a value out of its range.
             ValueError: for another shape, or a rate out of range.
         """
         low, high = RATES_HZ
@@ -57,9 +66,38 @@ class Emulation:
             raise ValueError(f"dry: got shape {samples.shape}; must be (samples,) or (channels, samples)")
         wet = np.empty_like(samples)
         for row, target in zip(np.atleast_2d(finite(samples)), np.atleast_2d(wet), strict=True):
-            channel = Channel(self.stream(), self.sample_rate, sample_rate, latency=self.latency)
+            channel = self.channel(sample_rate, settings)
             target[:] = np.concatenate([channel.process(row), channel.end()])
         return torch.from_numpy(wet) if isinstance(dry, Tensor) else wet
+
+    def at(self, settings: Mapping[str, float]) -> Emulation:
+        """The same model with its knobs at these settings, without knobs; KnobError for those that cannot be."""
+        position = positions(self.knobs, settings)
+        return Emulation(self.turnable.at(position), self.sample_rate, self.oversample) if self.knobs else self
+
+    def channel(
+        self,
+        rate: int,
+        settings: Mapping[str, Setting] | None = None,
+        state: dict[str, Tensor] | None = None,
+        feedback: Feedback | None = None,
+    ) -> Channel:
+        """A new channel, of a song at a rate in Hz.
+
+        Args:
+            rate: of the song.
+            settings: of its knobs.
+            state: to start from, of a stream with the same settings; None for that after silence.
+            feedback: the source of its feedback; None for its own output.
+        """
+        turn = Turn(self.knobs, settings or {}, self.sample_rate)
+        if turn.still:
+            stream = Stream(oversampled(self.turnable.at(turn.start), self.oversample)) if self.knobs else self.stream()
+        else:
+            stream = Stream(oversampled(self.turnable, self.oversample), knobs=turn.start)
+        if state is not None:
+            stream.restore(state)
+        return Channel(stream, self.sample_rate, rate, feedback, self.latency, None if turn.still else turn)
 
     def stream(self, dry: Tensor | None = None, wet: Tensor | None = None) -> Stream:
         """A new stream at the model's rate: `process(block)`, `state()` and `restore(state)`.

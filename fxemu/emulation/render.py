@@ -6,9 +6,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from fxemu.audio.tensors import decode
 from fxemu.emulation import Emulation
 from fxemu.emulation.channel import Channel, Feedback
 from fxemu.emulation.mix import Mix, finite
+from fxemu.emulation.turning import Setting
 from fxemu.engine.streaming.stream import Stream
 from fxemu.errors import UserError
 from fxemu.files import printable
@@ -45,20 +46,18 @@ class Renderer:
         mix: gains, and share of wet.
         initial_state: of each channel; None for the state after silence.
         feedback: makes the source of each channel's feedback; None for the model's own output.
+        settings: of the model's knobs.
     """
 
     emulation: Emulation
     mix: Mix
     initial_state: dict[str, Tensor] | None = None
     feedback: Callable[[], Feedback] | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def channel(self, rate: int) -> Channel:
         """A new channel, of a song at a rate in Hz."""
-        stream = self.emulation.stream()
-        if self.initial_state is not None:
-            stream.restore(self.initial_state)
-        feedback = self.feedback and self.feedback()
-        return Channel(stream, self.emulation.sample_rate, rate, feedback, self.emulation.latency)
+        return self.emulation.channel(rate, self.settings, self.initial_state, self.feedback and self.feedback())
 
     def render(self, source: AudioSource) -> Iterator[Array]:
         """The output for a song, in blocks (channels, samples), in all as many samples as the song has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from fxemu.engine.plan import Plan
@@ -17,6 +18,10 @@ class Playable(Protocol):
     @property
     def periodic(self) -> bool:
         """Whether it has an oscillator."""
+
+    @property
+    def knobs(self) -> Sequence[object]:
+        """The knobs that are an input of its plan."""
 
     def plan(self) -> Plan:
         """One step, from dry x[t] and wet y[t-1] to wet y[t]."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import torch
+from scipy.signal import lfilter
 from torch import Tensor
 
 from fxemu.errors import UserError
 
 # Units by the end of a name: shown to people, and whether equal steps of the position are equal ratios of the value.
+# Time in which a knob that jumps comes within 37 % of where it is turned to, in s.
+SMOOTHING_S = 0.02
+MOST_KNOBS = 8
 UNITS = {"db": ("dB", False), "hz": ("Hz", True), "ms": ("ms", True)}
 
 
@@ -37,6 +42,8 @@ class Knob:
     default: float
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", self.name):
+            raise KnobError(f"knobs: got the name {self.name!r}; must be letters, digits and underscores")
         values = self.low, self.high, self.default
         if not all(isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in values):
             raise KnobError(f"knobs.{self.name}: got {list(values)}; must be a lowest and a highest value, finite")
@@ -93,4 +100,13 @@ def values(knobs: Sequence[Knob], at: Tensor) -> dict[str, float]:
 
 def from_description(listed: Sequence[Mapping[str, Any]]) -> tuple[Knob, ...]:
     """Knobs from plain data, as a model's file holds them."""
+    if len(listed) > MOST_KNOBS:
+        raise KnobError(f"knobs: got {len(listed)}; at most {MOST_KNOBS}")
     return tuple(Knob(**one) for one in listed)
+
+
+def smoothed(positions: Tensor, before: Tensor, rate: int) -> Tensor:
+    """Positions (K, T) at a rate in Hz through one pole of `SMOOTHING_S`, which stood at `before` (K,): (K, T)."""
+    kept = math.exp(-1 / (SMOOTHING_S * rate))
+    moved, _ = lfilter([1 - kept], [1, -kept], positions.double().numpy(), zi=kept * before.double().numpy()[:, None])
+    return torch.from_numpy(moved).float()

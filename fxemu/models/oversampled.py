@@ -31,10 +31,13 @@ class Oversampled:
     def __post_init__(self) -> None:
         if self.factor not in FACTORS[1:]:
             raise OversamplingError(f"oversampling: got {self.factor}; must be 1 (none), 2, 4 or 8")
+        if self.loop.knobs:
+            raise OversamplingError("oversampling: of a model with knobs, only at a setting that does not move")
         if self.loop.periodic:
             raise OversamplingError("oversampling: this model has an oscillator, of which each copy would have its own")
 
     periodic = False
+    knobs = ()
 
     @property
     def warm_up(self) -> int:

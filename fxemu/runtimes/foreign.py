@@ -52,6 +52,7 @@ class Foreign:
     sample_rate: int
     warm_up: int
     periodic = False
+    knobs = ()
 
     def plan(self) -> Plan:
         return self.steps

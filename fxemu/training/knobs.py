@@ -11,9 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from fxemu.effects import Effect
 from fxemu.effects.knobs import Turned
 from fxemu.errors import ConfigError
-from fxemu.models.knobs import Knob
-
-MOST_KNOBS = 8
+from fxemu.models.knobs import MOST_KNOBS, Knob
 
 
 def turned(section: DictConfig, asked: DictConfig) -> Turned:

@@ -1,0 +1,122 @@
+"""Knobs turned while a song plays: settings over time, and the positions of the knobs at each sample.
+
+Positions are smoothed by one pole (`models.knobs.smoothed`), in every player alike: a knob that jumps makes no click.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fxemu.files import printable
+from fxemu.models.knobs import Knob, KnobError, positions, smoothed
+
+# A value throughout, or values at times in seconds, (time, value) in rising order, with straight lines between them.
+Setting = float | Sequence[tuple[float, float]]
+
+
+class Turn:
+    """Positions of K knobs over time, at a rate in Hz: each call gives the next so many, (K, samples).
+
+    Args:
+        knobs: of the model.
+        settings: of some of them by name; the others stay at their defaults.
+        rate: of the positions, in Hz.
+
+    Raises:
+        KnobError: for a knob that there is not, a value out of range, or times that do not rise.
+    """
+
+    def __init__(self, knobs: Sequence[Knob], settings: Mapping[str, Setting], rate: int) -> None:
+        self.rate, self.samples = rate, 0
+        points = {name: _points(name, setting) for name, setting in settings.items()}
+        # Refuses names that there are not.
+        positions(knobs, {name: values[0][1] for name, values in points.items()})
+        lines = [points.get(knob.name, [(0.0, knob.default)]) for knob in knobs]
+        self.still = all(len(line) == 1 for line in lines)
+        self.lines = [
+            (np.array([t for t, _ in line]), np.array([knob.position(value) for _, value in line]))
+            for knob, line in zip(knobs, lines, strict=True)
+        ]
+        self.start = self._aimed(1)[:, 0]
+        self.last = self.start
+
+    def __call__(self, samples: int) -> Tensor:
+        moved = smoothed(self._aimed(samples), self.last, self.rate)
+        self.samples += samples
+        self.last = moved[:, -1] if samples else self.last
+        return moved
+
+    def _aimed(self, samples: int) -> Tensor:
+        """Where the knobs are turned to, (K, samples), before smoothing."""
+        seconds = np.arange(self.samples, self.samples + samples) / self.rate
+        aimed = [np.interp(seconds, *line) for line in self.lines]
+        return torch.from_numpy(np.array(aimed, np.float32).reshape(len(self.lines), samples))
+
+
+def _points(name: str, setting: Setting) -> list[tuple[float, float]]:
+    if isinstance(setting, int | float):
+        return [(0.0, float(setting))]
+    try:
+        points = [(float(t), float(value)) for t, value in setting]
+    except (TypeError, ValueError):
+        points = []
+    times = [t for t, _ in points]
+    if not points or not all(map(math.isfinite, times)) or times != sorted(set(times)) or times[0] < 0:
+        raise KnobError(
+            f"{name}: got {setting!r}; must be a value, or values at times in seconds that rise from 0 or later, "
+            "such as [(0, 10), (5, 40)]"
+        )
+    return points
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, Setting]:
+    """Settings as the command line has them: NAME=30, NAME=0:10,5:40 (seconds:value), or a CSV file of them over time.
+
+    Raises:
+        KnobError: for anything else.
+    """
+    settings: dict[str, Setting] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        found = {name: _parsed(word, text)} if equals else _read(Path(word))
+        twice = settings.keys() & found.keys()
+        if twice:
+            raise KnobError(f"--knob {word}: {', '.join(sorted(twice))} is set twice")
+        settings |= found
+    return settings
+
+
+def _parsed(word: str, text: str) -> Setting:
+    try:
+        if ":" not in text:
+            return float(text)
+        return [(float(t), float(value)) for t, value in (point.split(":") for point in text.split(","))]
+    except ValueError as error:
+        raise KnobError(
+            f"--knob {word}: must be NAME=VALUE, NAME=TIME:VALUE,TIME:VALUE (in seconds), or a CSV file"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Setting]:
+    """A CSV file: `seconds` and the names of knobs as its header, and a line for each time."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {
+            name: [(float(row["seconds"]), float(row[name])) for row in rows]
+            for name in (rows[0] if rows else ())
+            if name != "seconds"
+        }
+    except OSError as error:
+        raise KnobError(f"--knob {printable(path)}: {error.strerror}; give NAME=VALUE, or a CSV file") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise KnobError(
+            f"--knob {printable(path)}: must be a CSV file with seconds and the names of knobs above columns of numbers"
+        ) from error
