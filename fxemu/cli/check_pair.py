@@ -9,7 +9,7 @@ from pathlib import Path
 from fxemu.cli.errors import one_line_errors
 from fxemu.effects import Recorded
 from fxemu.files import printable
-from fxemu.library.recordings.files import common_rate, match_files
+from fxemu.library.recordings.files import common_rate, match_files, unmatched_line
 from fxemu.library.recordings.pairs import examine
 from fxemu.library.songs import LibraryError
 
@@ -35,5 +35,7 @@ def main(arguments: list[str]) -> None:
         report, _ = examine(dry, wet, rate, options)
         print(f"{printable(dry)} -> {printable(wet)}\n{report}")
         refused |= report.refused
+    if line := unmatched_line(given.dry, given.wet):
+        print(line)
     print("refused: training would need force=true" if refused else "fine to train on")
     sys.exit(int(refused))

@@ -42,7 +42,7 @@ def one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
         if line is None:
             raise
         # Lines may be several, but no name in them may move the cursor or colour the terminal.
-        print("error: " + "\n".join(map(printable, line.split("\n"))), file=sys.stderr)
+        print("error: " + "\n".join(map(printable, line.expandtabs(4).split("\n"))), file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, Terminated) as error:
         # The terminal may be gone.

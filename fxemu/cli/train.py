@@ -14,6 +14,7 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
 from fxemu.cli.errors import one_line_errors
+from fxemu.errors import UserError
 from fxemu.training.overrides import arguments, command_line, config_errors
 from fxemu.training.run_folder import CONF, in_sweep, removed_if_refused
 from fxemu.training.sweep import run_in_sweep
@@ -58,7 +59,14 @@ def main(given: list[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with one_line_errors(), config_errors():
         sys.argv[1:] = arguments(sys.argv[1:] if given is None else given)
-        _main()
+        try:
+            _main()
+        except OSError as error:
+            # Of making the folder, which is Hydra's work.
+            raise UserError(
+                f"{error.filename}: {error.strerror}; choose a folder that can be written: hydra.run.dir=FOLDER, or "
+                "hydra.sweep.dir=FOLDER of a sweep"
+            ) from error
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -235,6 +236,13 @@ class SongData(pl.LightningDataModule):
         dry = max(float(pair.dry.abs().max()) for pair in pairs)
         wet = max(float(pair.wet.abs().max()) for pair in pairs)
         return wet / min(1.0, max(0.1, dry))
+
+    def level_line(self) -> str | None:
+        """The line on a wet signal that is far from full scale, 3 dB above or 20 dB below; None for others."""
+        peak = max(float(pair.wet.abs().max()) for pair in self.parts["train"])
+        if 0.1 < peak < 1.41:
+            return None
+        return f"wet peaks at {20 * math.log10(peak):+.1f} dBFS: learned at full scale, and played at its own level"
 
     def effect_outputs(self, probes: Sequence[Tensor], knobs: Sequence[Tensor | None] | None = None) -> list[Tensor]:
         """The effect's wet for each dry signal (samples,): silence for all if it cannot process one of them.

@@ -38,7 +38,7 @@ class Python(Effect):
         try:
             # The function gets a copy, for it may work in place.
             wet = function(dry.numpy().copy(), **extra)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EffectError(f"function {self.function} raised {type(error).__name__}: {error}") from error
         return from_array(wet, f"function {self.function}")
 
@@ -49,7 +49,7 @@ def _imported(path: str) -> Callable[..., object]:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(import_module(module), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EffectError(f"function {path}: cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(function):
         raise EffectError(f"function {path}: is a {type(function).__name__}; must be a function")

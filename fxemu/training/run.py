@@ -96,6 +96,8 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         if data.skipped:
             tell(str(data.skipped), error=True)
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
+        if line := data.level_line():
+            tell(line)
         _write_beginning(config, folder, trainer, chosen, resume is not None)
     diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
     seconds = curve.seconds()

@@ -28,6 +28,26 @@ class Mute(Effect):
         return 0 * dry
 
 
+class Level(Effect):
+    """A gain."""
+
+    def __init__(self, gain: float) -> None:
+        self.gain = gain
+
+    def process(self, dry, sample_rate, start):
+        return self.gain * dry
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"), [(0.5, None), (1.2, None), (2.82, "wet peaks at +9.0 dBFS"), (1e-3, "wet peaks at -60.0 dBFS")]
+)
+def test_a_level_far_from_full_scale_is_said(library, gain, said):
+    data = SongData(Level(gain), 16, str(library), 8000, segment=16)
+    data.setup()
+    line = data.level_line()
+    assert line is None if said is None else line.startswith(said)
+
+
 def ramps() -> list[Pair]:
     """Songs whose samples tell where they come from: song k is 1000 k, 1000 k + 1, and so on."""
     return [

@@ -35,6 +35,15 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
     return [(dries[name], wets[name]) for name in dries]
 
 
+def unmatched_line(dry: Path, wet: Path) -> str | None:
+    """The line on recordings in folder `wet` of which `dry` has none; None without any."""
+    if dry.is_file():
+        return None
+    names = sorted(_by_stem(wet).keys() - _by_stem(dry).keys())
+    shown = ", ".join(map(printable, names[:3])) + (" and others" if len(names) > 3 else "")
+    return f"left out: {len(names)} recording(s) of {printable(wet)} without a dry file: {shown}" if names else None
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The audio files of a folder by stem, the name without suffix; LibraryError if two have the same."""
     sounding = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READ_SUFFIXES]

@@ -13,7 +13,7 @@ from fxemu.files import printable
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.alignment import correct
 from fxemu.library.recordings.checks import Finding, PairReport, check_pair
-from fxemu.library.recordings.files import match_files, read_side
+from fxemu.library.recordings.files import match_files, read_side, unmatched_line
 from fxemu.library.recordings.gaps import Gap, dropouts
 from fxemu.library.recordings.silence import silences
 from fxemu.library.songs import LibraryError
@@ -42,6 +42,8 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
         AudioError: for a file that cannot be read.
     """
     recordings = {}
+    if line := unmatched_line(recorded.dry, recorded.wet):
+        print(line, file=sys.stderr)
     for paths in match_files(recorded.dry, recorded.wet):
         report, stretches = examine(*paths, sample_rate, recorded)
         print(f"{printable(paths[0])} -> {printable(paths[1])}\n{report}", file=sys.stderr)

@@ -11,7 +11,7 @@ from helpers.signals import noise
 from fxemu.audio.encoding import writing
 from fxemu.audio.tensors import write_wav
 from fxemu.cli import capture, check_pair
-from fxemu.library.recordings.files import common_rate, match_files, read_side
+from fxemu.library.recordings.files import common_rate, match_files, read_side, unmatched_line
 from fxemu.library.songs import LibraryError
 
 RATE = 8000
@@ -38,6 +38,16 @@ def test_folders_are_matched_by_name(tmp_path):
     (tmp_path / "dry/a.flac").touch()
     with pytest.raises(LibraryError, match="names must differ before the suffix"):
         match_files(tmp_path / "dry", tmp_path / "wet")
+
+
+def test_recordings_without_a_dry_file_are_counted(tmp_path):
+    for name in ("dry/a.wav", "wet/a.flac", "wet/b.wav", "wet/c\n.wav", "wet/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    line = unmatched_line(tmp_path / "dry", tmp_path / "wet")
+    assert line == f"left out: 2 recording(s) of {tmp_path / 'wet'} without a dry file: b, c\\n"
+    assert unmatched_line(tmp_path / "dry/a.wav", tmp_path / "wet/a.flac") is None
+    assert unmatched_line(tmp_path / "dry", tmp_path / "dry") is None
 
 
 @pytest.mark.parametrize(
