@@ -62,6 +62,8 @@ def main(given: list[str] | None = None) -> None:
         try:
             _main()
         except OSError as error:
+            if error.errno is None:
+                raise
             # Of making the folder, which is Hydra's work.
             raise UserError(
                 f"{error.filename}: {error.strerror}; choose a folder that can be written: hydra.run.dir=FOLDER, or "

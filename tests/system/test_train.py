@@ -261,6 +261,15 @@ def test_a_mistake_gets_one_clear_error_and_no_traceback(library, tmp_path, over
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(library, tmp_path, place):
+    (tmp_path / "file").touch()
+    words = words_of(library, "effect=tanh", f"hydra.run.dir={tmp_path / place}")
+    done = forked(lambda: main(words), tmp_path)
+    assert done.returncode == 1 and "choose a folder that can be written: hydra.run.dir=FOLDER" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_help_is_a_page_worth_reading():
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
     assert done.returncode == 0
