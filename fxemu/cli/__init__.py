@@ -13,6 +13,7 @@ COMMANDS = {
     "render": ("fxemu.cli.render", "play songs through a trained emulation: files, folders or pipes"),
     "live": ("fxemu.cli.live", "play through a trained emulation with an audio interface"),
     "report": ("fxemu.cli.report", "open the page of a finished run: scores, plots and players"),
+    "listen": ("fxemu.cli.listen", "a blind listening test of finished runs: ABX and MUSHRA"),
     "compare": (
         "fxemu.cli.compare",
         "put finished runs side by side: a table, CSV and a page with plots and players",

@@ -58,6 +58,7 @@ class Sounds {
     this.offset = from;
     this.running = { sources, gains, begun };
     this.apply();
+    this.onstart?.();
   }
 
   stop() {
