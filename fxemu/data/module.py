@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fxemu.data.gains import DrawnGains, check_gains
+from fxemu.data.levels import with_sound
 from fxemu.data.segments import RemainingBatches, ValidationSongs
 from fxemu.data.settings import DrawnSettings, at_settings
 from fxemu.data.shard import WHOLE, Shard
@@ -198,7 +198,10 @@ class SongData(pl.LightningDataModule):
             )
         names = split_songs([song.name for song in songs], *self.split)
         pairs = {song.name: Pair(song.name, song.dry, self.cached_effect(song.dry, self.sample_rate)) for song in songs}
-        return {part: [pairs[name] for name in names[part]] for part in PARTS}
+        parts = {part: [pairs[name] for name in names[part]] for part in PARTS}
+        if any(pair.wet.any() for pair in parts["train"]):
+            parts |= {part: with_sound(parts[part], part, self.skipped) for part in ("val", "test")}
+        return parts
 
     def _streamed(self, library: LibraryScan) -> Streamed:
         if isinstance(self.effect, Turned):
@@ -236,13 +239,6 @@ class SongData(pl.LightningDataModule):
         dry = max(float(pair.dry.abs().max()) for pair in pairs)
         wet = max(float(pair.wet.abs().max()) for pair in pairs)
         return wet / min(1.0, max(0.1, dry))
-
-    def level_line(self) -> str | None:
-        """The line on a wet signal that is far from full scale, 3 dB above or 20 dB below; None for others."""
-        peak = max(float(pair.wet.abs().max()) for pair in self.parts["train"])
-        if 0.1 < peak < 1.41:
-            return None
-        return f"wet peaks at {20 * math.log10(peak):+.1f} dBFS: learned at full scale, and played at its own level"
 
     def effect_outputs(self, probes: Sequence[Tensor], knobs: Sequence[Tensor | None] | None = None) -> list[Tensor]:
         """The effect's wet for each dry signal (samples,): silence for all if it cannot process one of them.

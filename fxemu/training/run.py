@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
@@ -96,7 +97,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         if data.skipped:
             tell(str(data.skipped), error=True)
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
-        if line := data.level_line():
+        if line := level_line(data.parts["train"]):
             tell(line)
         _write_beginning(config, folder, trainer, chosen, resume is not None)
     diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)

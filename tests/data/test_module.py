@@ -8,6 +8,7 @@ from helpers.media import encode, tune
 
 from fxemu.audio.tensors import write_wav
 from fxemu.data import SongData
+from fxemu.data.levels import level_line
 from fxemu.data.segments import RandomSegments
 from fxemu.effects import Effect, EffectError, Hysteresis, Recorded, Tanh, Tremolo
 from fxemu.library.pair import Pair
@@ -28,6 +29,29 @@ class Mute(Effect):
         return 0 * dry
 
 
+class Picky(Effect):
+    """Returns silence for songs of some lengths."""
+
+    def __init__(self, *lengths: int) -> None:
+        self.lengths = lengths
+
+    def process(self, dry, sample_rate, start):
+        return 0 * dry if dry.numel() in self.lengths else dry
+
+
+def test_songs_that_the_effect_silences_are_not_scored_on(library):
+    whole = SongData(Picky(), 16, str(library), 8000, segment=16, val_share=0.4, test_share=0.2)
+    whole.setup()
+    lengths = [pair.dry.numel() for pair in whole.parts["val"]]
+    assert len(lengths) > 1
+    data = SongData(Picky(lengths[0]), 16, str(library), 8000, segment=16, val_share=0.4, test_share=0.2)
+    data.setup()
+    assert [pair.dry.numel() for pair in data.parts["val"]] == lengths[1:]
+    assert "left out of val: the effect makes silence of it" in str(data.skipped)
+    with pytest.raises(EffectError, match="silence of every song held out for val"):
+        SongData(Picky(*lengths), 16, str(library), 8000, segment=16, val_share=0.4, test_share=0.2).setup()
+
+
 class Level(Effect):
     """A gain."""
 
@@ -44,7 +68,7 @@ class Level(Effect):
 def test_a_level_far_from_full_scale_is_said(library, gain, said):
     data = SongData(Level(gain), 16, str(library), 8000, segment=16)
     data.setup()
-    line = data.level_line()
+    line = level_line(data.parts["train"])
     assert line is None if said is None else line.startswith(said)
 
 

@@ -134,6 +134,7 @@ def test_a_run_is_resumed_with_its_files_where_they_are_now(monkeypatch, place):
         "data": {"library": str(place / "new (2)"), "cache": os.path.expanduser("~/c")},
         "effect": {"dry": str(place / "d,1.wav"), "wet": "/old/w"},
         "seed": 7,
+        "knobs": None,
     }
 
 
