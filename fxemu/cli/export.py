@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from fxemu.cli.errors import one_line_errors
-from fxemu.cli.mix_options import add_oversample_option
+from fxemu.cli.mix_options import add_knob_option, add_oversample_option
 from fxemu.emulation.locate import read_files
+from fxemu.emulation.turning import Turn, parse_settings
 from fxemu.engine.forgetting import forgetting
 from fxemu.files import printable
-from fxemu.models.files import parse
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.files import DESCRIPTION, packed, parse
 from fxemu.runtimes import FORMATS, ExportError, Model, export
 
 
@@ -27,11 +30,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--output", type=Path, help="where to write it; else into the run folder, named as the run is")
     add_oversample_option(parser)
+    add_knob_option(parser, "; the others at their defaults: what is exported has no knobs")
     parser.add_argument("--name", help="of the emulation; else the run folder's")
     given = parser.parse_args(arguments)
     form = FORMATS[given.format]()
     content = read_files(given.run)
     loop, rate = parse(content, printable(given.run))
+    if loop.knobs or given.knob:
+        loop, content = _baked(loop, content, given.knob)
     model = Model(loop, rate, given.name or _name(given.run.resolve()), content, given.oversample)
     if given.output is None and not given.run.is_dir():
         raise ExportError(f"{printable(given.run)} is no folder: say with --output where to write the export")
@@ -40,6 +46,19 @@ def main(arguments: list[str]) -> None:
     print(f"{path}\n{found}")
     if (bound := forgetting(loop.plan())) is not None:
         print(f"its weights guarantee that any past is forgotten (-60 dB) within {bound.samples() / rate:.2g} s")
+
+
+def _baked(loop: ClosedLoop, content: dict[str, bytes], words: list[str]) -> tuple[ClosedLoop, dict[str, bytes]]:
+    """The model with its knobs at a setting, without knobs, and its two files."""
+    names = ", ".join(f"--knob {knob.name}={knob.default:g}" for knob in loop.knobs)
+    if not words:
+        raise ExportError(f"this model has knobs, of which a setting is exported: such as {names} (the defaults)")
+    settings = parse_settings(words)
+    turn = Turn(loop.knobs, settings, 1)
+    if not turn.still:
+        raise ExportError("--knob: an export has one setting; give NAME=VALUE")
+    baked = loop.at(turn.start)
+    return baked, packed(baked, json.loads(content[DESCRIPTION]))
 
 
 def _name(run: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,10 +40,12 @@ class ClosedLoop(nn.Module):
 
     Two buffers are set from the training data: `limit` bounds the wet signal, and so the feedback, to +-1.2 times the
     wet peak; and representations and predictor see wet divided by `gain`, so that an effect's level is not theirs.
+    They see dry times `dry_gain`, which is 1 but for a model whose knobs were set (`at`).
     """
 
     limit: Tensor
     gain: Tensor
+    dry_gain: Tensor
 
     def __init__(
         self,
@@ -58,13 +61,16 @@ class ClosedLoop(nn.Module):
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.knobs = tuple(knobs)
-        self.turning = Turning(predictor, len(self.knobs)) if self.knobs else None
+        turning = partial(Turning, predictor, len(self.knobs), with_gain=isinstance(input_repr, Raw))
+        self.turning = turning() if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))
+        self.register_buffer("dry_gain", torch.tensor(1.0))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
-        """Checkpoints of earlier versions have no gain: it was 1."""
-        state_dict.setdefault(f"{prefix}gain", torch.tensor(1.0))
+        """Checkpoints of earlier versions have no gains: they were 1."""
+        for name in ("gain", "dry_gain"):
+            state_dict.setdefault(f"{prefix}{name}", torch.tensor(1.0))
         super()._load_from_state_dict(state_dict, prefix, *more)
 
     @property
@@ -87,7 +93,12 @@ class ClosedLoop(nn.Module):
             raise ValueError(f"knobs: got positions {tuple(positions.shape)}; this model has {len(self.knobs)}")
         if self.knobs and positions is None:
             knobs = plan.append(Knobs(len(self.knobs)))
-        dry = self.input_repr.plan_encode(plan, DRY)
+        dry, dry_gain = DRY, float(self.dry_gain)
+        if knobs is not None:
+            dry = self.turning.plan_gained(plan, knobs, dry)
+        elif dry_gain != 1:
+            dry = plan.mix(Product((dry,), dry_gain))
+        dry = self.input_repr.plan_encode(plan, dry)
         gain, wet = float(self.gain), WET
         if self.predictor.feedback:
             wet = self.input_repr.plan_encode(plan, WET if gain == 1 else plan.mix(Product((WET,), 1 / gain)))
@@ -98,6 +109,10 @@ class ClosedLoop(nn.Module):
         sample = self.output_repr.plan_decode(plan, plan.params)
         plan.close(WET, plan.mix(Product((sample,), gain), activation=Activation("clamp", float(self.limit))))
         return plan
+
+    def encode(self, dry: Tensor) -> Tensor:
+        """Dry (B, 1, T) to features (B, C, T)."""
+        return self.input_repr.encode(dry if self.dry_gain == 1 else dry * self.dry_gain)
 
     def decode(self, params: Tensor) -> Tensor:
         """Parameters (B, P, T) to wet samples (B, 1, T), not limited."""
@@ -119,6 +134,7 @@ class ClosedLoop(nn.Module):
         baked = ClosedLoop(self.turning.baked(self.predictor, position), self.input_repr, self.output_repr)
         baked.limit.copy_(self.limit)
         baked.gain.copy_(self.gain)
+        baked.dry_gain.fill_(self.turning.gain_at(position))
         return baked.train(self.training)
 
     def teacher_forced(self, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -135,7 +151,7 @@ class ClosedLoop(nn.Module):
         elif slow and compiled(dry.device):
             params = forced(self.plan(), dry, wet)[..., self.warm_up :]
         else:
-            params = self.predictor(self.input_repr.encode(dry), self.input_repr.encode(wet / self.gain))
+            params = self.predictor(self.encode(dry), self.input_repr.encode(wet / self.gain))
         return self.decode(params), params
 
     def _forced_at(self, dry: Tensor, wet: Tensor, knobs: Tensor) -> Tensor:

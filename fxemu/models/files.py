@@ -59,11 +59,16 @@ def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
         "model": config["model"],
         "repr": {side: config["repr"][side] for side in ("input", "output")},
     }
-    if loop.knobs:
-        description["knobs"] = [asdict(knob) for knob in loop.knobs]
+    for name, content in packed(loop, description).items():
+        write_whole(folder / name, content)
+
+
+def packed(loop: ClosedLoop, description: Mapping[str, Any]) -> dict[str, bytes]:
+    """The content of both files by name, of a loop and a description of it, in which the knobs are put or left out."""
+    knobs = {"knobs": [asdict(knob) for knob in loop.knobs]} if loop.knobs else {}
+    description = {key: value for key, value in description.items() if key != "knobs"} | knobs
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loop.state_dict().items()}
-    write_whole(folder / WEIGHTS, serialized(weights))
-    write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
+    return {WEIGHTS: serialized(weights), DESCRIPTION: (json.dumps(description, indent=2) + "\n").encode()}
 
 
 def from_folder(folder: Path) -> dict[str, bytes]:
@@ -85,8 +90,8 @@ def parse(content: Mapping[str, bytes], name: str) -> tuple[ClosedLoop, int]:
     """The loop in the two files' content, and its rate in Hz; a WeightsError names it by `name`."""
     try:
         description = _description(content[DESCRIPTION])
-        # Files of earlier versions have no gain: it was 1.
-        weights = {"gain": torch.tensor(1.0)} | _weights(content[WEIGHTS])
+        # Files of earlier versions have no gains: they were 1.
+        weights = dict.fromkeys(("gain", "dry_gain"), torch.tensor(1.0)) | _weights(content[WEIGHTS])
         loop = _built(description, {name: tuple(tensor.shape) for name, tensor in weights.items()})
         loop.load_state_dict(_checked(weights))
     except BROKEN as error:
@@ -149,7 +154,7 @@ def _checked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
             raise ValueError(f"{name}: must hold finite numbers of 32 bits")
-    for name in ("limit", "gain"):
+    for name in ("limit", "gain", "dry_gain"):
         if weights[name] <= 0:
             raise ValueError(f"{name}: got {float(weights[name])}; must be above 0")
     return weights

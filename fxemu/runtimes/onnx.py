@@ -78,7 +78,7 @@ class WholeSong(nn.Module):
 
     def forward(self, dry: Tensor) -> Tensor:
         dry = torch.cat((torch.zeros(self.loop.warm_up), _finite(dry)))[None, None]
-        encoded = self.loop.input_repr.encode(dry)
+        encoded = self.loop.encode(dry)
         params = self.loop.predictor(encoded, encoded)
         return self.loop.decode(params)[0, 0].clamp(-self.limit, self.limit)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.streaming.stream import render
-from fxemu.models import GRU, LSTM, Linear, Predictor, WaveNet
+from fxemu.models import GRU, LSTM, ConvNet, Linear, Predictor, WaveNet
 from fxemu.representations import Raw
 from fxemu.runtimes.base import ExportError, Model, compared
 from fxemu.runtimes.foreign import Foreign
@@ -29,11 +29,29 @@ def plain_predictor(model: Model, runtime: str) -> Predictor:
     if not (isinstance(loop.input_repr, Raw) and isinstance(loop.output_repr, Raw)):
         raise ExportError(f"{runtime} knows raw samples only: train with repr=raw, or export to c, lv2, onnx or "
                           "torchscript")  # fmt: skip
-    predictor, gain = copy.deepcopy(loop.predictor), float(loop.gain)
+    predictor, gain, dry_gain = copy.deepcopy(loop.predictor), float(loop.gain), float(loop.dry_gain)
     if gain != 1:
         for parameter in _output_parameters(predictor):
             parameter.mul_(gain)
+    if dry_gain != 1:
+        for weight in _input_weights(predictor):
+            weight.mul_(dry_gain)
     return predictor
+
+
+def _input_weights(predictor: Predictor) -> list[nn.Parameter]:
+    """Those that dry is multiplied by."""
+    if isinstance(predictor, WaveNet):
+        mixes = [layer.mix for array in predictor.arrays for layer in array.layers]
+        return [layer.weight for layer in (predictor.arrays[0].rechannel, *mixes)]
+    if isinstance(predictor, ConvNet):
+        return [predictor.layers[0].weight]
+    if isinstance(predictor, LSTM | GRU):
+        skip = [] if predictor.skip is None else [predictor.skip.weight]
+        return [predictor.recurrent.weight_ih_l0, *skip]
+    first = "dry" if getattr(predictor, "embed", None) is None else "embed"
+    layers = [getattr(predictor, name, None) for name in (first, "skip")]
+    return [layer.weight for layer in layers if layer is not None]
 
 
 def _output_parameters(predictor: Predictor) -> list[nn.Parameter]:

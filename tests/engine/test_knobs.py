@@ -1,5 +1,7 @@
 """Knobs in the engines: every reader of a plan against the sample-by-sample reference."""
 
+import math
+
 import pytest
 import torch
 from helpers.models import free_run, make
@@ -20,7 +22,10 @@ each_feedback = pytest.mark.parametrize("feedback", [True, False])
 
 def made(name: str, feedback: bool = True, kind: type = Raw) -> ClosedLoop:
     sample = kind()
-    return ClosedLoop(make(name, sample.channels, sample.params, feedback=feedback), sample, sample, KNOBS)
+    loop = ClosedLoop(make(name, sample.channels, sample.params, feedback=feedback), sample, sample, KNOBS)
+    if kind is Raw:
+        torch.nn.init.normal_(loop.turning.gain, std=0.3)
+    return loop
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -53,7 +58,8 @@ def test_knobs_that_stand_still_may_as_well_be_biases(name: str) -> None:
 @each_family
 @each_feedback
 def test_rollouts_and_their_gradients_with_a_setting_for_each_stream(name: str, feedback: bool) -> None:
-    loop, history = made(name, feedback), made(name, feedback).warm_up + 3
+    loop = made(name, feedback)
+    history = loop.warm_up + 3
     dry, wet, knobs = noise(3, 1, history + 30), 0.5 * noise(3, 1, history, seed=1), 2 * noise(3, 2, 1, seed=2)
     weights = noise(3, 1, 30, seed=3)
     run = rollout(loop, dry, wet, knobs)
@@ -72,6 +78,12 @@ def test_rollouts_and_their_gradients_with_a_setting_for_each_stream(name: str, 
             key = f"turning.weights.{bias.replace('.', '/')}"
             if key in expected and x.grad is not None:
                 expected[key] += x.grad[:, None] * at
+        with torch.no_grad():
+            for step in (0.01, -0.01):
+                baked.dry_gain.fill_(loop.turning.gain_at(at) * math.exp(step))
+                moved = rollout(baked, dry[stream, None], wet[stream, None]).prediction[0]
+                expected["turning.gain"] += (moved * weights[stream]).sum() / (2 * step) * at
+    assert torch.allclose(named["turning.gain"], expected.pop("turning.gain"), atol=2e-3, rtol=2e-2)
     for key, value in expected.items():
         assert torch.allclose(named[key], value, atol=1e-4, rtol=1e-3), key
 
