@@ -168,4 +168,5 @@ def config_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error)) from error
+        # Where Hydra looked for options is no business of who mistyped one.
+        raise ConfigError(str(error).partition("\nConfig search path")[0].strip()) from error
