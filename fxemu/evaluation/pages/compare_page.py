@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fxemu.evaluation.compare import SCORES, Column, Row, Task, share_of_decades
+from fxemu.evaluation.listening import HEARD
 from fxemu.evaluation.pages.html import SOUND_BYTES, data_url, render
 from fxemu.evaluation.pages.run_page import PAGE
 from fxemu.evaluation.pages.sounds import Sound, stretch
@@ -48,10 +49,9 @@ def compare_page(options: list[str], tasks: list[Task], songs: int, seconds: flo
         seconds: of each song, around its loudest moment.
         place: the folder that the page is for.
     """
-    first, rest = (
-        [column for column in SCORES if column.shown],
-        [column for column in SCORES if not column.shown and _had(column, tasks)],
-    )
+    present = [column for column in SCORES if column.shown or _had(column, tasks)]
+    first = [column for column in present if column.shown or column.score in HEARD]
+    rest = [column for column in present if column not in first]
     columns = [("no.", True), ("run", True), *((column.heading, True) for column in first), ("what differs", True)]
     columns += [(column.heading, False) for column in rest] + [(name, False) for name in options]
     share = SOUND_BYTES // max(1, len(tasks) * songs)

@@ -99,7 +99,7 @@ def _figures(run: Run) -> Iterator[tuple[str, str]]:
     for key, form, meaning in (
         ("esr_preemphasis", ".1e", "ESR, pre-emphasis"),
         ("mrstft", ".2f", "MR-STFT"),
-        ("loudness_error_lu", "+.1f LU", "loudness"),
+        ("loudness_error_lu", "+z.1f LU", "loudness"),
         ("realtime_factor", ".0f x", "real time, one core"),
         ("multiply_adds", ",.0f", "multiply-adds a sample"),
     ):
