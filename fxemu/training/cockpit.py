@@ -21,9 +21,9 @@ from fxemu.training.loggers import Gallery
 # As many moments as TensorBoard keeps of a tag, and the share of the training time that they may take.
 MOMENTS, SHARE = 10, 0.02
 # A moment is taken for this long before the first one, in s.
-EXPECTED_S = 0.2
+EXPECTED_S = 0.5
 # Of the validation song that is shown, and of what is turned down by LEVELS_DB.
-SONG_S, LEVEL_S = 6.0, 2.0
+SONG_S, LEVEL_S = 4.0, 1.0
 LEVELS_DB = (0, -24, -48)
 LAYOUT: dict[str, Any] = {
     "error": {
