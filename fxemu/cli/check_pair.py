@@ -29,7 +29,10 @@ def main(arguments: list[str]) -> None:
             raise LibraryError(f"{printable(path)}: no such file or folder")
     if given.dry.is_dir() != given.wet.is_dir():
         raise LibraryError(f"{printable(given.dry)} and {printable(given.wet)}: must be two files or two folders")
-    options = Recorded(str(given.dry), str(given.wet), dry_channel=given.dry_channel, wet_channel=given.wet_channel)
+    try:
+        options = Recorded(str(given.dry), str(given.wet), dry_channel=given.dry_channel, wet_channel=given.wet_channel)
+    except ValueError as error:
+        raise LibraryError(str(error)) from error
     rate = common_rate(given.dry, given.wet)
     for dry, wet in match_files(given.dry, given.wet):
         report, _ = examine(dry, wet, rate, options)

@@ -79,6 +79,8 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
         raise ValueError(f"{min(x.size, y.size)} samples are too few to align; at least {2 * BLOCK} are needed")
     if not (x.any() and y.any()):
         raise ValueError(f"{'wet' if x.any() else 'dry'} is silent: there is nothing to align")
+    if not (np.ptp(x) and np.ptp(y)):
+        raise ValueError(f"{'wet' if np.ptp(x) else 'dry'} is constant: there is nothing to align")
     drives, wet_innovations, starts = drives_of(x), innovations(y), loud_starts(x)
     delay, slope = coarse_line(drives, wet_innovations, starts)
     starts = _within_recording(starts, delay, slope, y.size)

@@ -90,7 +90,7 @@ def _level(name: str, x: Tensor) -> list[Finding]:
         cure = "lower the interface's input gain and record again" if name == "wet" else "the effect was fed distortion"
         findings.append(Finding("warning", f"{name} clips in {clipped} places at full scale: {cure}"))
     offset = float(x.mean()) if x.numel() else 0.0
-    if abs(offset) > 0.003:
+    if abs(offset) > 0.003 * max(1.0, peak):
         text = f"{name} has a DC offset of {offset:+.4f} ({db(abs(offset)):.0f} dBFS): the model will learn it"
         findings.append(Finding("warning", f"{text}; take it out with a high-pass if it is the interface's"))
     return findings
@@ -230,7 +230,8 @@ def _gaps(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> l
 
 def _bypassed(dry: Tensor, wet: Tensor) -> list[Finding]:
     """The finding that wet is dry, at a gain."""
-    gain = float(dry.double() @ wet.double() / (dry.double() @ dry.double() + 1e-300))
+    dry, wet = dry.double(), wet.double()
+    gain = float(dry @ wet / (dry @ dry + 1e-300))
     if float((wet - gain * dry).norm()) > BYPASSED * float(wet.norm()):
         return []
     kind = "refused" if abs(abs(gain) - 1) < 0.01 else "warning"

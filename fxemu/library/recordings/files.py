@@ -29,8 +29,10 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
         return [(dry, wet)]
     dries, wets = (_by_stem(folder) for folder in (dry, wet))
     missing = sorted(dries.keys() - wets.keys())
-    if not dries or missing:
-        names = ", ".join(map(printable, missing)) or "anything"
+    if not dries:
+        raise LibraryError(f"{printable(dry)}: holds no recordings; give a folder of audio files")
+    if missing:
+        names = ", ".join(map(printable, missing))
         raise LibraryError(f"{printable(wet)}: has no recording of {names}; names must be as in {printable(dry)}")
     return [(dries[name], wets[name]) for name in dries]
 

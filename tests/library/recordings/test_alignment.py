@@ -90,6 +90,8 @@ def test_silent_and_short_signals_are_refused():
         align(torch.ones(1000), torch.ones(1000))
     with pytest.raises(ValueError, match="wet is silent"):
         align(torch.ones(40_000), torch.zeros(40_000))
+    with pytest.raises(ValueError, match="wet is constant"):
+        align(torch.rand(40_000), torch.full((40_000,), 0.3))
 
 
 @pytest.mark.parametrize("ppm", [0.0, 20.0])

@@ -61,6 +61,12 @@ def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
     assert "and wet differs by" in texts(song, wet, "note") + texts(song, wet, "warning")
 
 
+@pytest.mark.parametrize("gain", [1e-25, 1e25])
+def test_levels_of_any_size_are_no_bypass_and_no_offset(dry, gain):
+    report = str(check_pair(dry, gain * torch.tanh(8 * dry - 8 * dry.mean()), RATE))
+    assert "bypassed" not in report and "offset" not in report, report
+
+
 def test_a_mean_is_no_noise_and_peaks_are_said(dry):
     wet = 4 * torch.tanh(dry) + 0.05
     report = str(check_pair(dry, wet, RATE))

@@ -91,6 +91,17 @@ def test_the_most_frequent_rate_is_kept_and_others_are_resampled(tmp_path):
     assert common_rate(tmp_path / "dry" / "b.wav", tmp_path / "wet" / "b.wav") == 48_000
 
 
+def test_what_check_pair_cannot_use_is_one_line(tmp_path, capsys):
+    for name in ("a.wav", "b.wav", "wet/a.wav"):
+        write_wav(tmp_path / name, torch.zeros(RATE), RATE)
+    (tmp_path / "empty").mkdir()
+    refused(check_pair.main, str(tmp_path / "a.wav"), str(tmp_path / "b.wav"), "--wet-channel", "0")
+    refused(check_pair.main, str(tmp_path / "empty"), str(tmp_path / "wet"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("error: wet_channel: got 0; must be 1 or more") and len(lines) == 2
+    assert lines[1] == f"error: {tmp_path / 'empty'}: holds no recordings; give a folder of audio files"
+
+
 ODD = "a\n\x1b[31mb"
 
 
