@@ -13,21 +13,13 @@ from torch import Tensor
 from fxemu.audio.tensors import amplify
 from fxemu.data.gains import SECONDS_PER_EPOCH, check_gains
 from fxemu.effects import Effect
-from fxemu.effects.knobs import Turned
+from fxemu.effects.knobs import Turned, held_out_settings, latin_hypercube
 from fxemu.library.pair import Pair
 
 # Settings in a Latin hypercube, and corners among them at most.
 HYPERCUBE, CORNERS = 64, 16
 # A training song is cut into pieces of so many seconds, each with a setting of its own.
 PIECE_S = 5.0
-# Held-out songs are, too, for validation.
-HELD_OUT = 16
-
-
-def latin_hypercube(count: int, knobs: int, generator: np.random.Generator) -> Tensor:
-    """Positions (count, knobs), -1 to 1: of each knob one in each of `count` equal parts of its range."""
-    strata = np.stack([generator.permutation(count) for _ in range(knobs)], axis=1)
-    return torch.from_numpy(2 * (strata + generator.random(strata.shape)) / count - 1).float()
 
 
 def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
@@ -38,11 +30,6 @@ def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
     inner = latin_hypercube(HYPERCUBE - len(corners), knobs, generator)
     settings = torch.cat([torch.tensor(corners).view(-1, knobs), inner])
     return settings[int(generator.permutation(HYPERCUBE)[place])]
-
-
-def held_out_settings(count: int, knobs: int, seed: int) -> Tensor:
-    """Settings (count, knobs) to validate and report on, of no use in training: drawn anew they never come up."""
-    return latin_hypercube(count, knobs, np.random.default_rng((seed, 2**32)))
 
 
 class DrawnSettings:

@@ -21,11 +21,13 @@ class Effect(ABC):
             (to -80 dB); None where it needs the whole song.
         rate_hz: of its oscillator; None if it has none.
         replayable: whether it can process any dry signal; False where its wet signals exist as recordings alone.
+        knob_option: the argument that takes the values of its knobs by name; None where each is an argument itself.
     """
 
     memory_s: float | None = 0.0
     rate_hz: float | None = None
     replayable: bool = True
+    knob_option: str | None = None
 
     def __call__(self, dry: Tensor, sample_rate: int = 44_100, start: int = 0) -> Tensor:
         """The wet signal for `dry`, whose first sample is number `start` of its song.

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,14 +28,16 @@ class Command(Effect):
     Args:
         command: the program and its arguments. {dry} and {wet} stand for the paths of the WAV files to read and to
             write (dry is mono, 32-bit float, at the song's rate; a stereo wet is mixed down), {samples} and
-            {sample_rate} for what wet must have.
+            {sample_rate} for what wet must have, and {NAME} for a setting.
         latency_samples: of the program's output, 0 to 1000000; it is taken out.
         timeout_s: for one song, 1 to 86400 s.
         settle_s: of silence before each song, 0 to 60 s; what is made of it is left out. A circuit that is simulated
             from its power switch on needs a second or two to be at rest.
+        settings: by the name that stands for each in the command; where its knobs stand.
     """
 
     memory_s = None
+    knob_option = "settings"
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Command(Effect):
         latency_samples: int = 0,
         timeout_s: float = 600.0,
         settle_s: float = SETTLE_S,
+        settings: Mapping[str, float] | None = None,
     ) -> None:
         words = [] if command is None or isinstance(command, str) else [str(word) for word in command]
         if not all(any(mark in word for word in words) for mark in ("{dry}", "{wet}")):
@@ -55,12 +58,18 @@ class Command(Effect):
         check_range("latency_samples", latency_samples, 0, 1_000_000)
         check_range("timeout_s", timeout_s, 1, 86_400, "s")
         check_range("settle_s", settle_s, 0, 60, "s")
+        self.settings = dict(settings or {})
+        for name in self.settings:
+            if not any(f"{{{name}}}" in word for word in words):
+                raise ValueError(f"settings: got {name!r}, and {{{name}}} is nowhere in the command")
         self.command, self.latency_samples, self.timeout_s, self.settle_s = words, latency_samples, timeout_s, settle_s
 
     def identity(self) -> str:
         """The command, with size and time of the program and of each file in it."""
         paths = [shutil.which(self.command[0]) or "", *self.command[1:]]
-        return f"command {self.command} {self.latency_samples} {self.settle_s} {[file_state(path) for path in paths]}"
+        settings = f" {sorted(self.settings.items())}" if self.settings else ""
+        given = f"{self.command} {self.latency_samples} {self.settle_s}{settings}"
+        return f"command {given} {[file_state(path) for path in paths]}"
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         settling = round(self.settle_s * sample_rate)
@@ -68,6 +77,7 @@ class Command(Effect):
         with tempfile.TemporaryDirectory(prefix="fxemu-") as folder:
             wet = Path(folder) / "wet.wav"
             marks = {"dry": f"{folder}/dry.wav", "wet": str(wet), "samples": samples, "sample_rate": sample_rate}
+            marks |= self.settings
             write_wav(marks["dry"], nn.functional.pad(dry, (settling, self.latency_samples)), sample_rate)
             run_program([_filled(word, marks) for word in self.command], self.timeout_s, f"command {self.command[0]}")
             return _read(wet, samples, sample_rate, self.command[0])[settling + self.latency_samples :]

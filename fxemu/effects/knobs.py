@@ -1,10 +1,12 @@
-"""An effect with knobs: the same effect, made anew for each setting."""
+"""An effect with knobs: the same effect, made anew for each setting; and settings that are spread evenly."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from fxemu.effects.base import Effect
@@ -12,6 +14,8 @@ from fxemu.models.knobs import Knob, positions, values
 
 # Corners of the settings at which an effect is tried, at most: all of up to 4 knobs.
 CORNERS = 16
+# Settings that are reported on.
+HELD_OUT = 16
 
 
 class Turned(Effect):
@@ -44,3 +48,14 @@ class Turned(Effect):
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         return self.default.process(dry, sample_rate, start)
+
+
+def latin_hypercube(count: int, knobs: int, generator: np.random.Generator) -> Tensor:
+    """Positions (count, knobs), -1 to 1: of each knob one in each of `count` equal parts of its range."""
+    strata = np.stack([generator.permutation(count) for _ in range(knobs)], axis=1)
+    return torch.from_numpy(2 * (strata + generator.random(strata.shape)) / count - 1).float()
+
+
+def held_out_settings(count: int, knobs: int, seed: int) -> Tensor:
+    """Settings (count, knobs) to validate and report on, of no use in training: drawn anew they never come up."""
+    return latin_hypercube(count, knobs, np.random.default_rng((seed, 2**32)))

@@ -37,6 +37,8 @@ class Plugin(Effect):
 
     memory_s = None
 
+    knob_option = "parameters"
+
     def __init__(
         self,
         path: str | None = None,

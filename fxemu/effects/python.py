@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from fxemu.effects.base import Effect, EffectError, from_array
 
 
 class Python(Effect):
-    """wet = function(dry), or function(dry, sample_rate=...) if it has such an argument.
+    """wet = function(dry, **settings), with sample_rate=... if it has such an argument.
 
     It imports and runs the named module, from the current folder or wherever Python finds modules: use it for your own
     code only. The import waits until audio is processed, so reading a config imports nothing. Wet is not cached on
@@ -23,21 +23,23 @@ class Python(Effect):
 
     Args:
         function: module and name, such as `my_effects.fuzz`; from float32 (samples,) to an array of the same length.
+        settings: further arguments of the function, by name; where its knobs stand.
     """
 
     memory_s = None
+    knob_option = "settings"
 
-    def __init__(self, function: str | None = None) -> None:
+    def __init__(self, function: str | None = None, settings: Mapping[str, float] | None = None) -> None:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", str(function)):
             raise ValueError(f"function: got {function!r}; must be a module and a name, such as my_effects.fuzz")
-        self.function = function
+        self.function, self.settings = function, dict(settings or {})
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         function = _imported(self.function)
-        extra = {"sample_rate": sample_rate} if "sample_rate" in inspect.signature(function).parameters else {}
+        rate = {"sample_rate": sample_rate} if "sample_rate" in inspect.signature(function).parameters else {}
         try:
             # The function gets a copy, for it may work in place.
-            wet = function(dry.numpy().copy(), **extra)
+            wet = function(dry.numpy().copy(), **self.settings, **rate)
         except (Exception, SystemExit) as error:
             raise EffectError(f"function {self.function} raised {type(error).__name__}: {error}") from error
         return from_array(wet, f"function {self.function}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fxemu.effects import Effect
+from fxemu.effects.knobs import HELD_OUT, Turned, held_out_settings
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import metrics
 from fxemu.evaluation.aliasing import aliasing
@@ -22,6 +23,8 @@ from fxemu.evaluation.priming import primed
 from fxemu.evaluation.publishing import Dashboard, Publisher
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.stability import stability
+from fxemu.evaluation.turned import at_held_out
+from fxemu.evaluation.turned import lines as knob_lines
 from fxemu.evaluation.validation import teacher_forced_esr
 from fxemu.library.pair import Pair
 from fxemu.library.songs import file_stem
@@ -50,6 +53,11 @@ def evaluate(
         folder: the run folder.
         dashboard: that shows sounds and pictures too.
     """
+    turned = None
+    if isinstance(effect, Turned):
+        settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
+        turned = at_held_out(loop, test, effect, sample_rate, settings)
+    # All else is reported with the knobs at their defaults.
     loop = loop.at(None)
     predictions = render_many(loop, [song.dry for song in test])
     limit = float(loop.limit)
@@ -92,6 +100,7 @@ def evaluate(
         aliasing=aliasing(loop, effect, sample_rate),
         stability=stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         songs=songs,
+        knobs=turned,
     )
 
 
@@ -159,6 +168,8 @@ def table(scores: Scores) -> str:
         *(line(name, errors.esr, errors.nmae) for name, errors in baselines.items()),
         f"single-stream render: {scores.realtime_factor:.0f}x real time on one core",
     ]
+    if scores.knobs is not None:
+        lines += knob_lines(scores.knobs)
     if scores.levels:
         lines += [
             f"{'input level (dBFS)':<21}" + "".join(f"{level.level_db:>9}" for level in scores.levels),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fxemu.evaluation.turned import KnobScores
+
 
 @dataclass(frozen=True)
 class Errors:
@@ -159,6 +161,7 @@ class Scores:
         decay: None for effects without a tail, and for recordings.
         contraction: None for effects with an oscillator, whose phase the past decides.
         aliasing: None for effects with an oscillator, whose sidebands are no aliases.
+        knobs: None for a model without; with some, all else is at their defaults.
     """
 
     esr: float
@@ -184,6 +187,7 @@ class Scores:
     aliasing: AliasingScores | None
     stability: StabilityScores
     songs: list[SongScores]
+    knobs: KnobScores | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of `metrics.json` under "test"."""

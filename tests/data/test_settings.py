@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fxemu.data.segments import RandomSegments
-from fxemu.data.settings import HYPERCUBE, DrawnSettings, at_settings, drawn_setting, held_out_settings
+from fxemu.data.settings import HYPERCUBE, DrawnSettings, at_settings, drawn_setting
 from fxemu.effects import Distortion
-from fxemu.effects.knobs import Turned
+from fxemu.effects.knobs import Turned, held_out_settings
 from fxemu.library.pair import Pair
 from fxemu.models.knobs import Knob, values
 

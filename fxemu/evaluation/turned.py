@@ -1,0 +1,61 @@
+"""Errors of a model with knobs over settings that it was not trained at."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fxemu.effects.knobs import Turned
+from fxemu.engine.streaming.stream import render_many
+from fxemu.evaluation import metrics
+from fxemu.library.pair import Pair
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import values
+
+# Of each song, its middle.
+EXCERPT_S = 5
+
+
+@dataclass(frozen=True)
+class SettingScore:
+    """ESR over all test songs at one setting, with the values of its knobs by name."""
+
+    values: dict[str, float]
+    esr: float
+
+
+@dataclass(frozen=True)
+class KnobScores:
+    """Errors over held-out settings: the median, the worst, and each, the least error first."""
+
+    esr_median: float
+    esr_worst: float
+    settings: list[SettingScore]
+
+
+def at_held_out(
+    loop: ClosedLoop, songs: Sequence[Pair], effect: Turned, sample_rate: int, settings: Tensor
+) -> KnobScores:
+    """Free runs over the middle of each song at each setting, positions (count, K), beside the effect's own wet."""
+    excerpts = [song.middle(EXCERPT_S * sample_rate).dry for song in songs]
+    scores = [_score(loop, excerpts, effect, sample_rate, at) for at in settings]
+    scores.sort(key=lambda score: score.esr)
+    errors = [score.esr for score in scores]
+    return KnobScores(statistics.median(errors), max(errors), scores)
+
+
+def _score(loop: ClosedLoop, excerpts: list[Tensor], effect: Turned, sample_rate: int, at: Tensor) -> SettingScore:
+    turned = effect.at(at)
+    wets = [turned(dry, sample_rate) for dry in excerpts]
+    pairs = zip(render_many(loop.at(at), excerpts), wets, strict=True)
+    return SettingScore(values(effect.knobs, at), metrics.esr(*metrics.over_all(pairs)))
+
+
+def lines(scores: KnobScores) -> list[str]:
+    """The scores in a line to print, with the worst setting."""
+    worst = ", ".join(f"{name}={value:.4g}" for name, value in scores.settings[-1].values.items())
+    errors = f"median {scores.esr_median:.1e}, worst {scores.esr_worst:.1e} ({worst})"
+    return [f"ESR at {len(scores.settings)} settings not trained at: {errors}"]

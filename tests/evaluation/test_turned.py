@@ -1,0 +1,25 @@
+"""Errors over held-out settings: of a model that is the effect, none."""
+
+import pytest
+import torch
+from helpers.models import one_pole
+
+from fxemu.effects import Tanh
+from fxemu.effects.knobs import Turned
+from fxemu.evaluation import metrics
+from fxemu.evaluation.turned import at_held_out, lines
+from fxemu.library.pair import Pair
+from fxemu.models.knobs import Knob
+
+KNOB = Knob("gain", 0.5, 2.0, 1.0)
+
+
+def test_the_median_and_the_worst_setting_are_told():
+    # wet = 0.1 dry at any setting, beside tanh(gain dry).
+    loop, effect = one_pole(0.0), Turned(lambda settings: Tanh(**settings), [KNOB])
+    dry = torch.rand(8000, generator=torch.Generator().manual_seed(0)) - 0.5
+    found = at_held_out(loop, [Pair("song", dry, dry)], effect, 8000, torch.tensor([[-0.9], [0.0], [0.9]]))
+    errors = [metrics.esr(0.1 * dry, torch.tanh(KNOB.value(x) * dry)) for x in (-0.9, 0.0, 0.9)]
+    assert [score.esr for score in found.settings] == pytest.approx(errors, rel=1e-4)
+    assert (found.esr_median, found.esr_worst) == pytest.approx(errors[1:], rel=1e-4)
+    assert lines(found)[0].endswith(f"(gain={KNOB.value(0.9):.4g})")
