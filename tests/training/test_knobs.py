@@ -59,5 +59,5 @@ def test_a_command_takes_its_knobs_by_name():
     command = f"effect.command=[{sys.executable},-c,'{code}','{{dry}}','{{wet}}','{{drive}}']"
     made = parts("effect=command", command, "knobs={drive: [5, 10]}")
     assert torch.equal(made.effect(DRY, RATE), DRY)
-    with pytest.raises(ConfigError, match="and .tone. is nowhere in the command"):
+    with pytest.raises(ConfigError, match="is nowhere in the command"):
         parts("effect=command", command, "knobs={tone: [5, 10]}")

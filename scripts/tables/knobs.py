@@ -1,0 +1,67 @@
+"""One model for all settings of two knobs beside nets of their own for each, and what knobs cost in rendering."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+
+import torch
+
+from fxemu.engine.streaming.stream import Stream, render
+from fxemu.models import GRU, MLP
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import Knob
+from fxemu.representations import Raw
+from tables.common import SAMPLE_RATE, chosen, fastest, one_thread, train
+
+# Each with the options of its trainings and its knobs; `--rows render` is the cost of knobs.
+BOXES = {
+    "distortion": (["effect=distortion", "model=gru", "loss=esr"], {"drive_db": (0, 40), "lowpass_hz": (500, 8000)}),
+    "compressor": (["effect=compressor", "model=gru", "loss=esr"], {"threshold_db": (-40, 0), "ratio": (1, 20)}),
+}
+OWN = 3  # settings that get a net of their own: the best, the median and the worst of the model with knobs
+
+
+def run(options: argparse.Namespace) -> None:
+    rows = chosen(options.rows, ["render", *BOXES])
+    if "render" in rows:
+        _rendering()
+    for name in rows:
+        if name in BOXES:
+            _trainings(name, *BOXES[name], options.threads)
+
+
+def _trainings(name: str, words: list[str], ranges: dict[str, tuple[float, float]], threads: int) -> None:
+    spans = ", ".join(f"{knob}: [{low}, {high}]" for knob, (low, high) in ranges.items())
+    found = train([*words, f"knobs={{{spans}}}"], threads)["test"]["knobs"]
+    settings = found["settings"]
+    print(f"\n{name}, {{{spans}}}: ESR at {len(settings)} settings that were not trained at, median "
+          f"{found['esr_median']:.1e}, worst {found['esr_worst']:.1e}\n")  # fmt: skip
+    print("| setting | with knobs | a net of its own | ratio |\n|---|---|---|---|")
+    ratios = []
+    for setting in (settings[0], settings[len(settings) // 2], settings[-1])[:OWN]:
+        own = train([*words, *(f"effect.{knob}={value}" for knob, value in setting["values"].items())], threads)["test"]
+        ratios.append(setting["esr"] / own["esr"])
+        at = ", ".join(f"{knob} {value:.4g}" for knob, value in setting["values"].items())
+        print(f"| {at} | {setting['esr']:.1e} | {own['esr']:.1e} | {ratios[-1]:.2g} |")
+    print(f"\nmedian of the ratios {statistics.median(ratios):.2g}, worst {max(ratios):.2g}")
+
+
+def _rendering() -> None:
+    """Seconds to render 10 s: without knobs, with two that stand still, and with two that move."""
+    one_thread()
+    knobs = Knob("drive_db", 0.0, 40.0, 20.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
+    dry = torch.rand(10 * SAMPLE_RATE) - 0.5
+    turned = torch.linspace(-1, 1, dry.numel()).expand(2, -1)
+    print("| net | without knobs | two that stand still | two that move |\n|---|---|---|---|")
+    for name, predictor in (("mlp", MLP), ("gru", GRU)):
+        torch.manual_seed(0)
+        plain, with_knobs = (ClosedLoop(predictor(1, 1), Raw(), Raw(), own) for own in ((), knobs))
+        still = with_knobs.at(torch.tensor([0.3, -0.3]))
+        runs = (
+            lambda loop=plain: render(loop, dry),
+            lambda loop=still: render(loop, dry),
+            lambda loop=with_knobs: Stream(loop).process(dry, knobs=turned),
+        )
+        own, standing, moving = fastest(*runs)
+        print(f"| {name} | 1 ({10 / own:.0f}x real time) | {standing / own:.2f} | {moving / own:.2f} |")
