@@ -112,7 +112,9 @@ def _accelerator(name: str) -> str:
 
 
 def _progress(curve: KeepCurve) -> Progress:
-    return LiveProgress(curve) if sys.stdout.isatty() else Progress()
+    # A terminal without a size, as some containers have, shows no line that lives.
+    living = sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).lines > 0
+    return LiveProgress(curve) if living else Progress()
 
 
 def _checkpoints(folder: Path) -> list[ModelCheckpoint]:
