@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +21,7 @@ SMALL = 2.0**-9
 SHUT = 30.0
 
 
+@torch.no_grad()
 def plain_predictor(model: Model, runtime: str) -> Predictor:
     """The predictor, its output amplified by the loop's gain; ExportError if it is fed back, or not of raw samples."""
     loop = model.loop

@@ -12,7 +12,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes import FORMATS, ExportError, Model, export
 from fxemu.runtimes.rtneural import parse
-from fxemu.runtimes.without_feedback import cell_with_dry
+from fxemu.runtimes.without_feedback import cell_with_dry, plain_predictor
 
 RECURRENT = {"width": 6, "memory_samples": 60, "feedback": False}
 WINDOW = {"context_window": 12, "feedback_window": 11, "width": 5, "feedback": False}
@@ -72,6 +72,7 @@ def test_a_wet_gain_is_in_the_file(form, make, gain, tmp_path):
     given = model(make())
     given.loop.gain.fill_(gain)
     given.loop.limit.fill_(1.2 * gain)
+    plain_predictor(given, "a program")  # with gradients on, as a format of somebody else's may
     before = {name: tensor.clone() for name, tensor in given.loop.state_dict().items()}
     export(given, FORMATS[form](), tmp_path / f"x{FORMATS[form].suffix}")
     assert all(torch.equal(tensor, before[name]) for name, tensor in given.loop.state_dict().items())
