@@ -9,11 +9,12 @@ from pathlib import Path
 from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_knob_option, add_oversample_option
 from fxemu.emulation.locate import read_files
-from fxemu.emulation.turning import Turn, parse_settings
+from fxemu.emulation.turning import parse_settings, standing
 from fxemu.engine.forgetting import forgetting
 from fxemu.files import printable
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, packed, parse
+from fxemu.models.knobs import positions
 from fxemu.runtimes import FORMATS, ExportError, Model, export
 
 
@@ -53,11 +54,7 @@ def _baked(loop: ClosedLoop, content: dict[str, bytes], words: list[str]) -> tup
     names = ", ".join(f"--knob {knob.name}={knob.default:g}" for knob in loop.knobs)
     if not words:
         raise ExportError(f"this model has knobs, of which a setting is exported: such as {names} (the defaults)")
-    settings = parse_settings(words)
-    turn = Turn(loop.knobs, settings, 1)
-    if not turn.still:
-        raise ExportError("--knob: an export has one setting; give NAME=VALUE")
-    baked = loop.at(turn.start)
+    baked = loop.at(positions(loop.knobs, standing(parse_settings(words))))
     return baked, packed(baked, json.loads(content[DESCRIPTION]))
 
 

@@ -8,10 +8,11 @@ import math
 import torch
 
 from fxemu.cli.errors import one_line_errors
-from fxemu.cli.mix_options import add_mix_options, add_oversample_option
+from fxemu.cli.mix_options import add_knob_option, add_mix_options, add_oversample_option
 from fxemu.emulation import load
 from fxemu.emulation.live import BLOCK_SIZES, play_live
 from fxemu.emulation.mix import Mix, MixError
+from fxemu.emulation.turning import parse_settings, standing
 
 
 @one_line_errors()
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=math.inf, help="how long to play (default: until Ctrl-C)")
     add_mix_options(parser)
     add_oversample_option(parser)
+    add_knob_option(parser)
     given = parser.parse_args(arguments)
     torch.set_flush_denormal(True)
     mix = Mix(given.mix, given.input_gain_db, given.output_gain_db)
@@ -31,4 +33,5 @@ def main(arguments: list[str]) -> None:
         raise MixError(f"--block-size: got {given.block_size}; must be from 16 to 8192 samples")
     if not given.seconds > 0:
         raise MixError(f"--seconds: got {given.seconds}; must be above 0")
-    print(play_live(load(given.run, given.oversample), mix, given.block_size, given.device, given.seconds))
+    emulation = load(given.run, given.oversample).at(standing(parse_settings(given.knob)))
+    print(play_live(emulation, mix, given.block_size, given.device, given.seconds))

@@ -73,7 +73,9 @@ class Emulation:
     def at(self, settings: Mapping[str, float]) -> Emulation:
         """The same model with its knobs at these settings, without knobs; KnobError for those that cannot be."""
         position = positions(self.knobs, settings)
-        return Emulation(self.turnable.at(position), self.sample_rate, self.oversample) if self.knobs else self
+        if not self.knobs:
+            return self
+        return Emulation(self.turnable.at(position), self.sample_rate, self.oversample)
 
     def channel(
         self,

@@ -76,6 +76,14 @@ def _points(name: str, setting: Setting) -> list[tuple[float, float]]:
     return points
 
 
+def standing(settings: Mapping[str, Setting]) -> dict[str, float]:
+    """Settings that do not move; KnobError for others."""
+    moving = [name for name, setting in settings.items() if not isinstance(setting, int | float)]
+    if moving:
+        raise KnobError(f"--knob {moving[0]}: must stand still here; give NAME=VALUE")
+    return {name: float(value) for name, value in settings.items()}
+
+
 def parse_settings(words: Sequence[str]) -> dict[str, Setting]:
     """Settings as the command line has them: NAME=30, NAME=0:10,5:40 (seconds:value), or a CSV file of them over time.
 

@@ -53,7 +53,11 @@ def test_the_command_exports_a_setting_and_what_it_carries_is_that(tmp_path, cap
     model = {"_target_": "fxemu.models.GRU", "width": 5, "memory_samples": 40}
     raw = {"_target_": "fxemu.representations.Raw"}
     save(given, {"data": {"sample_rate": RATE}, "model": model, "repr": {"input": raw, "output": raw}}, run)
-    for wrong, why in (([], "such as --knob drive_db=10"), (["--knob", "drive_db=50"], "from 0 to 40 dB")):
+    for wrong, why in (
+        ([], "such as --knob drive_db=10"),
+        (["--knob", "drive_db=50"], "from 0 to 40 dB"),
+        (["--knob", "drive_db=0:1,1:2"], "stand still"),
+    ):
         with pytest.raises(SystemExit):
             main([str(run), "--format", "torchscript", *wrong])
         assert why in capsys.readouterr().err

@@ -84,6 +84,18 @@ def test_metrics_keep_the_contract(finished):
     assert (scores["effect"], scores["repr"], scores["model"]) == ("tanh", "mulaw", "mlp")
 
 
+def test_a_run_with_knobs_reports_settings_that_it_was_not_trained_at(library, tmp_path):
+    words = ["effect=tanh", "knobs={gain: [1, 9]}", "model.width=4", "training.steps=4"]
+    done = train(library, tmp_path / "run", *words)
+    assert done.returncode == 0, done.stderr
+    assert "ESR at 16 settings not trained at" in done.stdout
+    knobs = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["knobs"]
+    assert len(knobs["settings"]) == 16 and all(1 < x["values"]["gain"] < 9 for x in knobs["settings"])
+    emulation, dry = fxemu.load(tmp_path / "run"), torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    assert [knob.default for knob in emulation.knobs] == [5.0]
+    assert not torch.equal(emulation(dry, 8000, gain=2), emulation(dry, 8000))
+
+
 def test_the_environment_is_kept(finished):
     environment = json.loads((finished[0] / "environment.json").read_text())
     assert environment["seed"] == 0
