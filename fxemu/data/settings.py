@@ -60,8 +60,8 @@ class DrawnSettings:
     ) -> None:
         check_gains(gain_db)
         self.effect, self.sample_rate, self.gain_db, self.seed, self.cached = effect, sample_rate, gain_db, seed, cached
-        self.pieces = [piece for song in songs for piece in pieces_of(song.dry, effect, sample_rate, shortest)]
-        self.names = [song.name for song in songs for _ in pieces_of(song.dry, effect, sample_rate, shortest)]
+        cut = [(song.name, piece) for song in songs for piece in pieces_of(song.dry, effect, sample_rate, shortest)]
+        self.names, self.pieces = [name for name, _ in cut], [piece for _, piece in cut]
         seconds = sum(dry.numel() - before for dry, before, _ in self.pieces) / sample_rate
         self.turns = min(len(self.pieces), math.ceil(seconds / SECONDS_PER_EPOCH))
         # The pair of each piece, by number, and which draw it was.
@@ -77,11 +77,6 @@ class DrawnSettings:
     def pairs_for_epoch(self, epoch: int) -> list[Pair]:
         """Every piece at its setting and gain in this epoch."""
         return [self._pair(piece, *self.drawn(piece, epoch)) for piece in range(len(self.pieces))]
-
-    def settings_until(self, epoch: int) -> Tensor:
-        """All settings drawn up to an epoch, (count, K)."""
-        drawn = {n: at for e in range(epoch + 1) for i in range(len(self.pieces)) for n, at, _ in [self.drawn(i, e)]}
-        return torch.stack(list(drawn.values()))
 
     def _pair(self, piece: int, number: int, at: Tensor, gain_db: float) -> Pair:
         if piece not in self._made or self._made[piece][0] != number:
