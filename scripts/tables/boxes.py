@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
             scores.setdefault(kind, []).append(ours)
             ratios += [ours / peer] if peer is not None else []
             print(
-                f"| {name} | {kind}{half} | {ours:.1e} | {result['model']} | {past['model']['worst_over_best']:.2f} "
+                f"| {name} | {kind}{half} | {ours:.1e} | {result['race']['winner']} | {past['model']['worst_over_best']:.2f} "
                 f"| {gain:.1e} | {fir:.1e} | {'' if peer is None else f'{peer:.1e}'} |",
                 flush=True,
             )
