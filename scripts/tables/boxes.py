@@ -78,14 +78,14 @@ def run(options: argparse.Namespace) -> None:
     ratios = []
     with ThreadPoolExecutor(options.jobs) as pool:
         for name, kind, result, peer in pool.map(lambda name: _row(name, recordings, options), rows):
-            test = result["test"]
+            test, winner = result["test"], result["race"]["winner"]
             ours, gain, fir = test["esr"], test["baselines"]["gain"]["esr"], test["baselines"]["fir"]["esr"]
             past = test.get("contraction") or {"model": {"worst_over_best": math.nan}}
             half = "" if name in CHOOSE else ", to check" if name in CHECK else ", hardware"
             scores.setdefault(kind, []).append(ours)
             ratios += [ours / peer] if peer is not None else []
             print(
-                f"| {name} | {kind}{half} | {ours:.1e} | {result['race']['winner']} | {past['model']['worst_over_best']:.2f} "
+                f"| {name} | {kind}{half} | {ours:.1e} | {winner} | {past['model']['worst_over_best']:.2f} "
                 f"| {gain:.1e} | {fir:.1e} | {'' if peer is None else f'{peer:.1e}'} |",
                 flush=True,
             )
