@@ -107,7 +107,7 @@ def test_an_interrupted_race_is_reported_and_on_resuming_held_to_its_end(
             interrupt.received = signal.SIGTERM
 
     reports: list[RaceScores] = []
-    monkeypatch.setattr("fxemu.training.run._report", lambda *arguments: reports.append(arguments[-1]["race"]))
+    monkeypatch.setattr("fxemu.training.run._report", lambda *arguments: reports.append(arguments[5]["race"]))
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
         patched.setattr("fxemu.training.heat.run_tasks", interrupted)
         run(config, folder)
