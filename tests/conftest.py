@@ -90,8 +90,9 @@ def make_loop() -> Callable[..., ClosedLoop]:
         limit: float = 1.2,
         **arguments: object,
     ) -> ClosedLoop:
-        predictor = make_model(model, **arguments)
-        loop = ClosedLoop(predictor, REPRESENTATIONS[inputs](), REPRESENTATIONS[outputs]())
+        encoder, decoder = REPRESENTATIONS[inputs](), REPRESENTATIONS[outputs]()
+        predictor = make_model(model, encoder.channels, decoder.params, **arguments)
+        loop = ClosedLoop(predictor, encoder, decoder)
         loop.limit.fill_(limit)
         if predictor.feedback:
             wet_weights(predictor, model).mul_(loop_gain)

@@ -39,6 +39,8 @@ CLASSES = {
 }
 # The name that earlier versions gave it.
 CLASSES["fxemu.models.Auto"] = models.OctaveGain
+# Arguments that earlier versions had not, and what these classes then did.
+EARLIER = {"fxemu.representations.MuLaw": {"plain": False}}
 
 
 class WeightsError(UserError):
@@ -147,7 +149,7 @@ def _made(section: dict[str, Any], kind: type[nn.Module], **more: int) -> Any:
     target, arguments = section["_target_"], {k: v for k, v in section.items() if k != "_target_"}
     if not isinstance(target, str) or target not in CLASSES or not issubclass(CLASSES[target], kind):
         raise ValueError(f"_target_: got {target!r}; must be one of {', '.join(CLASSES)}")
-    return CLASSES[target](**arguments, **more)
+    return CLASSES[target](**EARLIER.get(target, {}) | arguments, **more)
 
 
 def _checked(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fxemu.engine.plan import Activation, Plan, Product
+from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 
 
@@ -14,22 +14,34 @@ class MuLaw(Representation):
 
     Args:
         mu: companding strength, from 1 (mild) to 65535; 255 is the telephone standard (ITU-T G.711).
+        plain: whether each sample enters as it is, too, in a second channel: what filters need not be learned through
+            a logarithm.
     """
 
-    channels = 1
     params = 1
     embedding_units = 4
 
-    def __init__(self, mu: float = 255.0) -> None:
+    companded: Tensor
+    as_it_is: Tensor
+
+    def __init__(self, mu: float = 255.0, plain: bool = True) -> None:
         super().__init__()
         self.compress, self.expand = companding(mu)
+        self.channels = 2 if plain else 1
+        # Of the companded and of the plain sample in each channel: (channels, 1, 1).
+        companded, as_it_is = torch.eye(2)[:, : self.channels]
+        self.register_buffer("companded", companded[:, None, None], persistent=False)
+        self.register_buffer("as_it_is", as_it_is[:, None, None], persistent=False)
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Mean squared error in companded space: a Gaussian of fixed width there."""
         return (params - self.encode(target)).square().mean()
 
     def plan_encode(self, plan: Plan, samples: int) -> int:
-        return plan.mix(Product((samples,)), activation=self.compress)
+        companded = plan.mix(Product((samples,)), activation=self.compress)
+        if self.channels == 1:
+            return companded
+        return plan.add(Term(companded, self.companded), Term(samples, self.as_it_is))
 
     def plan_decode(self, plan: Plan, params: int) -> int:
         return plan.mix(Product((params,)), activation=self.expand)

@@ -22,6 +22,7 @@ from yaml import YAMLError
 
 from fxemu.errors import ConfigError, UserError
 from fxemu.files import parse_json, write_whole
+from fxemu.models.files import EARLIER
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -243,6 +244,9 @@ def _read_config(folder: Path) -> DictConfig:
             stage[RENAMED_FIELDS[old]] = stage.pop(old)
         for name in DROPPED_FIELDS:
             stage.pop(name, None)
+    for side in config.repr.values() if "repr" in config else ():
+        for argument, earlier in EARLIER.get(side._target_, {}).items():
+            side.setdefault(argument, earlier)
     if "knobs" not in config:
         config.knobs = None
     for option in DROPPED:

@@ -15,7 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fxemu.emulation.locate import read_model
+from fxemu.models import GRU
+from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, save
+from fxemu.representations import MuLaw
 
 RAW = {"_target_": "fxemu.representations.Raw"}
 MLP = {"_target_": "fxemu.models.MLP", "context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}
@@ -43,6 +46,15 @@ def test_files_of_before_the_gain_have_none(saved):
     _, folder = saved
     save_file({name: x for name, x in load_file(folder / WEIGHTS).items() if name != "gain"}, folder / WEIGHTS)
     assert read_model(folder)[0].gain == 1
+
+
+def test_files_of_before_the_plain_channel_have_one(tmp_path):
+    sides = MuLaw(plain=False), MuLaw(plain=False)
+    loop = ClosedLoop(GRU(1, 1, width=3), *sides)
+    mulaw = {"_target_": "fxemu.representations.MuLaw", "mu": 255.0}
+    model = {"_target_": "fxemu.models.GRU", "width": 3}
+    save(loop, {"data": {"sample_rate": 44_100}, "model": model, "repr": {"input": mulaw, "output": mulaw}}, tmp_path)
+    assert read_model(tmp_path)[0].input_repr.channels == 1
 
 
 def describe(folder: Path, **changes: object) -> None:

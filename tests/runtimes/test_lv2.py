@@ -27,7 +27,7 @@ RATE = 44_100
 
 def model() -> Model:
     torch.manual_seed(0)
-    return Model(ClosedLoop(GRU(1, 1, width=6, memory_samples=50), MuLaw(), Raw()), RATE, 'My "amp"')
+    return Model(ClosedLoop(GRU(2, 1, width=6, memory_samples=50), MuLaw(), Raw()), RATE, 'My "amp"')
 
 
 @pytest.fixture(scope="module")

@@ -228,7 +228,7 @@ def test_a_fit_in_closed_form_is_refused_where_there_is_none(overrides):
     [
         ("repr=binary", "repr.output.bits=20"),
         ("repr=onehot", "repr.input.classes=10"),
-        ("repr=mulaw", "repr.output.mu=0"),
+        ("model=mlp", "repr=mulaw", "repr.output.mu=0"),
         ("repr=onehot", "repr.output.temperature=-1"),
         ("repr=mulaw", "model=oscillator"),
         ("loss=likelihood", "repr=onehot", "repr.output.decoding=argmax", "loss._target_=fxemu.losses.ESR"),

@@ -70,8 +70,12 @@ def test_a_training_of_an_earlier_version_has_the_names_of_this_one(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     stages = "[{share: 0.5, deaf: 1.0}, {share: 0.5, own: 0.2, wrong: 0.1}]"
-    (tmp_path / "config.yaml").write_text(f"training: {{stages: {stages}, gain_penalty: 0.0, gain_limit: 1.0}}")
-    training = saved_config(tmp_path).training
+    training = f"training: {{stages: {stages}, gain_penalty: 0.0, gain_limit: 1.0}}"
+    mulaw = "{_target_: fxemu.representations.MuLaw, mu: 255.0}"
+    (tmp_path / "config.yaml").write_text(f"{training}\nrepr: {{input: {mulaw}, output: {mulaw}}}")
+    config = saved_config(tmp_path)
+    assert [side.plain for side in config.repr.values()] == [False, False]
+    training = config.training
     first, second = training.stages
     assert list(training) == ["stages"]
     assert first == {"share": 0.5, "drop_history": 1.0}
@@ -97,7 +101,7 @@ def test_other_errors_of_the_system_promise_nothing(tmp_path, error):
 def test_a_folder_that_is_read_only(library, read_only):
     done = train(library, read_only / "run", "effect=tanh")
     assert done.returncode == 1
-    assert one_line(done.stderr) == f"error: {read_only / 'run'}: Read-only file system"
+    assert one_line(done.stderr).startswith(f"error: {read_only / 'run'}: Read-only file system; choose a folder")
 
 
 def test_a_full_disk_ends_a_run_that_the_same_command_goes_on_with(library, small_disk):
