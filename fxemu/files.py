@@ -8,6 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+# Arguments of our classes that files of earlier versions lack, and what those versions did.
+EARLIER = {"fxemu.representations.MuLaw": {"plain": False}}
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name beside it, then rename it; on an OSError no file is left behind."""

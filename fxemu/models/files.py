@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fxemu import models, representations
 from fxemu.errors import UserError, check_sample_rate
-from fxemu.files import parse_json, printable, write_whole
+from fxemu.files import EARLIER, parse_json, printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import from_description
 
@@ -39,8 +39,6 @@ CLASSES = {
 }
 # The name that earlier versions gave it.
 CLASSES["fxemu.models.Auto"] = models.OctaveGain
-# Arguments that earlier versions had not, and what these classes then did.
-EARLIER = {"fxemu.representations.MuLaw": {"plain": False}}
 
 
 class WeightsError(UserError):

@@ -21,8 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from yaml import YAMLError
 
 from fxemu.errors import ConfigError, UserError
-from fxemu.files import parse_json, write_whole
-from fxemu.models.files import EARLIER
+from fxemu.files import EARLIER, parse_json, write_whole
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -244,7 +243,7 @@ def _read_config(folder: Path) -> DictConfig:
             stage[RENAMED_FIELDS[old]] = stage.pop(old)
         for name in DROPPED_FIELDS:
             stage.pop(name, None)
-    for side in config.repr.values() if "repr" in config else ():
+    for side in filter(None, (OmegaConf.select(config, f"repr.{name}") for name in ("input", "output"))):
         for argument, earlier in EARLIER.get(side._target_, {}).items():
             side.setdefault(argument, earlier)
     if "knobs" not in config:

@@ -72,6 +72,7 @@ CONTENT = {
         "aliasing": {"model_db": -20.5, "effect_db": None},
         "stability": {"rest": 0.0, "after_square": 0.0, "after_click": 0.0, "largest": 0.5, "forgets_ms": None},
         "songs": [{"name": "a.mp3", "esr": 0.1, "nmae": 0.2, "samples_to_divergence": None}],
+        "knobs": None,
     },
     **COSTS,
     "race": None,
