@@ -40,6 +40,9 @@ def loop(name: str, feedback: bool = False) -> ClosedLoop:
 
 @pytest.mark.parametrize(("form", "name"), CASES)
 def test_the_file_plays_as_the_model_at_the_setting(form: str, name: str, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
     given = loop(name, feedback=form in ("c", "onnx", "torchscript"))
     format_ = FORMATS[form]()
     baked = given.at(AT)
