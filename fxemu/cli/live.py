@@ -13,6 +13,7 @@ from fxemu.emulation import load
 from fxemu.emulation.live import BLOCK_SIZES, play_live
 from fxemu.emulation.mix import Mix, MixError
 from fxemu.emulation.turning import parse_settings, standing
+from fxemu.errors import check_sample_rate
 
 
 @one_line_errors()
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("fxemu live", description=__doc__)
     parser.add_argument("run", help="a run folder, a checkpoint, an exported file or a .nam file")
     parser.add_argument("--block-size", type=int, default=64, help="samples in a block, 16 to 8192 (default 64)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="of the interface; else the model's")
     parser.add_argument("--device", help="audio interface, by number or part of its name")
     parser.add_argument("--seconds", type=float, default=math.inf, help="how long to play (default: until Ctrl-C)")
     add_mix_options(parser)
@@ -33,5 +35,7 @@ def main(arguments: list[str]) -> None:
         raise MixError(f"--block-size: got {given.block_size}; must be from 16 to 8192 samples")
     if not given.seconds > 0:
         raise MixError(f"--seconds: got {given.seconds}; must be above 0")
+    if given.rate is not None:
+        check_sample_rate("--rate", given.rate)
     emulation = load(given.run, given.oversample).at(standing(parse_settings(given.knob)))
-    print(play_live(emulation, mix, given.block_size, given.device, given.seconds))
+    print(play_live(emulation, mix, given.block_size, given.device, given.seconds, given.rate))

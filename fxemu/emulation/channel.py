@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.audio.resampling import Resampler
+from fxemu.audio.polyphase import Polyphase, round_trip
 from fxemu.engine.streaming.stream import BLOCK, Stream
 
 Array = NDArray[np.float32]
@@ -40,23 +40,27 @@ class Channel:
         latency: int = 0,
         knobs: Knobs | None = None,
     ) -> None:
-        self.stream, self.feedback, self.knobs, self.latency, self.early = stream, feedback, knobs, latency, latency
-        self.to_model, self.from_model = Resampler(rate, model_rate), Resampler(model_rate, rate)
+        self.stream, self.feedback, self.knobs = stream, feedback, knobs
+        self.to_model, self.from_model = Polyphase(rate, model_rate), Polyphase(model_rate, rate, latency)
+        self.lag = round_trip(rate, model_rate, latency)
         self.pending = np.zeros(0, np.float32)
         self.dry_samples = self.wet_samples = 0
 
     def process(self, dry: Array) -> Array:
         """Wet samples that are computable after these dry samples (samples,), float32."""
         self.dry_samples += dry.size
-        return self._counted(self.from_model.process(self._run(self.to_model.process(dry), end=False)))
+        return self._wet(dry, end=False)
 
     def end(self) -> Array:
         """The rest of the wet samples: in all as many as there were dry ones."""
-        dry = np.concatenate([self.to_model.end(), np.zeros(self.latency, np.float32)])
-        last = self.from_model.process(self._run(dry, end=True))
-        wet = np.concatenate([last, self.from_model.end()])
-        missing = self.dry_samples - self.wet_samples
-        return self._counted(np.pad(wet, (0, max(0, missing - wet.size)))[:missing])
+        return self._wet(np.zeros(self.lag, np.float32), end=True)
+
+    def _wet(self, dry: Array, end: bool) -> Array:
+        wet = self.from_model.process(self._run(self.to_model.process(dry), end))
+        # The last ones are of the silence after the song.
+        wet = wet[: self.dry_samples - self.wet_samples]
+        self.wet_samples += wet.size
+        return wet
 
     def _run(self, dry: Array, end: bool) -> Array:
         """Run the model on whole blocks only, since the size of a block decides how its sums are rounded."""
@@ -65,12 +69,4 @@ class Channel:
         self.pending = pending[ready:]
         fed = None if self.feedback is None else self.feedback(ready)
         knobs = None if self.knobs is None else self.knobs(ready)
-        wet = self.stream.process(torch.from_numpy(pending[:ready]), fed, knobs).numpy()
-        early, self.early = self.early, max(0, self.early - wet.size)
-        return wet[early:]
-
-    def _counted(self, wet: Array) -> Array:
-        # A resampler may round up at the end.
-        wet = wet[: self.dry_samples - self.wet_samples]
-        self.wet_samples += wet.size
-        return wet
+        return self.stream.process(torch.from_numpy(pending[:ready]), fed, knobs).numpy()

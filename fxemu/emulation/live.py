@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from fxemu.audio.device import Array, DeviceError, playing
+from fxemu.audio.polyphase import Polyphase, round_trip
 from fxemu.emulation import Emulation
 from fxemu.emulation.mix import Mix, finite
 
@@ -30,17 +31,23 @@ class LiveProcessor:
         emulation: the model.
         mix: gains, and share of wet.
         block_samples: samples in a block.
+        rate: of the interface in Hz; None for the model's, at which nothing is resampled.
+
+    Its output is `latency` samples late.
     """
 
-    def __init__(self, emulation: Emulation, mix: Mix, block_samples: int) -> None:
+    def __init__(self, emulation: Emulation, mix: Mix, block_samples: int, rate: int | None = None) -> None:
         self.mix, self.stream = mix, emulation.stream()
-        self.budget_s = block_samples / emulation.sample_rate
+        self.rate, model_rate = rate or emulation.sample_rate, emulation.sample_rate
+        self.latency = round_trip(self.rate, model_rate, emulation.latency)
+        self.budget_s = block_samples / self.rate
+        self._rates = model_rate, emulation.latency
         start = self.stream.state()
+        self._rewind()
         for _ in range(WARM_UP_BLOCKS):
-            self.stream.process(torch.zeros(block_samples))
+            self._wet(np.zeros(block_samples, np.float32))
         self.stream.restore(start)
-        # Dry that is mixed in is as late as wet.
-        self.dry = np.zeros(emulation.latency, np.float32)
+        self._rewind()
         self.blocks = self.late = self.xruns = 0
         self.slowest_s = 0.0
 
@@ -48,17 +55,31 @@ class LiveProcessor:
         """The output for dry (samples,), of which NaN counts as 0; `lost` tells that samples were lost before it."""
         start = time.perf_counter()
         dry = finite(dry)
-        wet = self.stream.process(torch.from_numpy(self.mix.model_input(dry))).numpy()
         # A model of another runtime may overflow: silence is better for loudspeakers.
-        seen = np.concatenate((self.dry, dry))
-        self.dry = seen[dry.size :]
-        output = self.mix.output(seen[: dry.size], finite(wet))
+        wet = finite(self._wet(self.mix.model_input(dry)))
+        # Dry that is mixed in is as late as wet.
+        seen = np.concatenate((self._dry, dry))
+        self._dry = seen[dry.size :]
+        output = self.mix.output(seen[: dry.size], wet)
         spent = time.perf_counter() - start
         self.blocks += 1
         self.xruns += lost
         self.late += spent > self.budget_s
         self.slowest_s = max(self.slowest_s, spent)
         return output
+
+    def _rewind(self) -> None:
+        """To silence, all but the stream."""
+        model_rate, latency = self._rates
+        self._to_model, self._from_model = Polyphase(self.rate, model_rate), Polyphase(model_rate, self.rate, latency)
+        self._dry = self._made = np.zeros(self.latency, np.float32)
+
+    def _wet(self, dry: Array) -> Array:
+        """As many wet samples as dry ones."""
+        at_model = torch.from_numpy(self._to_model.process(dry))
+        made = np.concatenate((self._made, self._from_model.process(self.stream.process(at_model).numpy())))
+        self._made = made[dry.size :]
+        return made[: dry.size]
 
     def __str__(self) -> str:
         slowest, budget = 1e3 * self.slowest_s, 1e3 * self.budget_s
@@ -79,22 +100,24 @@ def without_pauses() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def play_live(emulation: Emulation, mix: Mix, block_samples: int, device: str | None, seconds: float) -> LiveProcessor:
-    """Play for `seconds`, or until Ctrl-C; the processor that is returned has the counts.
+def play_live(
+    emulation: Emulation, mix: Mix, block_samples: int, device: str | None, seconds: float, rate: int | None = None
+) -> LiveProcessor:
+    """Play for `seconds`, or until Ctrl-C; the processor that is returned has the counts. Arguments as it has them.
 
     Raises:
         DeviceError: if there is no interface, it refuses, or it stops by itself.
     """
-    rate = emulation.sample_rate
     with without_pauses():
-        processor = LiveProcessor(emulation, mix, block_samples)
-        with playing(processor, rate, block_samples, device) as stream:
+        processor = LiveProcessor(emulation, mix, block_samples, rate)
+        with playing(processor, processor.rate, block_samples, device) as stream:
             block_ms, latency_ms = 1e3 * processor.budget_s, [1e3 * part for part in stream.latency]
-            latency_ms.append(1e3 * emulation.latency / rate)
-            own = f"adds {latency_ms[-1]:.1f}" if emulation.latency else "adds none"
+            latency_ms.append(1e3 * processor.latency / processor.rate)
+            own = f"adds {latency_ms[-1]:.1f}" if processor.latency else "adds none"
             print(
-                f"{rate} Hz, blocks of {block_samples} samples ({block_ms:.2f} ms), latency {sum(latency_ms):.1f} ms "
-                f"({latency_ms[0]:.1f} in, {latency_ms[1]:.1f} out; the model {own}); Ctrl-C stops"
+                f"{processor.rate} Hz, blocks of {block_samples} samples ({block_ms:.2f} ms), "
+                f"latency {sum(latency_ms):.1f} ms ({latency_ms[0]:.1f} in, {latency_ms[1]:.1f} out; the model {own}); "
+                "Ctrl-C stops"
             )
             _wait(stream, processor, seconds)
     return processor

@@ -15,6 +15,7 @@ from string import Template
 
 import torch
 
+from fxemu.audio import polyphase
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.plan import DRY
 from fxemu.runtimes.base import ExportError, Format, Model
@@ -23,6 +24,8 @@ from fxemu.runtimes.packing import as_comment
 
 HERE = Path(__file__).parent
 CHECK_SECONDS = 120
+# Of what a host may run at.
+HOST_RATES_HZ = (22_050, 192_000)
 
 
 class C(Format):
@@ -65,6 +68,7 @@ def source(model: Model) -> tuple[str, str]:
         "rate": model.sample_rate,
         "latency": model.latency,
         "members": _lines(steps.members(), 2),
+        **_host_sizes(model.sample_rate),
     }
     header = Template((HERE / "header.h").read_text()).substitute(declared)
     parts = {
@@ -83,7 +87,23 @@ def source(model: Model) -> tuple[str, str]:
         "check_samples": dry.numel(),
         "tolerance": number(model.tolerance),
     }
-    return header, Template(template).substitute(parts) + as_comment(model.files)
+    host = Template((HERE / "host.c").read_text()).substitute(
+        declared, crossings=polyphase.CROSSINGS, phases=polyphase.PHASES, kaiser_beta=polyphase.KAISER_BETA
+    )
+    return header, Template(template).substitute(parts, host=host) + as_comment(model.files)
+
+
+def _host_sizes(rate: int) -> dict[str, int]:
+    """The rates of hosts, and what the arrays for resampling must hold for a model's rate and any of them."""
+    low, high = HOST_RATES_HZ
+    half = max(polyphase.reach(high, rate), polyphase.reach(rate, low))
+    return {
+        "lowest_rate": low,
+        "highest_rate": high,
+        # Before the first sample lie three halves of a filter, and up to a sample of the host's.
+        "host_samples": 3 * half + BLOCK + rate // low + 8,
+        "host_table": 2 * (polyphase.CROSSINGS * polyphase.PHASES + polyphase.PHASES) + 4 * half + 4,
+    }
 
 
 def _lines(lines: list[str], indent: int) -> str:

@@ -3,7 +3,7 @@
 A bundle is a folder `*.lv2`, NAME being the model's name as an identifier of C. It holds
 
     manifest.ttl                     what a host reads first: the plugin's URI, and where its code and description are
-    NAME.ttl                         the description: title, one audio input and one audio output
+    NAME.ttl                         the description: title, audio input and output, latency, gains and bypass
     NAME.c                           the source: the model as C (`c.py`), and the plugin around it (`lv2_plugin.c`)
     NAME.so                          that source compiled for this kind of machine
     model.safetensors, model.json    the trained model (`models/files.py`), from which fxemu plays the bundle
@@ -25,13 +25,15 @@ import numpy as np
 import torch
 
 from fxemu.runtimes.base import ExportError, Format, Model, compared, put_files
-from fxemu.runtimes.c import source
+from fxemu.runtimes.c import HOST_RATES_HZ, source
 
 PLUGIN = Path(__file__).with_name("lv2_plugin.c")
 # For any machine of this kind, not for this one alone.
 FLAGS = ("-std=c99", "-O3", "-ffast-math", "-fPIC", "-c")
 COMPILE_SECONDS = 300
 BLOCK = 64
+# In the order of their numbers.
+PORTS = ("dry", "wet", "latency", "input_gain", "output_gain", "enabled")
 
 MANIFEST = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
 @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
@@ -50,12 +52,19 @@ DESCRIPTION = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
     [ a lv2:OutputPort , lv2:AudioPort ; lv2:index 1 ; lv2:symbol "wet" ; lv2:name "Wet" ] ,
     [ a lv2:OutputPort , lv2:ControlPort ; lv2:index 2 ; lv2:symbol "latency" ; lv2:name "Latency" ;
       lv2:portProperty lv2:reportsLatency , lv2:integer , lv2:connectionOptional ; lv2:designation lv2:latency ;
-      lv2:minimum 0 ; lv2:maximum 8192 ; units:unit units:frame ] .
+      lv2:minimum 0 ; lv2:maximum 8192 ; units:unit units:frame ] ,
+    [ a lv2:InputPort , lv2:ControlPort ; lv2:index 3 ; lv2:symbol "input_gain" ; lv2:name "Input gain" ;
+      lv2:default 0.0 ; lv2:minimum -60.0 ; lv2:maximum 60.0 ; units:unit units:db ] ,
+    [ a lv2:InputPort , lv2:ControlPort ; lv2:index 4 ; lv2:symbol "output_gain" ; lv2:name "Output gain" ;
+      lv2:default 0.0 ; lv2:minimum -60.0 ; lv2:maximum 60.0 ; units:unit units:db ] ,
+    [ a lv2:InputPort , lv2:ControlPort ; lv2:index 5 ; lv2:symbol "enabled" ; lv2:name "Enabled" ;
+      lv2:designation lv2:enabled ; lv2:portProperty lv2:toggled , lv2:integer , lv2:connectionOptional ;
+      lv2:default 1 ; lv2:minimum 0 ; lv2:maximum 1 ] .
 """
 
 
 class Lv2(Format):
-    """An LV2 bundle, mono, with its C source; it plays at the sample rate of the training. Needs a C compiler."""
+    """An LV2 bundle, mono, with its C source; it plays at any rate from 22.05 to 192 kHz. Needs a C compiler."""
 
     suffix = ".lv2"
     holds_pair = True
@@ -64,7 +73,8 @@ class Lv2(Format):
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
         title = "".join(c for c in model.name if c.isprintable() and c not in '"\\')
-        parts = {"name": model.identifier, "uri": uri(model), "title": title}
+        low, high = HOST_RATES_HZ
+        parts = {"name": model.identifier, "uri": uri(model), "title": title, "lowest_rate": low, "highest_rate": high}
         for name, text in (("manifest", MANIFEST), (model.identifier, DESCRIPTION)):
             (path / f"{name}.ttl").write_text(Template(text).substitute(parts), encoding="utf-8")
         code = path / f"{model.identifier}.c"
@@ -74,7 +84,7 @@ class Lv2(Format):
 
     def check(self, model: Model, path: Path) -> str:
         dry, wet = model.reference_pair()
-        played = play(path / f"{model.identifier}.so", dry.numpy(), model.sample_rate)
+        played = Plugin(path / f"{model.identifier}.so", model.sample_rate).play(dry.numpy())
         return compared(model, torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
 
 
@@ -109,21 +119,37 @@ class _Descriptor(ctypes.Structure):
     )
 
 
-def play(library: Path, dry: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Samples (T,) through the plugin in blocks, as a host would."""
-    find = ctypes.CDLL(str(library)).lv2_descriptor
-    find.restype = ctypes.POINTER(_Descriptor)
-    plugin = find(0).contents
-    handle = plugin.instantiate(None, float(sample_rate), None, None)
-    block, played = np.zeros(BLOCK, np.float32), []
-    output = np.zeros(BLOCK, np.float32)
-    for port, samples in enumerate((block, output)):
-        plugin.connect_port(handle, port, samples.ctypes.data)
-    plugin.activate(handle)
-    for start in range(0, dry.size, BLOCK):
-        part = dry[start : start + BLOCK]
-        block[: part.size] = part
-        plugin.run(handle, part.size)
-        played.append(output[: part.size].copy())
-    plugin.cleanup(handle)
-    return np.concatenate(played)
+class Plugin:
+    """A plugin as a host loads it: `ports` are arrays of what is written to or read from it, by symbol.
+
+    Args:
+        library: NAME.so.
+        sample_rate: of the host, in Hz.
+    """
+
+    def __init__(self, library: Path, sample_rate: int) -> None:
+        find = ctypes.CDLL(str(library)).lv2_descriptor
+        find.restype = ctypes.POINTER(_Descriptor)
+        self.descriptor = find(0).contents
+        self.handle = self.descriptor.instantiate(None, float(sample_rate), None, None)
+        self.ports = {name: np.zeros(BLOCK if name in ("dry", "wet") else 1, np.float32) for name in PORTS}
+        self.ports["enabled"][0] = 1
+        for number, values in enumerate(self.ports.values()):
+            self.descriptor.connect_port(self.handle, number, values.ctypes.data)
+        self.activate()
+
+    def activate(self) -> None:
+        self.descriptor.activate(self.handle)
+
+    def play(self, dry: np.ndarray) -> np.ndarray:
+        """Samples (T,), block by block."""
+        played = np.empty_like(dry)
+        for start in range(0, dry.size, BLOCK):
+            part = dry[start : start + BLOCK]
+            self.ports["dry"][: part.size] = part
+            self.descriptor.run(self.handle, part.size)
+            played[start : start + BLOCK] = self.ports["wet"][: part.size]
+        return played
+
+    def __del__(self) -> None:
+        self.descriptor.cleanup(self.handle)

@@ -48,6 +48,8 @@ void ${name}_process(${name}_state *s, const float *dry, float *wet, int n)
   }
 }
 
+$host
+
 #ifdef SELF_CHECK
 #include <stdio.h>
 

@@ -11,6 +11,7 @@ import torch
 from helpers.media import tune
 from helpers.sounddevice import interface
 
+from fxemu.audio.polyphase import round_trip
 from fxemu.cli.live import main
 from fxemu.emulation import live, load
 from fxemu.models.files import save
@@ -53,6 +54,15 @@ def test_what_is_played_is_the_emulation(monkeypatch, run, capsys):
     # How many are late a busy machine decides; `scripts/benchmark.py live` counts them on a quiet one.
     assert 0 < blocks < 1.1 * RATE / 64
     assert blocks * 64 == len(out) and xruns in (device.streams[0].late, device.streams[0].late - 1)
+
+
+def test_an_interface_at_another_rate_plays_the_same_later(monkeypatch, run, capsys):
+    out, _ = played(monkeypatch, run, "--seconds", 0.3, "--rate", 48_000, "--block-size", 100, "--mix", 0.5)
+    dry, late = np.resize(tune(1.0, channels=1)[0], len(out)), round_trip(48_000, RATE)
+    expected = 0.5 * (load(run)(dry, 48_000) + dry)
+    assert np.abs(out[late:, 0] - expected[:-late]).max() < 1e-5
+    assert "48000 Hz, blocks of 100 samples (2.08 ms)" in (printed := capsys.readouterr().out)
+    assert "the model adds 1.4" in printed
 
 
 def test_oversampled_dry_is_mixed_in_as_late_as_wet(monkeypatch, run, capsys):
@@ -142,6 +152,7 @@ def test_an_interface_that_refuses_is_named(monkeypatch, run, capsys):
     [
         (["--block-size", 8], "--block-size: got 8; must be from 16 to 8192 samples"),
         (["--seconds", 0], "--seconds: got 0.0; must be above 0"),
+        (["--rate", 1], "--rate: got 1; must be a whole number from 8000 to 192000 Hz"),
         (["--mix", -1], "--mix: got -1.0"),
     ],
 )

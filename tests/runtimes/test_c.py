@@ -4,6 +4,7 @@ import ctypes
 import math
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import torch
 from helpers.models import MODELS, VARIANTS, make
 
+from fxemu.audio.polyphase import round_trip
+from fxemu.emulation import Emulation
 from fxemu.engine.streaming.stream import render
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
@@ -55,9 +58,10 @@ def compiled(tmp_path_factory) -> ctypes.CDLL:
     return ctypes.CDLL(str(folder / "all.so"))
 
 
-def play(library: ctypes.CDLL, given: Model, dry: torch.Tensor, blocks: list[int]) -> np.ndarray:
-    state = ctypes.create_string_buffer(4_000_000)
-    getattr(library, f"{given.identifier}_init")(state)
+def play(library: ctypes.CDLL, given: Model, dry: torch.Tensor, blocks: list[int], state=None) -> np.ndarray:
+    if state is None:
+        state = ctypes.create_string_buffer(4_000_000)
+        getattr(library, f"{given.identifier}_init")(state)
     process = getattr(library, f"{given.identifier}_process")
     parts = []
     for part in np.split(dry.numpy().copy(), np.cumsum(blocks)):
@@ -81,6 +85,18 @@ def test_plays_as_the_renderer_in_blocks_of_any_size(compiled, case):
         assert abs(played[until] - float(wet[until])) < LEVEL
     assert np.abs(played - wet.numpy())[:until].max() < TOLERANCE
     assert np.abs(played - play(compiled, given, dry, [])).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("rate", [22_050, 48_000, 192_000])
+def test_plays_at_the_rate_of_a_host(compiled, rate):
+    given = model("gru", "raw", True)
+    dry = given.reference_pair(4000)[0]
+    host = ctypes.create_string_buffer(4_000_000)
+    late = getattr(compiled, f"{given.identifier}_host_init")(host, rate)
+    wet = play(compiled, replace(given, name=f"{given.identifier}_host"), dry, [1, 2, 500, 0, 127], host)
+    assert late == round_trip(rate, RATE)
+    assert np.abs(wet[late:] - Emulation(given.loop, RATE)(dry, rate).numpy()[:-late]).max() < 1e-5
+    assert getattr(compiled, f"{given.identifier}_host_init")(host, 8000) == -1
 
 
 def test_the_file_checks_itself_and_appears_only_if_it_passes(tmp_path):

@@ -19,7 +19,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
 from fxemu.runtimes import Model
 from fxemu.runtimes.c import C
-from fxemu.runtimes.lv2 import Lv2, play
+from fxemu.runtimes.lv2 import Lv2, Plugin
 from fxemu.runtimes.onnx import FiniteStep
 from fxemu.runtimes.torchscript import TorchScript
 
@@ -124,7 +124,7 @@ def test_neither_stays_in_torchscript(tmp_path):
 def test_nan_does_not_stay_in_a_plugin(tmp_path):
     given, (bad, zeroed) = model("gru"), dry_samples()
     Lv2().write(given, tmp_path / "gru.lv2")
-    played = [play(tmp_path / "gru.lv2" / "gru.so", dry.numpy(), RATE) for dry in (bad, zeroed)]
+    played = [Plugin(tmp_path / "gru.lv2" / "gru.so", RATE).play(dry.numpy()) for dry in (bad, zeroed)]
     assert np.array_equal(*played)
 
 

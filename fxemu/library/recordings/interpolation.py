@@ -6,20 +6,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fxemu.audio.polyphase import sinc_table
+
 Array = NDArray[np.float64]
-TAPS, KAISER_BETA, PHASES = 64, 9.0, 512  # of the interpolating sinc: 90 dB down, flat to 0.9 of Nyquist
+# Rows of the sinc's table.
+PHASES = 512
 
 
 def resample(signal: Array, first: float, step: float, samples: int) -> Array:
     """signal[first + n step] for n < samples, zero outside the signal: (samples,)."""
-    return _interpolate(signal, first, step, samples, _sinc_table())
-
-
-def _sinc_table() -> Array:
-    """(PHASES + 1, TAPS): a Kaiser-windowed sinc at each fraction of a sample."""
-    t = np.arange(TAPS) - TAPS // 2 + 1 - np.arange(PHASES + 1)[:, None] / PHASES
-    window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (2 * t / TAPS) ** 2, 0, 1))) / np.i0(KAISER_BETA)
-    return np.sinc(t) * window
+    return _interpolate(signal, first, step, samples, sinc_table(phases=PHASES))
 
 
 @njit(cache=True)
