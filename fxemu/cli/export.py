@@ -31,13 +31,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--output", type=Path, help="where to write it; else into the run folder, named as the run is")
     add_oversample_option(parser)
-    add_knob_option(parser, "; the others at their defaults: what is exported has no knobs")
+    add_knob_option(parser, "; the others at their defaults: what is exported at a setting has no controls")
     parser.add_argument("--name", help="of the emulation; else the run folder's")
     given = parser.parse_args(arguments)
     form = FORMATS[given.format]()
     content = read_files(given.run)
     loop, rate = parse(content, printable(given.run))
-    if loop.knobs or given.knob:
+    if given.knob or (loop.knobs and not form.turnable):
         loop, content = _baked(loop, content, given.knob)
     model = Model(loop, rate, given.name or _name(given.run.resolve()), content, given.oversample)
     if given.output is None and not given.run.is_dir():
@@ -53,7 +53,7 @@ def _baked(loop: ClosedLoop, content: dict[str, bytes], words: list[str]) -> tup
     """The model with its knobs at a setting, without knobs, and its two files."""
     names = ", ".join(f"--knob {knob.name}={knob.default:g}" for knob in loop.knobs)
     if not words:
-        raise ExportError(f"this model has knobs, of which a setting is exported: such as {names} (the defaults)")
+        raise ExportError(f"this format has no knobs, so export a setting: such as {names} (the defaults)")
     baked = loop.at(positions(loop.knobs, standing(parse_settings(words))))
     return baked, packed(baked, json.loads(content[DESCRIPTION]))
 

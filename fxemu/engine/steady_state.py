@@ -12,13 +12,16 @@ from fxemu.engine.streaming.stream import Stream
 
 
 @torch.no_grad()
-def steady_state(loop: Playable, plan: Plan) -> dict[int, Tensor]:
-    """Every value whose past is read, in the silence before the first sample, knobs at their middle: (width,)."""
+def steady_state(loop: Playable, plan: Plan, knobs: Tensor | None = None) -> dict[int, Tensor]:
+    """Every value whose past is read, in the silence before the first sample: (width,).
+
+    `knobs` are the positions (K,) of those of the model; None for one without.
+    """
     spans = plan.histories()
-    state = Stream(loop, simplified=False).state()
+    state = Stream(loop, simplified=False, knobs=knobs).state()
     known = {int(value): past for value, past in state.items() if value not in ("dry", "knobs")}
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
-    middle = None if plan.knobs is None else quiet.new_zeros(1, plan.width(plan.knobs), 1)
-    known |= evaluate(plan, plan.inputs(quiet, middle), {value for value in plan.feedforward() if spans[value]})
+    inputs = plan.inputs(quiet, None if knobs is None else knobs[None, :, None])
+    known |= evaluate(plan, inputs, {value for value in plan.feedforward() if spans[value]})
     return {value: known[value][0, :, -1] for value, span in spans.items() if span and value in known}

@@ -71,15 +71,19 @@ def step_by_step(plan: Plan, inputs: dict[int, Tensor], value: int) -> Tensor:
 class PlanStep(nn.Module):
     """One sample of one stream: (dry (1,), state...) to (wet (1,), next state...), each state (W, P).
 
-    `start` holds the states in which silence has left them.
+    A model with knobs takes their positions (K,) after dry. `start` holds the states in which silence has left them,
+    with the knobs at `positions` (K,).
     """
 
-    def __init__(self, loop: Playable) -> None:
+    def __init__(self, loop: Playable, positions: Tensor | None = None) -> None:
         super().__init__()
         plan = on_cpu(loop.plan())
-        self.stepper, quiet = Stepper(plan), steady_state(loop, plan)
+        self.stepper, quiet = Stepper(plan), steady_state(loop, plan, positions)
         self.start = [quiet[v][:, None].repeat(1, self.stepper.past[v]) for v in self.stepper.remembered]
 
     def forward(self, dry: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        values, following = self.stepper({DRY: dry[None]}, [row[None] for row in state])
+        inputs = {DRY: dry[None]}
+        if (knobs := self.stepper.plan.knobs) is not None:
+            (inputs[knobs], *state) = state[0][None], *state[1:]
+        values, following = self.stepper(inputs, [row[None] for row in state])
         return values[self.stepper.plan.last][0], *(row[0] for row in following)

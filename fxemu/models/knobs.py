@@ -66,14 +66,20 @@ class Knob:
         """Whether the same turn changes the value by the same ratio, not by the same amount."""
         return UNITS.get(self.name.rsplit("_", 1)[-1], ("", False))[1]
 
+    @property
+    def taper(self) -> tuple[float, float]:
+        """Offset and slope: the position is offset + slope * value, or * the value's logarithm if `by_ratio`."""
+        low, high = (math.log(x) if self.by_ratio else x for x in (self.low, self.high))
+        return -1 - 2 * low / (high - low), 2 / (high - low)
+
     def position(self, value: float) -> float:
         """Where the knob stands, -1 to 1, for a value; KnobError out of the range."""
         if not isinstance(value, Real) or not self.low <= value <= self.high:
             raise KnobError(
                 f"{self.name}: got {value}; must be from {self.low:g} to {self.high:g} {self.unit}".rstrip()
             )
-        low, high, at = (math.log(x) if self.by_ratio else x for x in (self.low, self.high, value))
-        return 2 * (at - low) / (high - low) - 1
+        offset, slope = self.taper
+        return offset + slope * (math.log(value) if self.by_ratio else value)
 
     def value(self, position: float) -> float:
         """The value for a position from -1 to 1, which is held in that range."""
@@ -105,8 +111,13 @@ def from_description(listed: Sequence[Mapping[str, Any]]) -> tuple[Knob, ...]:
     return tuple(Knob(**one) for one in listed)
 
 
+def smoothing(rate: int) -> float:
+    """The part of a turn that is left after a sample, at a rate in Hz."""
+    return math.exp(-1 / (SMOOTHING_S * rate))
+
+
 def smoothed(positions: Tensor, before: Tensor, rate: int) -> Tensor:
     """Positions (K, T) at a rate in Hz through one pole of `SMOOTHING_S`, which stood at `before` (K,): (K, T)."""
-    kept = math.exp(-1 / (SMOOTHING_S * rate))
+    kept = smoothing(rate)
     moved, _ = lfilter([1 - kept], [1, -kept], positions.double().numpy(), zi=kept * before.double().numpy()[:, None])
     return torch.from_numpy(moved).float()

@@ -24,14 +24,17 @@ from fxemu.engine.activations import RECORDS
 from fxemu.engine.oversampling import LATENCY
 from fxemu.engine.plan import IDENTITY
 from fxemu.engine.playable import Playable
-from fxemu.engine.streaming.stream import render
+from fxemu.engine.streaming.stream import Stream, render
 from fxemu.errors import UserError
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import positions, smoothed
 from fxemu.models.oversampled import oversampled
 
 # Beside a wet signal of full scale.
 TOLERANCE = 1e-4
 PAIR_SAMPLES = 2048
+# The sample of a test pair at which the knobs are turned: where blocks of 64 and of 100 samples begin.
+TURNED_AT = 1600
 SEEDS = 12
 
 
@@ -75,6 +78,29 @@ class Model:
         return LATENCY if self.oversample > 1 else 0
 
     @property
+    def default_positions(self) -> Tensor | None:
+        """Where the knobs stand at first, (K,); None for a model without."""
+        return positions(self.loop.knobs, {}) if self.loop.knobs else None
+
+    @property
+    def default_settings(self) -> dict[str, float]:
+        """Where the knobs stand at first, by name."""
+        return {knob.name: knob.default for knob in self.loop.knobs}
+
+    @property
+    def turned_settings(self) -> dict[str, float]:
+        """To where the knobs are turned in test pairs, by name."""
+        return {knob.name: knob.value(-0.5 if knob.position(knob.default) > 0 else 0.5) for knob in self.loop.knobs}
+
+    def play(self, dry: Tensor) -> Tensor:
+        """Wet (T,) for dry (T,), from silence; its knobs stand at their defaults, and are turned at `TURNED_AT`."""
+        if not self.loop.knobs:
+            return render(self.playable, dry)
+        before, after = self.default_positions, positions(self.loop.knobs, self.turned_settings)
+        aimed = torch.where(torch.arange(dry.numel()) < TURNED_AT, before[:, None], after[:, None])
+        return Stream(self.playable, knobs=before).process(dry, knobs=smoothed(aimed, before, self.sample_rate))
+
+    @property
     def tolerance(self) -> float:
         """The largest difference that an exported sample may have."""
         return TOLERANCE * float(self.loop.gain)
@@ -96,7 +122,7 @@ class Model:
         this is the one for which the output depends least on the last bits of the samples.
         """
         pairs = [_pair(self, samples, seed) for seed in range(1 if _is_smooth(self.playable) else SEEDS)]
-        return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self.playable, *pair))
+        return min(pairs, key=lambda pair: 0.0 if len(pairs) == 1 else _sensitivity(self, *pair))
 
 
 def _pair(model: Model, samples: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -104,7 +130,7 @@ def _pair(model: Model, samples: int, seed: int) -> tuple[Tensor, Tensor]:
     noise = torch.randn(samples, generator=torch.Generator().manual_seed(seed))
     note = torch.sin(2 * math.pi * 220 / model.sample_rate * t) + 0.1 * noise
     dry = (0.7 * note * torch.exp(-3 * t / samples)).clamp(-1, 1)
-    return dry, render(model.playable, dry)
+    return dry, model.play(dry)
 
 
 def _is_smooth(loop: Playable) -> bool:
@@ -116,9 +142,9 @@ def _is_smooth(loop: Playable) -> bool:
     return not any(jumps)
 
 
-def _sensitivity(loop: Playable, dry: Tensor, wet: Tensor) -> float:
+def _sensitivity(model: Model, dry: Tensor, wet: Tensor) -> float:
     """The largest change of the output if the samples change by a few of their last bits."""
-    return max(float((render(loop, dry * (1 + part)) - wet).abs().max()) for part in (-5e-7, 5e-7))
+    return max(float((model.play(dry * (1 + part)) - wet).abs().max()) for part in (-5e-7, 5e-7))
 
 
 class Format(ABC):
@@ -126,11 +152,13 @@ class Format(ABC):
 
     `suffix` is the end of a default file name; a name that a user chooses need only end with `extension`. `holds_pair`:
     whether the file itself holds a pair of input and output to check it by. `oversamples`: whether it can oversample.
+    `turnable`: whether a model keeps its knobs in it.
     """
 
     suffix: str
     holds_pair = False
     oversamples = False
+    turnable = False
 
     @property
     def extension(self) -> str:
@@ -199,7 +227,7 @@ def _remove_earlier(path: Path, new: Path) -> None:
 def _write_pair(model: Model, folder: Path, name: str) -> None:
     """Two WAV files to check the export by elsewhere, from silence on."""
     dry = torch.cat((torch.zeros(model.loop.warm_up), model.reference_pair()[0]))
-    files = {f"{name}-check-dry.wav": dry, f"{name}-check-wet.wav": render(model.loop, dry)}
+    files = {f"{name}-check-dry.wav": dry, f"{name}-check-wet.wav": render(model.loop.at(None), dry)}
     for file, samples in files.items():
         write_wav(folder / file, samples, model.sample_rate)
 

@@ -17,8 +17,9 @@ import torch
 
 from fxemu.audio import polyphase
 from fxemu.engine.activations import RECORDS
-from fxemu.engine.plan import DRY
-from fxemu.runtimes.base import ExportError, Format, Model
+from fxemu.engine.plan import DRY, WET
+from fxemu.runtimes import c_knobs
+from fxemu.runtimes.base import TURNED_AT, ExportError, Format, Model
 from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
 from fxemu.runtimes.packing import as_comment
 
@@ -34,6 +35,7 @@ class C(Format):
     suffix = ".c"
     holds_pair = True
     oversamples = True
+    turnable = True
 
     def write(self, model: Model, path: Path) -> None:
         header, text = source(model)
@@ -60,6 +62,7 @@ def source(model: Model) -> tuple[str, str]:
     """The text of the header, and of the file, which begins with the same text and so needs no other file."""
     steps = PlanInC(model)
     start, block, sample, slide = steps.start(), steps.block(), steps.sample(), steps.slide()
+    start, knobs = start + c_knobs.start(model), c_knobs.code(model, steps.row(WET) if steps.plan.feedback else None)
     template = (HERE / "template.c").read_text()
     dry, wet = model.reference_pair()
     declared = {
@@ -69,21 +72,25 @@ def source(model: Model) -> tuple[str, str]:
         "latency": model.latency,
         "members": _lines(steps.members(), 2),
         **_host_sizes(model.sample_rate),
+        **c_knobs.declared(model),
     }
     header = Template((HERE / "header.h").read_text()).substitute(declared)
     parts = {
         "header": header,
         "name": model.identifier,
         "block_samples": BLOCK,
-        "helpers": _used([template, *start, *block, *sample, *slide]),
+        "helpers": _used([template, knobs, *start, *block, *sample, *slide]),
         "tables": "\n".join(steps.tables),
         "start": _lines(start, 2),
+        "knobs": knobs,
+        "settle": "\n  if (s->fresh) settle(s);" if knobs else "",
         "dry": steps.row(DRY),
         "block": _lines(block, 2),
         "sample": _lines(sample, 4),
         "wet": steps.row(steps.plan.last),
         "slide": _lines(slide, 4),
         "check": f"{table('check_dry', dry)}\n{table('check_wet', wet)}",
+        "turn": "".join(f"\n    {line}" for line in c_knobs.turned(model, TURNED_AT)),
         "check_samples": dry.numel(),
         "tolerance": number(model.tolerance),
     }

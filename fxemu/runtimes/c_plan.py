@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fxemu.engine.layout import Layout
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import DRY, IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
+from fxemu.engine.plan import IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
 from fxemu.engine.simplify import on_cpu
 from fxemu.engine.steady_state import steady_state
 from fxemu.runtimes.base import Model
@@ -27,7 +27,10 @@ class PlanInC:
         self.name, self.plan = model.identifier, on_cpu(model.playable.plan())
         self.partition = Partition(self.plan)
         self.layout = Layout(self.partition, BLOCK, early=True)
-        self.quiet = steady_state(model.playable, self.plan)
+        self.quiet = steady_state(model.playable, self.plan, model.default_positions)
+        if self.plan.knobs is not None:
+            # The rest follows from where the knobs stand at the first sample.
+            self.quiet = {value: row for value, row in self.quiet.items() if value in self.partition.early}
         self.tables: list[str] = []
         self.names: dict[bytes, str] = {}
         values, drives = self.layout.signals.items(), self.layout.drives.items()
@@ -57,13 +60,15 @@ class PlanInC:
         ]
         # Once a block, and what the next one reads: the steps themselves check nothing.
         checks = [f"all_finite(s->{name}, {signal.past * signal.width})" for name, signal in pasts.items()]
-        return [*moves, f"if (!({' && '.join(checks)})) {self.name}_init(s);"] if checks else []
+        restart = f"{self.name}_init" if self.plan.knobs is None else "restart"
+        return [*moves, f"if (!({' && '.join(checks)})) {restart}(s);"] if checks else []
 
     def block(self) -> list[str]:
         """Lines for the steps that are computed for n samples at once."""
-        early = [value for value in self.layout.outside if value != DRY]
+        early = [value for value in self.layout.outside if value not in self.plan.given]
+        turn = [] if self.plan.knobs is None else [f"turn(s, {self.row(self.plan.knobs)}, n);"]
         driven = [value for value in self.layout.drives if self.layout.driven(value)]
-        return [line for value in early for line in self._step(value, "n")] + [
+        return [*turn, *(line for value in early for line in self._step(value, "n"))] + [
             line for value in driven for line in self._drive(value)
         ]
 

@@ -2,7 +2,7 @@
  *
  *   ${name}_state state;                       all that it remembers: one for each channel
  *   ${name}_init(&state);                      to silence
- *   ${name}_process(&state, dry, wet, n);      n samples, any number; dry and wet may be the same
+ *   ${name}_process(&state, dry, wet, n);      n samples, any number; dry and wet may be the same$knob_usage
  *
  * The same at any rate from $lowest_rate to $highest_rate Hz, resampled inside:
  *
@@ -18,19 +18,19 @@
 
 #define ${name}_SAMPLE_RATE $rate
 /* Samples at that rate by which wet is late. */
-#define ${name}_LATENCY $latency
+#define ${name}_LATENCY $latency$knob_numbers
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct {
-  int t;
+  int t;$knob_members
 $members
 } ${name}_state;
 
 void ${name}_init(${name}_state *s);
-void ${name}_process(${name}_state *s, const float *dry, float *wet, int n);
+void ${name}_process(${name}_state *s, const float *dry, float *wet, int n);$knob_function
 
 typedef struct {
   int rate, target, taps, phases, held, first, rest;

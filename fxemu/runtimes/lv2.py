@@ -3,7 +3,7 @@
 A bundle is a folder `*.lv2`, NAME being the model's name as an identifier of C. It holds
 
     manifest.ttl                     what a host reads first: the plugin's URI, and where its code and description are
-    NAME.ttl                         the description: title, audio input and output, latency, gains and bypass
+    NAME.ttl                         the description: title, audio input and output, latency, gains, bypass and knobs
     NAME.c                           the source: the model as C (`c.py`), and the plugin around it (`lv2_plugin.c`)
     NAME.so                          that source compiled for this kind of machine
     model.safetensors, model.json    the trained model (`models/files.py`), from which fxemu plays the bundle
@@ -16,7 +16,9 @@ import shutil
 import subprocess
 import tempfile
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from string import Template
 from urllib.parse import quote
@@ -24,7 +26,8 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from fxemu.runtimes.base import ExportError, Format, Model, compared, put_files
+from fxemu.models.knobs import Knob
+from fxemu.runtimes.base import TURNED_AT, ExportError, Format, Model, compared, put_files
 from fxemu.runtimes.c import HOST_RATES_HZ, source
 
 PLUGIN = Path(__file__).with_name("lv2_plugin.c")
@@ -32,7 +35,7 @@ PLUGIN = Path(__file__).with_name("lv2_plugin.c")
 FLAGS = ("-std=c99", "-O3", "-ffast-math", "-fPIC", "-c")
 COMPILE_SECONDS = 300
 BLOCK = 64
-# In the order of their numbers.
+# In the order of their numbers; those of the knobs follow.
 PORTS = ("dry", "wet", "latency", "input_gain", "output_gain", "enabled")
 
 MANIFEST = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
@@ -42,6 +45,7 @@ MANIFEST = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
 """
 DESCRIPTION = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
 @prefix doap: <http://usefulinc.com/ns/doap#> .
+@prefix pprops: <http://lv2plug.in/ns/ext/port-props#> .
 @prefix units: <http://lv2plug.in/ns/extensions/units#> .
 
 <$uri> a lv2:Plugin , lv2:SimulatorPlugin ;
@@ -59,7 +63,7 @@ DESCRIPTION = """@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
       lv2:default 0.0 ; lv2:minimum -60.0 ; lv2:maximum 60.0 ; units:unit units:db ] ,
     [ a lv2:InputPort , lv2:ControlPort ; lv2:index 5 ; lv2:symbol "enabled" ; lv2:name "Enabled" ;
       lv2:designation lv2:enabled ; lv2:portProperty lv2:toggled , lv2:integer , lv2:connectionOptional ;
-      lv2:default 1 ; lv2:minimum 0 ; lv2:maximum 1 ] .
+      lv2:default 1 ; lv2:minimum 0 ; lv2:maximum 1 ]$knob_ports .
 """
 
 
@@ -69,12 +73,14 @@ class Lv2(Format):
     suffix = ".lv2"
     holds_pair = True
     oversamples = True
+    turnable = True
 
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
         title = "".join(c for c in model.name if c.isprintable() and c not in '"\\')
         low, high = HOST_RATES_HZ
         parts = {"name": model.identifier, "uri": uri(model), "title": title, "lowest_rate": low, "highest_rate": high}
+        parts |= _knob_parts(model)
         for name, text in (("manifest", MANIFEST), (model.identifier, DESCRIPTION)):
             (path / f"{name}.ttl").write_text(Template(text).substitute(parts), encoding="utf-8")
         code = path / f"{model.identifier}.c"
@@ -84,7 +90,11 @@ class Lv2(Format):
 
     def check(self, model: Model, path: Path) -> str:
         dry, wet = model.reference_pair()
-        played = Plugin(path / f"{model.identifier}.so", model.sample_rate).play(dry.numpy())
+        plugin = Plugin(path / f"{model.identifier}.so", model.sample_rate, model.loop.knobs)
+        before, after = dry.numpy()[:TURNED_AT], dry.numpy()[TURNED_AT:]
+        played = [plugin.play(before)]
+        plugin.turn(model.turned_settings)
+        played = np.concatenate([*played, plugin.play(after)])
         return compared(model, torch.from_numpy(played), wet, f"the LV2 plugin {uri(model)}")
 
 
@@ -106,6 +116,34 @@ def _compile(code: Path, library: Path) -> None:
                 raise ExportError(f"the plugin does not compile: {done.stderr.strip()[:300]}")
 
 
+def _knob_port(index: int, knob: Knob) -> str:
+    """A control port of a knob, as the description has it."""
+    words = knob.name.split("_")
+    shown = " ".join(words[:-1] if knob.unit and len(words) > 1 else words).capitalize()
+    unit = f" ; units:unit units:{knob.unit.lower()}" if knob.unit else ""
+    ratio = " ; lv2:portProperty pprops:logarithmic" if knob.by_ratio else ""
+    low, high, default = (f"{float(x):.9g}" for x in (knob.low, knob.high, knob.default))
+    return f""" ,
+    [ a lv2:InputPort , lv2:ControlPort ; lv2:index {index} ; lv2:symbol "{_symbol(knob)}" ; lv2:name "{shown}" ;
+      lv2:minimum {low} ; lv2:maximum {high} ; lv2:default {default}{unit}{ratio} ]"""
+
+
+def _symbol(knob: Knob) -> str:
+    return f"{knob.name}_" if knob.name in PORTS else knob.name
+
+
+def _knob_parts(model: Model) -> dict[str, str]:
+    """What description and plugin have for the knobs."""
+    turn = (
+        f"if (p->ports[PORTS + k]) {model.identifier}_set_knob(&p->host.model, k, *(const float *)p->ports[PORTS + k]);"
+    )
+    return {
+        "knob_ports": "".join(map(_knob_port, count(len(PORTS)), model.loop.knobs)),
+        "knobs": str(len(model.loop.knobs)),
+        "turn_knobs": f"\n  for (int k = 0; k < KNOBS; k++)\n    {turn}" if model.loop.knobs else "",
+    }
+
+
 class _Descriptor(ctypes.Structure):
     _fields_ = (
         ("uri", ctypes.c_char_p),
@@ -125,18 +163,25 @@ class Plugin:
     Args:
         library: NAME.so.
         sample_rate: of the host, in Hz.
+        knobs: of the model.
     """
 
-    def __init__(self, library: Path, sample_rate: int) -> None:
+    def __init__(self, library: Path, sample_rate: int, knobs: Sequence[Knob] = ()) -> None:
         find = ctypes.CDLL(str(library)).lv2_descriptor
         find.restype = ctypes.POINTER(_Descriptor)
         self.descriptor = find(0).contents
         self.handle = self.descriptor.instantiate(None, float(sample_rate), None, None)
         self.ports = {name: np.zeros(BLOCK if name in ("dry", "wet") else 1, np.float32) for name in PORTS}
         self.ports["enabled"][0] = 1
+        self.ports |= {_symbol(knob): np.array([knob.default], np.float32) for knob in knobs}
         for number, values in enumerate(self.ports.values()):
             self.descriptor.connect_port(self.handle, number, values.ctypes.data)
         self.activate()
+
+    def turn(self, settings: Mapping[str, float]) -> None:
+        """Turn knobs to values, in the order of their ports."""
+        for port, value in zip(list(self.ports.values())[len(PORTS) :], settings.values(), strict=True):
+            port[0] = value
 
     def activate(self) -> None:
         self.descriptor.activate(self.handle)

@@ -28,9 +28,10 @@ const lv2_descriptor_t *lv2_descriptor(uint32_t index);
 
 enum { DRY, WET, LATENCY, INPUT_GAIN, OUTPUT_GAIN, ENABLED, PORTS };
 enum { INPUT, OUTPUT, SHARE, SMOOTHED };
+enum { KNOBS = $knobs };
 
 typedef struct {
-  void *ports[PORTS];
+  void *ports[PORTS + KNOBS];
   float smoothed[SMOOTHED], step;
   int fresh, latency, at;
   /* Dry, as late as wet is. */
@@ -76,7 +77,7 @@ static void cleanup(void *handle)
 
 static void connect_port(void *handle, uint32_t port, void *data)
 {
-  if (port < PORTS) ((plugin *)handle)->ports[port] = data;
+  if (port < PORTS + KNOBS) ((plugin *)handle)->ports[port] = data;
 }
 
 /* What a control port says, within its range. */
@@ -130,7 +131,7 @@ static void run_plugin(void *handle, uint32_t n)
   target[OUTPUT] = gain(p, OUTPUT_GAIN);
   target[SHARE] = control(p, ENABLED, 0.0f, 1.0f, 1.0f) > 0.0f ? 1.0f : 0.0f;
   if (p->fresh) memcpy(p->smoothed, target, sizeof target);
-  p->fresh = 0;
+  p->fresh = 0;$turn_knobs
   if (p->ports[LATENCY]) *(float *)p->ports[LATENCY] = (float)p->latency;
   while (n > 0) {
     const int count = n < PART ? (int)n : PART;

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.step import PlanStep
-from fxemu.runtimes.base import ExportError, Format, Model, compared, put_files
+from fxemu.runtimes.base import PAIR_SAMPLES, TURNED_AT, ExportError, Format, Model, compared, put_files
+from fxemu.runtimes.turned_step import TurnedStep
 
 OPSET = 18
 CHECK_SAMPLES = 1024
@@ -22,27 +23,35 @@ class Onnx(Format):
     """A folder of ONNX files: step.onnx, and song.onnx where there is no feedback; needs `pip install fxemu[onnx]`."""
 
     suffix = "-onnx"
+    turnable = True
 
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
         put_files(model, path)
-        step = FiniteStep(model.loop).eval()
+        step, values, inputs = FiniteStep(model.loop, model.default_positions).eval(), [], ["dry"]
+        if model.loop.knobs:
+            step, inputs = TurnedStep(step, model.loop.knobs, model.sample_rate).eval(), ["dry", "knobs"]
+            values = [step.default]
         states = [f"state_{i}" for i in range(len(step.start))]
-        names = {"input_names": ["dry", *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
-        _convert(step, (torch.zeros(1), *step.start), path / "step.onnx", names, model, step.start)
-        if model.loop.predictor.vectorised and not model.loop.predictor.feedback:
+        names = {"input_names": [*inputs, *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
+        _convert(step, (torch.zeros(1), *values, *step.start), path / "step.onnx", names, model, step.start)
+        if not model.loop.knobs and model.loop.predictor.vectorised and not model.loop.predictor.feedback:
             axes = {"dry": {0: "samples"}, "wet": {0: "samples"}}
             names = {"input_names": ["dry"], "output_names": ["wet"], "dynamic_axes": axes}
             _convert(WholeSong(model).eval(), (torch.zeros(CHECK_SAMPLES),), path / "song.onnx", names, model, [])
 
     def check(self, model: Model, path: Path) -> str:
         runtime = _needed("onnxruntime")
-        dry, wet = model.reference_pair(CHECK_SAMPLES)
+        dry, wet = model.reference_pair(PAIR_SAMPLES if model.loop.knobs else CHECK_SAMPLES)
         step = runtime.InferenceSession(str(path / "step.onnx"), providers=["CPUExecutionProvider"])
         names = [entry.name for entry in step.get_inputs()]
-        state, played = [row.numpy() for row in PlanStep(model.loop).start], []
-        for sample in dry.numpy():
-            out, *state = step.run(None, dict(zip(names, [sample[None], *state], strict=True)))
+        state, played = [row.numpy() for row in PlanStep(model.loop, model.default_positions).start], []
+        if model.loop.knobs:
+            state = [model.default_positions.double().numpy(), *state]
+        for t, sample in enumerate(dry.numpy()):
+            settings = model.default_settings if t < TURNED_AT else model.turned_settings
+            values = [np.array(list(settings.values()), np.float32)] if settings else []
+            out, *state = step.run(None, dict(zip(names, [sample[None], *values, *state], strict=True)))
             played.append(out)
         findings = [compared(model, torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
         if (path / "song.onnx").exists():
@@ -95,8 +104,12 @@ def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], mo
     proto = onnx.load(str(path))
     for key, value in {"name": model.name, "sample_rate": str(model.sample_rate), "written_by": "fxemu"}.items():
         proto.metadata_props.add(key=key, value=value)
+    for knob in model.loop.knobs:
+        proto.metadata_props.add(key=f"knob_{knob.name}", value=f"{knob.low:g} {knob.high:g} {knob.default:g}")
     for i, row in enumerate(start):
-        proto.metadata_props.add(key=f"start_{i}", value=" ".join(f"{x:.9g}" for x in row[:, 0].tolist()))
+        proto.metadata_props.add(
+            key=f"start_{i}", value=" ".join(f"{x:.9g}" for x in row.view(len(row), -1)[:, 0].tolist())
+        )
     onnx.save(proto, str(path))
 
 

@@ -17,7 +17,7 @@ void ${name}_init(${name}_state *s)
   memset(s, 0, sizeof *s);
 $start
 }
-
+$knobs
 /* n samples that fit into the rest of the block. */
 static void run(${name}_state *s, const float *dry, float *wet, int n)
 {
@@ -38,7 +38,7 @@ $slide
 }
 
 void ${name}_process(${name}_state *s, const float *dry, float *wet, int n)
-{
+{$settle
   while (n > 0) {
     const int count = n < BLOCK - s->t ? n : BLOCK - s->t;
     run(s, dry, wet, count);
@@ -62,8 +62,9 @@ int main(void)
   float error = 0.0f;
   int i;
   ${name}_init(&state);
-  for (i = 0; i < $check_samples; i += 100)
+  for (i = 0; i < $check_samples; i += 100) {$turn
     ${name}_process(&state, check_dry + i, wet + i, $check_samples - i < 100 ? $check_samples - i : 100);
+  }
   for (i = 0; i < $check_samples; i++) error = fmaxf(error, fabsf(wet[i] - check_wet[i]));
   printf("played by C: within %.1e of the model over %d samples\n", error, $check_samples);
   return error <= $tolerance ? 0 : 1;

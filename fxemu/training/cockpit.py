@@ -98,7 +98,9 @@ class Cockpit(pl.Callback):
         if self.shown is None:
             self.shown = Shown.of(data.validation_songs()[0], data.effect, data.sample_rate)
         song, levels = self.shown.song, self.shown.levels
-        prediction, *quiet = render_many(module.loop, [song.dry, *(pair.dry for pair in levels)])
+        songs = [song, *levels]
+        loops = [module.loop.at(pair.knobs) for pair in songs]
+        prediction, *quiet = render_many(loops, [pair.dry for pair in songs])
         gallery.audio("A validation song/prediction", prediction, data.sample_rate)
         gallery.audio("A validation song/error", prediction - song.wet, data.sample_rate)
         if not self.spent:

@@ -62,7 +62,7 @@ def test_the_command_exports_a_setting_and_what_it_carries_is_that(tmp_path, cap
         (["--knob", "drive_db=0:1,1:2"], "stand still"),
     ):
         with pytest.raises(SystemExit):
-            main([str(run), "--format", "torchscript", *wrong])
+            main([str(run), "--format", "nam", *wrong])
         assert why in capsys.readouterr().err
     main([str(run), "--format", "torchscript", "--knob", "drive_db=30", "--output", str(tmp_path / "x.pt")])
     exported = load(tmp_path / "x.pt")

@@ -1,0 +1,45 @@
+"""One sample of a model with knobs, which it takes by value, in their units, and smooths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fxemu.engine.step import PlanStep
+from fxemu.models.knobs import Knob, positions, smoothing
+
+
+class TurnedStep(nn.Module):
+    """(dry (1,), values of K knobs (K,), their positions (K,), state...) to (wet (1,), positions, next state...).
+
+    The positions are smoothed, in float64: in float32 a slow turn would stop short. A value out of range is held in it,
+    one that is not finite counts as the default. `start` holds positions and states at the defaults, after silence.
+    """
+
+    def __init__(self, step: PlanStep, knobs: Sequence[Knob], sample_rate: int) -> None:
+        super().__init__()
+        self.step, self.kept = step, smoothing(sample_rate)
+        self.register_buffer("low", torch.tensor([knob.low for knob in knobs]))
+        self.register_buffer("high", torch.tensor([knob.high for knob in knobs]))
+        self.register_buffer("default", torch.tensor([knob.default for knob in knobs]))
+        self.register_buffer("by_ratio", torch.tensor([knob.by_ratio for knob in knobs]))
+        offset, slope = zip(*(knob.taper for knob in knobs), strict=True)
+        self.register_buffer("offset", torch.tensor(offset))
+        self.register_buffer("slope", torch.tensor(slope))
+        self.start = [positions(knobs, {}).double(), *step.start]
+
+    def aimed(self, values: Tensor) -> Tensor:
+        """The positions (K,) for values (K,), float64."""
+        values = torch.where(torch.isfinite(values), values, self.default)
+        values = torch.minimum(torch.maximum(values, self.low), self.high)
+        # Of a value that may be negative the logarithm is not taken, lest it be NaN.
+        logarithm = torch.where(self.by_ratio, values, 1.0).log()
+        return (self.offset + self.slope * torch.where(self.by_ratio, logarithm, values)).double()
+
+    def forward(self, dry: Tensor, values: Tensor, at: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        aimed = self.aimed(values)
+        at = aimed + self.kept * (at - aimed)
+        wet, *following = self.step(dry, at.float(), *state)
+        return wet, at, *following
