@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 # Arguments of our classes that files of earlier versions lack, and what those versions did.
-EARLIER = {"fxemu.representations.MuLaw": {"plain": False}}
+EARLIER = {"fxemu.representations.MuLaw": {"plain": False, "correction": False}}
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.representations.base import Representation
 
@@ -16,26 +17,34 @@ class MuLaw(Representation):
         mu: companding strength, from 1 (mild) to 65535; 255 is the telephone standard (ITU-T G.711).
         plain: whether each sample enters as it is, too, in a second channel: what filters need not be learned through
             a logarithm.
+        correction: whether a second parameter is added to the sample that leaves, uncompanded: expanding turns the
+            errors of one alone into noise over the whole band, as strong as the sample of the moment.
     """
 
-    params = 1
     embedding_units = 4
 
     companded: Tensor
     as_it_is: Tensor
+    first: Tensor
+    second: Tensor
 
-    def __init__(self, mu: float = 255.0, plain: bool = True) -> None:
+    def __init__(self, mu: float = 255.0, plain: bool = True, correction: bool = True) -> None:
         super().__init__()
         self.compress, self.expand = companding(mu)
-        self.channels = 2 if plain else 1
+        self.channels, self.params = 1 + plain, 1 + correction
         # Of the companded and of the plain sample in each channel: (channels, 1, 1).
         companded, as_it_is = torch.eye(2)[:, : self.channels]
         self.register_buffer("companded", companded[:, None, None], persistent=False)
         self.register_buffer("as_it_is", as_it_is[:, None, None], persistent=False)
+        # Of the two parameters, one at a time: (1, 2, 1).
+        first, second = torch.eye(2)[:, None, :, None]
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:
         """Mean squared error in companded space: a Gaussian of fixed width there."""
-        return (params - self.encode(target)).square().mean()
+        companded = params if self.params == 1 else activate(self.decode(params), self.compress)
+        return (companded - activate(target, self.compress)).square().mean()
 
     def plan_encode(self, plan: Plan, samples: int) -> int:
         companded = plan.mix(Product((samples,)), activation=self.compress)
@@ -44,7 +53,10 @@ class MuLaw(Representation):
         return plan.add(Term(companded, self.companded), Term(samples, self.as_it_is))
 
     def plan_decode(self, plan: Plan, params: int) -> int:
-        return plan.mix(Product((params,)), activation=self.expand)
+        if self.params == 1:
+            return plan.mix(Product((params,)), activation=self.expand)
+        expanded = plan.add(Term(params, self.first), activation=self.expand)
+        return plan.add(Term(expanded, self.companded[:1]), Term(params, self.second))
 
 
 def companding(mu: float) -> tuple[Activation, Activation]:

@@ -63,7 +63,7 @@ def test_warm_up(make_loop: Callable[..., ClosedLoop], arguments: dict[str, int]
 
 
 def test_plan_has_one_step_with_its_representations() -> None:
-    mulaw = MuLaw(plain=False)
+    mulaw = MuLaw(plain=False, correction=False)
     loop = ClosedLoop(MLP(1, 1, context_window=4, feedback_window=3, layers=1, width=2, embedding=0), mulaw, mulaw)
     kinds = [step.activation.kind for step in loop.plan().steps]
     assert kinds == ["mulaw_compress", "mulaw_compress", "tanh", "identity", "mulaw_expand", "clamp"]

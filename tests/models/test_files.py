@@ -48,13 +48,14 @@ def test_files_of_before_the_gain_have_none(saved):
     assert read_model(folder)[0].gain == 1
 
 
-def test_files_of_before_the_plain_channel_have_one(tmp_path):
-    sides = MuLaw(plain=False), MuLaw(plain=False)
+def test_files_of_before_the_plain_channels_have_none(tmp_path):
+    sides = MuLaw(plain=False, correction=False), MuLaw(plain=False, correction=False)
     loop = ClosedLoop(GRU(1, 1, width=3), *sides)
     mulaw = {"_target_": "fxemu.representations.MuLaw", "mu": 255.0}
     model = {"_target_": "fxemu.models.GRU", "width": 3}
     save(loop, {"data": {"sample_rate": 44_100}, "model": model, "repr": {"input": mulaw, "output": mulaw}}, tmp_path)
-    assert read_model(tmp_path)[0].input_repr.channels == 1
+    again = read_model(tmp_path)[0]
+    assert (again.input_repr.channels, again.output_repr.params) == (1, 1)
 
 
 def describe(folder: Path, **changes: object) -> None:
