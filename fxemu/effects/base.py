@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fxemu.errors import EffectError
+from fxemu.models.knobs import Knob
 
 
 class Effect(ABC):
@@ -21,12 +22,14 @@ class Effect(ABC):
             (to -80 dB); None where it needs the whole song.
         rate_hz: of its oscillator; None if it has none.
         replayable: whether it can process any dry signal; False where its wet signals exist as recordings alone.
+        knobs: that its wet signals are of; where they stand is decided by whoever calls it, or by the recording.
         knob_option: the argument that takes the values of its knobs by name; None where each is an argument itself.
     """
 
     memory_s: float | None = 0.0
     rate_hz: float | None = None
     replayable: bool = True
+    knobs: tuple[Knob, ...] = ()
     knob_option: str | None = None
 
     def __call__(self, dry: Tensor, sample_rate: int = 44_100, start: int = 0) -> Tensor:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 from torch import Tensor
 
 from fxemu.effects.base import Effect, EffectError
+from fxemu.effects.recorded_settings import positions_of
 from fxemu.files import printable
+from fxemu.models.knobs import Knob
 
 
 class Recorded(Effect):
@@ -44,6 +48,20 @@ class Recorded(Effect):
                 raise ValueError(f"{name}: got {channel!r}; must be 1 or more, or null")
         self.dry, self.wet, self.flip, self.force = Path(dry), Path(wet), flip, force
         self.dry_channel, self.wet_channel = dry_channel, wet_channel
+
+    def with_knobs(self, knobs: Sequence[Knob]) -> Recorded:
+        """The same recordings, each at a setting of these knobs."""
+        turned = copy(self)
+        turned.knobs = tuple(knobs)
+        return turned
+
+    def positions(self, recordings: Sequence[tuple[Path, Path]]) -> Sequence[Tensor | None]:
+        """Where the knobs stood in each recording, given as paths of dry and wet, (K,); None without knobs.
+
+        Raises:
+            KnobError: for a recording without a setting.
+        """
+        return positions_of(recordings, self.knobs) if self.knobs else [None] * len(recordings)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         raise EffectError(f"effect recorded: {self.wet} is all that is known of it; it cannot be run on other audio")

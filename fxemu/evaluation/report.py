@@ -23,7 +23,7 @@ from fxemu.evaluation.priming import primed
 from fxemu.evaluation.publishing import Dashboard, Publisher
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.stability import stability
-from fxemu.evaluation.turned import at_held_out
+from fxemu.evaluation.turned import at_held_out, at_recorded
 from fxemu.evaluation.turned import lines as knob_lines
 from fxemu.evaluation.validation import teacher_forced_esr
 from fxemu.library.pair import Pair
@@ -57,15 +57,17 @@ def evaluate(
     if isinstance(effect, Turned):
         settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
         turned = at_held_out(loop, test, effect, sample_rate, settings)
-    # All else is reported with the knobs at their defaults.
-    loop = loop.at(None)
-    predictions = render_many(loop, [song.dry for song in test])
+    elif effect.knobs:
+        turned = at_recorded(loop, train, test, effect.knobs)
+    # All else with the knobs where they stood in the recordings; of an effect that can be run, at their defaults.
+    predictions = render_many([loop.at(song.knobs) for song in test], [song.dry for song in test])
+    teacher_forced, loop = teacher_forced_esr(loop, test), loop.at(test[0].knobs)
     limit = float(loop.limit)
     publisher = Publisher(folder, dashboard, sample_rate)
     for song, prediction in zip(test, predictions, strict=True):
         publisher.song(song, prediction, limit)
     levels = _levels(loop, test, effect, publisher) if effect.replayable else []
-    contracting, apart = contraction(loop, test, effect, sample_rate) or (None, {})
+    contracting, apart = contraction(loop, test[:1] if turned else test, effect, sample_rate) or (None, {})
     if apart:
         publisher.picture(contraction_curves(apart), "contraction")
     if (figure := first_layer(loop.plan(), sample_rate)) is not None:
@@ -89,7 +91,7 @@ def evaluate(
         gain_error_db=metrics.gain_error_db(prediction, target),
         dc=metrics.dc(prediction, target),
         mrstft=metrics.mrstft(prediction, target),
-        teacher_forced_esr=teacher_forced_esr(loop, test),
+        teacher_forced_esr=teacher_forced,
         divergences=sum(metrics.diverged(p, limit) for p in predictions),
         realtime_factor=realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
         baselines=_baseline_scores(train, test),

@@ -13,7 +13,7 @@ from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
 from fxemu.library.pair import Pair
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.models.knobs import values
+from fxemu.models.knobs import Knob, values
 
 # Of each song, its middle.
 EXCERPT_S = 5
@@ -41,10 +41,29 @@ def at_held_out(
 ) -> KnobScores:
     """Free runs over the middle of each song at each setting, positions (count, K), beside the effect's own wet."""
     excerpts = [song.middle(EXCERPT_S * sample_rate).dry for song in songs]
-    scores = [_score(loop, excerpts, effect, sample_rate, at) for at in settings]
-    scores.sort(key=lambda score: score.esr)
+    return _sorted([_score(loop, excerpts, effect, sample_rate, at) for at in settings])
+
+
+def at_recorded(
+    loop: ClosedLoop, train: Sequence[Pair], test: Sequence[Pair], knobs: Sequence[Knob]
+) -> KnobScores | None:
+    """Free runs over the recordings at each setting that none of those trained on has; None if there are none."""
+    trained = {tuple(song.knobs.tolist()) for song in train}
+    settings: dict[tuple[float, ...], list[Pair]] = {}
+    for song in test:
+        if (at := tuple(song.knobs.tolist())) not in trained:
+            settings.setdefault(at, []).append(song)
+    scores = []
+    for songs in settings.values():
+        wets = render_many(loop.at(songs[0].knobs), [song.dry for song in songs])
+        pairs = zip(wets, (song.wet for song in songs), strict=True)
+        scores.append(SettingScore(values(knobs, songs[0].knobs), metrics.esr(*metrics.over_all(pairs))))
+    return _sorted(scores) if scores else None
+
+
+def _sorted(scores: list[SettingScore]) -> KnobScores:
     errors = [score.esr for score in scores]
-    return KnobScores(statistics.median(errors), max(errors), scores)
+    return KnobScores(statistics.median(errors), max(errors), sorted(scores, key=lambda score: score.esr))
 
 
 def _score(loop: ClosedLoop, excerpts: list[Tensor], effect: Turned, sample_rate: int, at: Tensor) -> SettingScore:

@@ -8,13 +8,13 @@ from numbers import Real
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fxemu.effects import Effect
+from fxemu.effects import Effect, Recorded
 from fxemu.effects.knobs import Turned
 from fxemu.errors import ConfigError
 from fxemu.models.knobs import MOST_KNOBS, Knob
 
 
-def turned(section: DictConfig, asked: DictConfig) -> Turned:
+def turned(section: DictConfig, asked: DictConfig) -> Turned | Recorded:
     """The effect of a config with knobs, `asked` by name, each with its lowest and its highest value.
 
     Raises:
@@ -25,6 +25,10 @@ def turned(section: DictConfig, asked: DictConfig) -> Turned:
     if not isinstance(ranges, dict) or len(ranges) > MOST_KNOBS:
         raise ConfigError(f"knobs: got {ranges!r}; must be up to {MOST_KNOBS} names, each with a range")
     options = OmegaConf.to_container(section, resolve=True)
+    if options["_target_"] == "fxemu.effects.Recorded":
+        return instantiate(options).with_knobs(
+            [_knob(str(name), span, {}, "knobs.csv") for name, span in ranges.items()]
+        )
     own = {name: x for name, x in options.items() if isinstance(x, Real) and not isinstance(x, bool)}
     where = getattr(get_class(options["_target_"]), "knob_option", None)
     knobs = [_knob(str(name), span, own, where) for name, span in ranges.items()]

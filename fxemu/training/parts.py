@@ -14,7 +14,6 @@ from torch import nn
 
 from fxemu.data.module import SongData
 from fxemu.effects import Effect
-from fxemu.effects.knobs import Turned
 from fxemu.errors import ConfigError
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop
@@ -95,7 +94,7 @@ def _instantiated(config: DictConfig) -> Parts:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
         predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
         effect = turned(config.effect, config.knobs) if config.get("knobs") else instantiate(config.effect)
-        loop = ClosedLoop(predictor, encoder, decoder, effect.knobs if isinstance(effect, Turned) else ())
+        loop = ClosedLoop(predictor, encoder, decoder, effect.knobs)
         return Parts(effect, loop, instantiate(config.loss), instantiate(config.training))
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error)) from error

@@ -7,11 +7,19 @@ from helpers.models import one_pole
 from fxemu.effects import Tanh
 from fxemu.effects.knobs import Turned
 from fxemu.evaluation import metrics
-from fxemu.evaluation.turned import at_held_out, lines
+from fxemu.evaluation.turned import at_held_out, at_recorded, lines
 from fxemu.library.pair import Pair
 from fxemu.models.knobs import Knob
 
 KNOB = Knob("gain", 0.5, 2.0, 1.0)
+
+
+def test_recordings_at_settings_that_were_not_trained_at():
+    loop, dry = one_pole(0.0), torch.rand(100)
+    songs = [Pair(str(x), dry, 2 * dry, torch.tensor([x])) for x in (0.0, 0.5, 0.5, -1.0)]
+    found = at_recorded(loop, songs[:1], songs, [KNOB])
+    assert sorted(score.values["gain"] for score in found.settings) == [KNOB.value(-1.0), KNOB.value(0.5)]
+    assert at_recorded(loop, songs, songs, [KNOB]) is None
 
 
 def test_the_median_and_the_worst_setting_are_told():

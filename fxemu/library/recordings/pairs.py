@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,11 +34,15 @@ class RecordedEffect(Protocol):
     dry_channel: int | None
     wet_channel: int | None
 
+    def positions(self, recordings: Sequence[tuple[Path, Path]]) -> Sequence[Tensor | None]:
+        """Where the knobs stood in each recording, given as paths of dry and wet, (K,); None without knobs."""
+
 
 def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
     """Read, check and align all pairs: the usable stretches of each by its name; reports go to standard error.
 
     Raises:
+        UserError: for a recording without a setting of the knobs, if the effect has some.
         LibraryError: for a dry file without its wet, for two files of one name, or, unless `recorded.force`, for a pair
             that is refused.
         AudioError: for a file that cannot be read.
@@ -44,14 +50,15 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
     recordings = {}
     if line := unmatched_line(recorded.dry, recorded.wet):
         print(line, file=sys.stderr)
-    for paths in match_files(recorded.dry, recorded.wet):
+    matched = match_files(recorded.dry, recorded.wet)
+    for paths, at in zip(matched, recorded.positions(matched), strict=True):
         report, stretches = examine(*paths, sample_rate, recorded)
         print(f"{printable(paths[0])} -> {printable(paths[1])}\n{report}", file=sys.stderr)
         if report.refused and not recorded.force:
             reasons = "; ".join(finding.text for finding in report.findings if finding.kind == "refused")
             fault = f"{printable(paths[1])} is no recording to learn from: {reasons}"
             raise LibraryError(f"{fault}. To use it anyway: force=true")
-        recordings[printable(paths[0].name)] = stretches
+        recordings[printable(paths[0].name)] = [replace(pair, knobs=at) for pair in stretches]
     if len(recordings) > 1:
         seconds = sum(pair.dry.numel() for pairs in recordings.values() for pair in pairs) / sample_rate
         print(f"{seconds:.1f} s of {len(recordings)} recordings are used", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from torch import cat
@@ -87,7 +88,7 @@ def _split_in_time(
         start = 0
         for pair in pairs:
             inside = slice(max(0, first - start), max(0, end - start))
-            piece = Pair(f"{Path(name).stem}-{part}", pair.dry[inside], pair.wet[inside])
+            piece = replace(pair, name=f"{Path(name).stem}-{part}", dry=pair.dry[inside], wet=pair.wet[inside])
             if piece.dry.numel() >= gap:
                 pieces.append((part, piece))
             start += pair.dry.numel()
@@ -105,5 +106,5 @@ def _numbered(pairs: list[Pair]) -> list[Pair]:
     for pair in pairs:
         seen[pair.name] = number = seen.get(pair.name, 0) + 1
         name = pair.name if number == 1 else f"{Path(pair.name).stem}-{number}{Path(pair.name).suffix}"
-        result.append(Pair(name, pair.dry, pair.wet))
+        result.append(replace(pair, name=name))
     return result
