@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ EARLIER = {"fxemu.representations.MuLaw": {"plain": False, "correction": False}}
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it; on an OSError no file is left behind."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Write a file under a temporary name beside it, then rename it; on an error no file is left behind."""
+    temporary = temporary_beside(path)
     try:
         temporary.write_bytes(content)
         rename_synced(temporary, path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the folder of `path` that no other process or thread uses, however long that of `path` is."""
+    return path.with_name(f".fxemu-{secrets.token_hex(8)}.part")
 
 
 def rename_synced(temporary: Path, path: Path) -> None:

@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fxemu.audio.encoding import writing
+from fxemu.audio.tensors import decode
 from fxemu.files import write_whole
 
 WRITER = """
@@ -46,7 +50,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path):
         content = (tmp_path / "x").read_bytes()
         assert content in (b"a" * 2_000_000, b"b" * 2_000_000)
     write_whole(tmp_path / "x", b"after")
-    assert os.listdir(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"after"
 
 
 def test_a_full_disk_keeps_the_old_file(small_disk):
@@ -62,3 +66,17 @@ def test_a_folder_that_cannot_be_written_is_an_error(read_only):
     with pytest.raises(OSError) as error:
         write_whole(read_only / "x", b"new")
     assert error.value.errno == errno.EROFS
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path):
+    song = tmp_path / f"{'x' * 250}.wav"
+    with writing(song, 8000, "mono") as write, writing(song, 8000, "mono") as write_other:
+        for samples in (1000, 3000):
+            write(np.full((1, samples), 0.25, np.float32))
+            write_other(np.full((1, samples), -0.25, np.float32))
+    assert (decode(song)[0] == 0.25).all() and decode(song)[0].numel() == 4000
+    assert os.listdir(tmp_path) == [song.name]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda letter: write_whole(tmp_path / "x", bytes([letter]) * 100_000), range(64)))
+    content = (tmp_path / "x").read_bytes()
+    assert len(content) == 100_000 and len(set(content)) == 1 and len(os.listdir(tmp_path)) == 2

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from fxemu.audio.decoding import PIPE, Array, AudioError
-from fxemu.files import printable, rename_synced
+from fxemu.files import printable, rename_synced, temporary_beside
 
 # Suffix to container, codec and its sample format. Beyond 4 GB a WAV becomes an RF64.
 KINDS = {".wav": ("wav", "pcm_f32le", "flt"), ".flac": ("flac", "flac", "s32")}
@@ -41,7 +41,7 @@ def writing(path: str | os.PathLike[str], sample_rate: int, layout: str) -> Iter
     if suffix not in KINDS:
         raise AudioError(f"{name}: cannot be written; a name that ends in {' or '.join(KINDS)} is needed")
     target = Path(path).absolute()
-    temporary = target.with_name(f".{target.name}.part")
+    temporary = temporary_beside(target)
     try:
         if piped:
             with _encoder("pipe:1", KINDS[suffix], sample_rate, layout) as write:

@@ -26,6 +26,7 @@ from fxemu.engine.plan import IDENTITY
 from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import Stream, render
 from fxemu.errors import UserError
+from fxemu.files import temporary_beside
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import positions, smoothed
 from fxemu.models.oversampled import oversampled
@@ -185,9 +186,8 @@ def export(model: Model, form: Format, path: Path) -> str:
     if model.oversample > 1 and not form.oversamples:
         raise ExportError("--oversample: this format cannot; c and lv2 can")
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
-    folder = path.parent / f".{path.name}.part"
+    folder = temporary_beside(path)
     try:
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         form.write(model, folder / path.name)
         finding = form.check(model, folder / path.name)

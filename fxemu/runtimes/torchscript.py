@@ -1,6 +1,7 @@
 """A model as a TorchScript file, which PyTorch and LibTorch load without fxemu."""
 
 # No `from __future__ import annotations`: TorchScript reads the types of `_Player` as they are.
+import io
 import warnings
 from pathlib import Path
 
@@ -33,7 +34,10 @@ class TorchScript(Format):
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(_Listed(step), (torch.zeros(1), values, step.start), check_trace=False)
             player = torch.jit.script(_Player(traced, step.start, model, values))
-            torch.jit.save(player, str(path), _extra_files=dict(model.files))
+            # Into memory first: PyTorch's own writer ends the process where the disk is full.
+            content = io.BytesIO()
+            torch.jit.save(player, content, _extra_files=dict(model.files))
+            path.write_bytes(content.getvalue())
 
     def check(self, model: Model, path: Path) -> str:
         with warnings.catch_warnings():

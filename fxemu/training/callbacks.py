@@ -27,10 +27,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(Path(path), content.getvalue())
+        write_checkpoint(Path(path), checkpoint)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         checkpoint = super().load_checkpoint(path, *arguments, **options)
@@ -39,6 +36,14 @@ class WholeCheckpoints(TorchCheckpointIO):
             if "dirpath" in state:
                 state |= _moved(state, folder)
         return checkpoint
+
+
+def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write a file of tensors, whole or not at all; an OSError where the disk is full, unlike PyTorch's own writer."""
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content.getvalue())
 
 
 def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
 from fxemu.files import write_json
 from fxemu.library.pair import Pair
 from fxemu.library.songs import PARTS
-from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
+from fxemu.training.callbacks import KeepCurve, StopOnInterrupt, write_checkpoint
 from fxemu.training.candidates import Candidate, of_trained_weights
 from fxemu.training.durations import seconds_of, time_of
 from fxemu.training.module import TrainingModule
@@ -191,8 +190,7 @@ def _short_training(
     if curve.validations:
         return *min((esr, forced) for _, esr, forced in curve.validations), bool(received)
     scores = validation.scores(module.loop, data.validation_songs(), common.settled, common.wrong)
-    (place / BEST).parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": module.state_dict()}, place / BEST)
+    write_checkpoint(place / BEST, {"state_dict": module.state_dict()})
     return scores["val/esr"], scores["val/teacher_forced_esr"], bool(received)
 
 

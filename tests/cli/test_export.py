@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from helpers.commands import forked
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -99,6 +100,20 @@ def test_a_read_only_place_is_named_with_what_to_do(run, read_only, capsys):
         f"error: {read_only}/amp.nam: cannot be written (Read-only file system); choose another place with --output\n"
     )
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_full_disk_is_one_line_in_every_format(run, form, small_disk):
+    if form == "lv2" and shutil.which("cc") is None:
+        pytest.skip("there is no C compiler (cc)")
+    if form == "onnx":
+        pytest.importorskip("onnx")
+    disk = small_disk(40)
+    (disk / "fill").write_bytes(bytes(39_000))
+    words = [str(run), "--format", form, "--output", str(disk / f"amp{FORMATS[form]().extension}")]
+    ended = forked(lambda: main(words), disk.parent)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert "No space left" in ended.stderr and [path.name for path in disk.iterdir()] == ["fill"]
 
 
 @pytest.mark.parametrize("name", ["AMP.NAM", "amp.Nam"])
