@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from fxemu import __version__
 from fxemu.cli.errors import one_line_errors
 
 # Subcommand: (module, purpose). A module is imported only when called, so that each starts quickly.
@@ -39,7 +40,11 @@ def main() -> None:
     match sys.argv[1:]:
         case [] | ["-h" | "--help"]:
             print(usage())
+        case ["--version"]:
+            print(f"fxemu {__version__}")
         case [command, *rest] if command in COMMANDS:
+            if "" in rest:
+                sys.exit(f"error: fxemu {command}: an argument is empty; is a variable of the shell?")
             with one_line_errors():
                 import_module(COMMANDS[command][0]).main(rest)
         case [command, *_]:

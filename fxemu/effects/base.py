@@ -70,16 +70,18 @@ def checked_wet(wet: Tensor, dry: Tensor, name: str) -> Tensor:
 
 def from_array(values: object, name: str) -> Tensor:
     """The array that a user's function returned, as a tensor; EffectError, which names it, unless it holds numbers."""
+    if isinstance(values, Tensor):
+        values = (values.double() if values.is_floating_point() else values).detach().cpu().numpy()
     try:
         array = np.array(values)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise EffectError(f"{name} returned no array of samples: {error}") from error
     if array.dtype.kind != "f":
         cure = "; divide them by their full scale, such as 32768" if array.dtype.kind in "iu" else ""
         raise EffectError(
             f"{name} returned {array.dtype} values; it must return samples as floats, full scale at 1{cure}"
         )
-    return torch.from_numpy(array)
+    return torch.from_numpy(array.astype(np.float64))
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:

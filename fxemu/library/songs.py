@@ -78,8 +78,8 @@ def _suffix(path: str) -> str:
 
 def _files(folder: str | os.PathLike[str]) -> list[str]:
     """All files below a folder that hold sound by their suffix, sorted."""
-    folder = Path(folder)
-    if not folder.is_dir():
+    # An empty name is not the current folder, but that of a variable that is not set.
+    if not os.fspath(folder) or not os.path.isdir(folder):
         raise LibraryError(f"{printable(folder)}: no such folder; give one that holds songs ({KINDS})")
     files, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):

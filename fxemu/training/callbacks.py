@@ -7,13 +7,14 @@ import math
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from fxemu.errors import Terminated
+from fxemu.errors import ConfigError, Terminated
 from fxemu.files import write_whole
 from fxemu.training.signals import handle_ends, restore_default_ends
 from fxemu.training.terminal import tell
@@ -30,7 +31,9 @@ class WholeCheckpoints(TorchCheckpointIO):
         write_checkpoint(Path(path), checkpoint)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        checkpoint = super().load_checkpoint(path, *arguments, **options)
+        checkpoint = read_checkpoint(Path(path))
+        if lacking := {"callbacks", "loops", "optimizer_states", "global_step"} - checkpoint.keys():
+            raise _foreign(Path(path), f"it lacks {', '.join(sorted(lacking))}")
         folder = Path(path).resolve().parent
         for state in checkpoint["callbacks"].values():
             if "dirpath" in state:
@@ -44,6 +47,25 @@ def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
     torch.save(checkpoint, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content.getvalue())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The tensors and plain data in a checkpoint, on the CPU; no code in it is run.
+
+    Raises:
+        ConfigError: for a file that is damaged, or that another program wrote.
+    """
+    try:
+        checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+    except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+        raise _foreign(path, type(error).__name__) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise _foreign(path, "it lacks state_dict")
+    return checkpoint
+
+
+def _foreign(path: Path, reason: str) -> ConfigError:
+    return ConfigError(f"{path} is damaged, or no checkpoint of fxemu ({reason}); delete it, and the run starts again")
 
 
 def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 
 from fxemu.data.shard import Shard
 from fxemu.engine.lockstep.rollout import continue_rollout, rollout
-from fxemu.errors import TrainingDivergedError
+from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop, wet_gain
+from fxemu.training.callbacks import read_checkpoint
 from fxemu.training.schedule import Schedule, Stage
 
 # Steps in a row without a finite gradient before training ends.
@@ -73,8 +75,17 @@ class TrainingModule(pl.LightningModule):
 
     def start_from(self, checkpoint: Path) -> None:
         """Start from the weights of an earlier training."""
-        self.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"])
+        self.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
         self.trained = True
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise a ConfigError for the weights of another model."""
+        try:
+            self.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            # PyTorch's second line names the first difference.
+            reason = str(error).split("\n")[1].strip()
+            raise ConfigError(f"the checkpoint is of another model than in config.yaml: {reason[:300]}") from error
 
     def on_train_start(self) -> None:
         self.began, self.validates = time.perf_counter(), self.trainer.limit_val_batches

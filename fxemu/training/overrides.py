@@ -22,6 +22,7 @@ from fxemu.training.run_folder import CONF
 # Options that are folders or files, and Hydra's own.
 PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet", "effect.path", "effect.file")
 RUN_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+SWEEP = ("-m", "--multirun")
 # Several values for a sweep, as a function of Hydra's.
 SWEPT = r"(choice|glob|shuffle|sort|tag|str)\(.*\)"
 
@@ -31,14 +32,18 @@ def arguments(given: list[str]) -> list[str]:
     `dry=`, `wet=` and `force=` belong to `effect=recorded`, and folders and files may have any name.
 
     Raises:
-        ConfigError: for a group without a choice, or a run that cannot be resumed.
+        ConfigError: for a group without a choice, a folder or file without a name, or a run that cannot be resumed.
     """
+    # Hydra takes the options after them for values of none.
+    given = sorted(given, key=lambda word: word not in SWEEP)
     for word in given:
+        if re.fullmatch(rf"\+*({'|'.join(map(re.escape, ('dry', 'wet', *PATHS, *RUN_FOLDERS)))})=['\"\s]*", word):
+            raise ConfigError(f"{word}: must name a folder or a file; is a variable of the shell empty?")
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in _sides(given)]
     result += _rate_of_recordings(result)
-    sweep = any(word in ("-m", "--multirun") for word in given)
+    sweep = any(word in SWEEP for word in given)
     result = [_with_quotes(word, sweep) for word in result]
     for word in given:
         if word.startswith("resume=") and word != "resume=null":
@@ -130,7 +135,7 @@ def absolute_paths(config: DictConfig, names: Iterable[str] = PATHS) -> DictConf
     """A copy of a config whose folders and files are absolute, relative ones being below the folder of the command."""
     config = copy.deepcopy(config)
     for name in names:
-        if (path := OmegaConf.select(config, name)) is not None:
+        if path := OmegaConf.select(config, name):
             OmegaConf.update(config, name, str(Path(get_original_cwd()) / str(path)))
     words = OmegaConf.select(config, "effect.command")
     if isinstance(words, ListConfig) and not Path.cwd().samefile(get_original_cwd()):

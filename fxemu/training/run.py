@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fxemu.data.levels import level_line
@@ -25,7 +24,7 @@ from fxemu.evaluation.scores import RaceScores, Report
 from fxemu.files import printable, write_json, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
-from fxemu.training.callbacks import KeepCurve, StopOnInterrupt
+from fxemu.training.callbacks import KeepCurve, StopOnInterrupt, read_checkpoint
 from fxemu.training.environment import chosen_options, environment, told_options
 from fxemu.training.loggers import Gallery
 from fxemu.training.module import TrainingModule
@@ -225,6 +224,6 @@ def _save_models(config: DictConfig, folder: Path, module: TrainingModule) -> Cl
     (last := best.with_name("last")).mkdir(parents=True, exist_ok=True)
     save(module.loop, options, last)
     if best.is_file():
-        module.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+        module.load_state_dict(read_checkpoint(best)["state_dict"])
     save(module.loop, options, folder)
     return module.loop.cpu()

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import fxemu
 from fxemu import cli
 from fxemu.cli import check_pair
 
@@ -18,6 +19,19 @@ def test_ctrl_c_is_a_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_an_empty_argument_is_refused(monkeypatch, command):
+    monkeypatch.setattr(sys, "argv", ["fxemu", command, "run", ""])
+    with pytest.raises(SystemExit, match=f"error: fxemu {command}: an argument is empty"):
+        cli.main()
+
+
+def test_its_version_is_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fxemu", "--version"])
+    cli.main()
+    assert capsys.readouterr().out == f"fxemu {fxemu.__version__}\n"
 
 
 CHATTY = """

@@ -20,6 +20,17 @@ def broken(dry): raise RuntimeError("no knob")
 def leaving(dry): raise SystemExit(3)
 def words(dry): return ["a"] * len(dry)
 number = 5
+import torch
+def tensor(dry): return torch.as_tensor(dry).requires_grad_() * 0.5
+def bfloat(dry): return torch.as_tensor(dry).bfloat16() * 0.5
+def big_endian(dry): return (dry * 0.5).astype(">f4")
+def long_double(dry): return dry.astype(np.longdouble) * 0.5
+def backwards(dry): return (0.5 * dry)[::-1]
+def numbers(dry): return [float(x) / 2 for x in dry]
+def listed(dry): return [x * 0.5 for x in torch.as_tensor(dry).requires_grad_()]
+def nothing(dry): return None
+def lazily(dry): yield from dry
+def complicated(dry): return dry * 1j
 """
 
 
@@ -44,6 +55,11 @@ def test_a_function_gets_the_sample_rate_if_it_has_that_argument():
     assert torch.equal(Python("own_effects.rate")(torch.ones(3), 8000), torch.full((3,), 8000.0))
 
 
+@pytest.mark.parametrize("name", ["tensor", "bfloat", "big_endian", "long_double", "backwards", "numbers"])
+def test_floats_of_every_kind_are_samples(name):
+    assert torch.equal(Python(f"own_effects.{name}")(torch.ones(4)), torch.full((4,), 0.5))
+
+
 def test_a_function_of_another_package_is_an_effect():
     dry = torch.linspace(-1, 1, 5)
     assert np.allclose(Python("numpy.tanh")(dry), np.tanh(dry.numpy()))
@@ -57,6 +73,10 @@ def test_a_function_of_another_package_is_an_effect():
         ("leaving", "raised SystemExit: 3"),
         ("words", "must return samples as floats"),
         ("integers", "returned int16 values; .* divide them by their full scale, such as 32768"),
+        ("listed", "returned no array of samples"),
+        ("nothing", "must return samples as floats"),
+        ("lazily", "must return samples as floats"),
+        ("complicated", "must return samples as floats"),
         ("number", "is a int; must be a function"),
         ("missing", "cannot be imported .AttributeError"),
     ],

@@ -17,7 +17,8 @@ import fxemu.models
 import fxemu.representations
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.errors import UserError
-from fxemu.training.overrides import PATHS, arguments
+from fxemu.library.songs import list_songs
+from fxemu.training.overrides import PATHS, RUN_FOLDERS, absolute_paths, arguments
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build, train
 from fxemu.training.run_folder import CONF, ConfigError
@@ -293,6 +294,28 @@ def test_a_comma_is_part_of_a_name_but_in_a_sweep_over_folders(tmp_path, monkeyp
     ]
     (tmp_path / "rock, pop").mkdir()
     assert arguments(["--multirun", "data.library=rock, pop"])[1:] == ["data.library='rock, pop'"]
+
+
+@pytest.mark.parametrize("option", [*PATHS, "++data.cache", *RUN_FOLDERS, "dry", "wet"])
+@pytest.mark.parametrize("value", ["", "''", '""', " "])
+def test_a_folder_without_a_name_is_not_the_current_one(option, value):
+    with pytest.raises(ConfigError, match=r"must name a folder or a file; is a variable of the shell empty\?"):
+        arguments(["seed=1", f"{option}={value}"])
+
+
+def test_an_empty_name_in_the_environment_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUSIC", "")
+    monkeypatch.setattr("fxemu.training.overrides.get_original_cwd", lambda: str(tmp_path))
+    library = absolute_paths(composed("data.library=${oc.env:MUSIC}")).data.library
+    with pytest.raises(UserError, match="no such folder"):
+        list_songs(library)
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_flag_of_a_sweep_may_stand_anywhere(flag, place):
+    words = ["threads=1", "effect=tanh,lowpass"]
+    assert arguments([*words[:place], flag, *words[place:]]) == [flag, *words]
 
 
 def test_quoted_folders_and_none_stay_as_they_are():

@@ -33,9 +33,9 @@ def test_a_run_that_was_moved_knows_its_best_checkpoint(tmp_path):
         "last_model_path": "",
         "best_k_models": {"/old/checkpoints/best.ckpt": torch.tensor(0.1)},
     }
-    WholeCheckpoints().save_checkpoint(
-        {"callbacks": {"best": state, "curve": {"validations": []}}}, tmp_path / "x.ckpt"
-    )
+    checkpoint = {key: {} for key in ("state_dict", "loops", "optimizer_states", "global_step")}
+    checkpoint["callbacks"] = {"best": state, "curve": {"validations": []}}
+    WholeCheckpoints().save_checkpoint(checkpoint, tmp_path / "x.ckpt")
     found = WholeCheckpoints().load_checkpoint(tmp_path / "x.ckpt", weights_only=True)["callbacks"]["best"]
     best = ModelCheckpoint(tmp_path, "best", monitor="val/esr")
     best.load_state_dict(found)

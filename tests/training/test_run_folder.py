@@ -6,10 +6,13 @@ import os
 import pytest
 import torch
 from helpers.commands import train
+from torch import nn
 
 from fxemu.errors import ConfigError, UserError
 from fxemu.training.callbacks import WholeCheckpoints
+from fxemu.training.module import TrainingModule
 from fxemu.training.run_folder import checkpoint_to_resume, explain_failed_writes, locked, saved_config
+from fxemu.training.schedule import Schedule
 
 # Room for the first two checkpoints, and not for a third beside them before it takes the place of one.
 CHECKPOINTS_KB = 1800
@@ -64,6 +67,40 @@ def test_what_cannot_be_gone_on_with_is_named(tmp_path):
     (tmp_path / "config.yaml").write_text("seed: [")
     with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
         saved_config(tmp_path)
+
+
+class Code:
+    def __reduce__(self):
+        return os.mkdir, ("run",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"state_dict": Code()}, "UnpicklingError"),
+        ([1], "it lacks state_dict"),
+        ({"state_dict": {"a": torch.ones(1)}}, "it lacks callbacks, global_step, loops, optimizer_states"),
+        (b"PK\3\4 no archive", "RuntimeError"),
+        (b"", "EOFError"),
+    ],
+)
+def test_a_checkpoint_of_another_program_is_named_and_not_run(tmp_path, monkeypatch, content, reason):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ConfigError, match=rf"last.ckpt is damaged, or no checkpoint of fxemu \({reason}\); delete it"):
+        WholeCheckpoints().load_checkpoint(path)
+    assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_a_checkpoint_of_another_model_is_one_line(make_loop):
+    module, other = (
+        TrainingModule(make_loop(width=width), nn.Identity(), Schedule([{"share": 1, "length": 4, "free": False}]))
+        for width in (4, 5)
+    )
+    module.on_load_checkpoint({"state_dict": module.state_dict()})
+    with pytest.raises(ConfigError, match=r"is of another model than in config\.yaml: size mismatch"):
+        module.on_load_checkpoint({"state_dict": other.state_dict()})
 
 
 def test_a_training_of_an_earlier_version_has_the_names_of_this_one(tmp_path):
