@@ -94,10 +94,8 @@ def test_a_checkpoint_of_another_program_is_named_and_not_run(tmp_path, monkeypa
 
 
 def test_a_checkpoint_of_another_model_is_one_line(make_loop):
-    module, other = (
-        TrainingModule(make_loop(width=width), nn.Identity(), Schedule([{"share": 1, "length": 4, "free": False}]))
-        for width in (4, 5)
-    )
+    schedule = Schedule([{"share": 1, "length": 4, "free": False}])
+    module, other = (TrainingModule(make_loop(width=width), nn.Identity(), schedule) for width in (4, 5))
     module.on_load_checkpoint({"state_dict": module.state_dict()})
     with pytest.raises(ConfigError, match=r"is of another model than in config\.yaml: size mismatch"):
         module.on_load_checkpoint({"state_dict": other.state_dict()})
