@@ -1,7 +1,7 @@
 """One stream's loop as machine code: the sequential steps of a plan, written out one after another for LLVM.
 
 The loop in `numba_loops.py` reads in tables what to do next; for one stream that takes longer than doing it. Here all
-sizes are known, numbers go by eights, and sums stay in registers. Where things lie is still read from the tables of
+sizes are known, numbers go in vectors, and sums stay in registers. Where things lie is still read from the tables of
 `layout.py`, so that blocks of any size share their code. A piece is some units of a row: (first, how many).
 
 Copies of a step, as an oversampled plan has them (`oversampling.py`), are computed side by side: each weight is loaded
@@ -44,6 +44,8 @@ from fxemu.engine.opcodes import (
 )
 from fxemu.engine.streaming.llvm import INDEX, Code, Number
 
+# Numbers in a vector: eight, or sixteen where the processor has AVX-512.
+VECTOR = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 # Vectors that are summed up side by side: most of the registers that common processors have.
 SUMS = 12
 # Up to this many products a sum of them is written out; a longer one is a loop over as many vectors as this.
@@ -188,15 +190,15 @@ class _Program:
 
     def _dot(self, x: ir.Value, weights: ir.Value, count: int) -> Number:
         """Sum of x[i] * weights[i] over i < count."""
-        size = 8 * DOT_SUMS
+        size = VECTOR * DOT_SUMS
         groups = count // size if count > UNROLLED else 0
 
         def add_group(index: ir.Value, *sums: Number) -> list[Number]:
             rows = self.code.at(x, index, size), self.code.at(weights, index, size)
-            return [so_far + self._product(rows, 8 * i, 8) for i, so_far in enumerate(sums)]
+            return [so_far + self._product(rows, VECTOR * i, VECTOR) for i, so_far in enumerate(sums)]
 
-        zeros = [self.code.zero(8)] * DOT_SUMS
-        products = {8: self.code.for_loop(groups, add_group, zeros) if groups else []}
+        zeros = [self.code.zero(VECTOR)] * DOT_SUMS
+        products = {VECTOR: self.code.for_loop(groups, add_group, zeros) if groups else []}
         for first, width in _pieces(count - groups * size):
             products.setdefault(width, []).append(self._product((x, weights), groups * size + first, width))
         return reduce(add, [_sum(same).sum() for same in products.values() if same])
@@ -226,9 +228,13 @@ class _Program:
 
 
 def _pieces(units: int) -> list[Piece]:
-    """A row cut into vectors of 8, and of 4, 2 and 1 for what is left."""
-    eights = [(first, 8) for first in range(0, units - 7, 8)]
-    return eights + [(units & ~(2 * size - 1), size) for size in (4, 2, 1) if units & size]
+    """A row cut into vectors, and into ever smaller ones for what is left."""
+    pieces, size = [], VECTOR
+    while size:
+        first = pieces[-1][0] + pieces[-1][1] if pieces else 0
+        pieces += [(first + i * size, size) for i in range((units - first) // size)]
+        size //= 2
+    return pieces
 
 
 def _sum(numbers: list[Number]) -> Number:
