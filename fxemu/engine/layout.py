@@ -218,9 +218,13 @@ class Layout:
     def stretches(self, term: Term, weight: int = 0) -> list[tuple[int, ...]]:
         """Items of a term, contiguous stretches of its source: one, or one a tap where it is dilated.
 
-        `weight` is where its weights begin.
+        A filter over what was made one sample ago, and before, is two: a vector cannot be loaded in which a number was
+        stored just now, but the sum of the others need not wait for it. `weight` is where its weights begin.
         """
         units, width, taps = term.weight.shape
+        if term.dilation == 1 and units * width == 1 and taps > 1 and term.source in self.plan.sources:
+            older, newest = self.address(term.source, term.span), self.address(term.source)
+            return [(*older, taps - 1, 0, 0, weight), (*newest, 1, 0, 0, weight + taps - 1)]
         if term.dilation == 1:
             return [(*self.address(term.source, term.span), taps * width, 0, 0, weight)]
         addresses = [self.address(term.source, term.span - tap * term.dilation) for tap in range(taps)]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 FLOAT, INDEX, POINTER = ir.FloatType(), ir.IntType(64), ir.PointerType()
-# Sums in any order and products that are not rounded before they are added; NaN and infinity stay what they are.
-FAST = ("contract", "reassoc", "arcp", "nsz")
+# Products that are not rounded before they are added; NaN and infinity stay what they are. Sums keep the order in which
+# they are written: LLVM's own may be one long chain, in which each addition waits for the one before.
+FAST = ("contract", "arcp", "nsz")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Number:
             return self
         kind = ir.FunctionType(FLOAT, [FLOAT, self.value.type])
         add = _function(self.builder.module, f"llvm.vector.reduce.fadd.v{self.size}f32", kind)
-        return Number(self.builder, self.builder.call(add, [FLOAT(-0.0), self.value], fastmath=FAST))
+        return Number(self.builder, self.builder.call(add, [FLOAT(-0.0), self.value], fastmath=(*FAST, "reassoc")))
 
 
 class Code:
