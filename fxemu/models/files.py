@@ -15,6 +15,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from fxemu import models, representations
+from fxemu.arguments import check_arguments
 from fxemu.errors import UserError, check_sample_rate
 from fxemu.files import EARLIER, parse_json, printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
@@ -147,6 +148,7 @@ def _made(section: dict[str, Any], kind: type[nn.Module], **more: int) -> Any:
     target, arguments = section["_target_"], {k: v for k, v in section.items() if k != "_target_"}
     if not isinstance(target, str) or target not in CLASSES or not issubclass(CLASSES[target], kind):
         raise ValueError(f"_target_: got {target!r}; must be one of {', '.join(CLASSES)}")
+    check_arguments(CLASSES[target], arguments, "_target_")
     return CLASSES[target](**EARLIER.get(target, {}) | arguments, **more)
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fxemu.errors import ConfigError, UserError
+from fxemu.training.checks import no_such_option
 from fxemu.training.run_folder import CONF
 
 # Options that are folders or files, and Hydra's own.
@@ -173,5 +174,7 @@ def config_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        # Where Hydra looked for options is no business of who mistyped one.
-        raise ConfigError(str(error).partition("\nConfig search path")[0].strip()) from error
+        # Where Hydra looked for options is no business of who mistyped one, and an addition would change nothing.
+        message = str(error).partition("\nConfig search path")[0].strip()
+        unknown = re.match(r"Could not override '([\w.]+)'", message)
+        raise ConfigError(no_such_option(unknown[1]) if unknown else message) from error

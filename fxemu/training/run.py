@@ -25,6 +25,7 @@ from fxemu.files import printable, write_json, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt, read_checkpoint
+from fxemu.training.checks import check_config
 from fxemu.training.environment import chosen_options, environment, told_options
 from fxemu.training.loggers import Gallery
 from fxemu.training.module import TrainingModule
@@ -80,6 +81,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     Raises:
         SystemExit: with status 143 after SIGTERM, and 129 after SIGHUP, once the report is written.
     """
+    check_config(config)
     if config.get("knobs") and config.get("race"):
         raise ConfigError("knobs: model=auto chooses among models without; choose one yourself, such as model=gru")
     config, race = after_race(config, folder, resume is not None)

@@ -1,9 +1,9 @@
 """Saved models come back as they were; hostile files get one line, run nothing and allocate nothing."""
 
 import json
+import math
 import os
 import pickle
-import re
 import resource
 import struct
 import subprocess
@@ -110,10 +110,11 @@ HOSTILE = {
         lambda f: describe(f, model={"_target_": "fxemu.models.Dynamics", "knees": 10**9}),
         "got knees 1000000000",
     ),
-    "another argument": (lambda f: describe(f, model=MLP | {"path": "/etc/passwd"}), "unexpected keyword"),
+    "another argument": (lambda f: describe(f, model=MLP | {"path": "/etc/passwd"}), "MLP has no such argument"),
     "channels given": (lambda f: describe(f, model=MLP | {"channels": 1}), "multiple values"),
     "out of range": (lambda f: describe(f, model=MLP | {"context_window": 0}), "context_window: got 0"),
-    "a text for a number": (lambda f: describe(f, model=MLP | {"width": "8"}), "broken"),
+    "a text for a number": (lambda f: describe(f, model=MLP | {"width": "8"}), "width: got '8'; must be a whole"),
+    "a text for a truth": (lambda f: describe(f, model=MLP | {"feedback": "maybe"}), "must be true or false"),
     "a rate of 1 Hz": (lambda f: describe(f, sample_rate=1), "sample_rate: got 1"),
     "a rate that is true": (lambda f: describe(f, sample_rate=True), "sample_rate: got True"),
     "another version": (lambda f: describe(f, version=99), "version"),
@@ -140,12 +141,15 @@ def test_a_hostile_file_is_one_line(saved, monkeypatch, spoil, message):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
 
 
-@pytest.mark.parametrize("samples", [10**12, 512.0, float("nan")])
-def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop, samples):
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [(10**12, "remembers 1000000000000 samples"), (512.0, "memory_samples: got 512.0"), (math.nan, "got nan")],
+)
+def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop, samples, message):
     lstm = {"_target_": "fxemu.models.LSTM", "width": 5, "memory_samples": samples}
     config = {"data": {"sample_rate": 8000}, "model": lstm, "repr": {"input": RAW, "output": RAW}}
     save(make_loop(model="lstm"), config, tmp_path)
-    with pytest.raises(WeightsError, match=f"remembers {re.escape(str(samples))} samples"):
+    with pytest.raises(WeightsError, match=message):
         read_model(tmp_path)
 
 

@@ -18,7 +18,7 @@ import fxemu.representations
 from fxemu.engine.lockstep.rollout import rollout
 from fxemu.errors import UserError
 from fxemu.library.songs import list_songs
-from fxemu.training.overrides import PATHS, RUN_FOLDERS, absolute_paths, arguments
+from fxemu.training.overrides import PATHS, RUN_FOLDERS, absolute_paths, arguments, config_errors
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build, train
 from fxemu.training.run_folder import CONF, ConfigError
@@ -169,6 +169,22 @@ def test_a_sweep_over_representations_keeps_the_sides_together():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("efect=tanh", "efect: no such option; did you mean effect?"),
+        ("model.widht=3", "model.widht: no such option; did you mean model.width?"),
+        ("trainer.max_tim=3", "did you mean trainer.max_time?"),
+        ("effect.dry=a", "effect.dry: the chosen effect has no such option; it is one of effect=recorded"),
+        ("nothing_at_all=1", "nothing_at_all: no such option; `python train.py --help`"),
+    ],
+)
+def test_an_unknown_option_is_told_what_it_resembles_or_where_it_belongs(override, message):
+    with pytest.raises(ConfigError) as caught, config_errors():
+        composed(override)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
         ("model.context_window=0", "context_window: got 0"),
         ("model.feedback_window=999", "feedback_window: got 999"),
         ("effect.drive_db=99", "drive_db: got 99; must be from -20 to 60 dB"),
@@ -185,6 +201,15 @@ def test_a_sweep_over_representations_keeps_the_sides_together():
         ("training.warm_up_steps=-1", "warm_up_steps -1"),
         ("effect._target_=fxemu.effects.command.subprocess.check_output", "_target_: got 'fxemu.effects.command.sub"),
         ("loss._target_=fxemu.losses.Loss", "Loss"),
+        ("model.feedback=no", "model.feedback: got 'no'; must be true or false"),
+        ("training.steps=1.5", "training.steps: got 1.5; must be a whole number"),
+        ("training.steps=true", "training.steps: got True; must be a whole number"),
+        ("training.steps=null", "training.steps: got None; must be a whole number"),
+        ("data.duration_s=5", "data.duration_s: got 5; must be a list"),
+        ("model.width=99999999", "not enough memory"),
+        ("trainer.devices=0", "trainer.devices: got 0"),
+        ("+effect.gian=3", "effect.gian: Distortion has no such argument; it has drive_db, clip"),
+        ("+efect=tanh", "efect: no such option; did you mean effect"),
         ("data.gain_db=[-30,6]", "data.gain_db: got .* must be"),
         ("loss.mu=0", "mu: got 0"),
         ("data.sample_rate=1", "data.sample_rate: got 1"),
