@@ -21,6 +21,7 @@ COMMANDS = {
     ),
     "export": ("fxemu.cli.export", "a run as a file for another runtime: C, LV2, ONNX, NAM and others"),
     "check-pair": ("fxemu.cli.check_pair", "say what is the matter with a dry and a wet recording"),
+    "look": ("fxemu.cli.look", "say what a box is, from a dry and a wet recording"),
     "capture": (
         "fxemu.cli.capture",
         "make the file to play through a box, play it, and take the recording back",

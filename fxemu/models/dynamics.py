@@ -76,9 +76,9 @@ class Dynamics(Predictor):
         nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.parameters())
 
     @torch.no_grad()
-    def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]], iterations: int = 40) -> None:
         """Fit all parameters to the gain of the songs, (dry, wet) of (samples,) each, in a minute or two."""
-        self._set(dynamics.fit(songs, self.knee.numel()))
+        self._set(dynamics.fit(songs, self.knee.numel(), iterations))
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         level, held, reduction, previous = (plan.state(1) for _ in range(4))

@@ -26,6 +26,17 @@ def find_lags(songs: Sequence[tuple[Tensor, Tensor]], count: int, width: int, lo
     """
     bent = [(torch.tanh(dry[:MOST]), wet[:MOST]) for dry, wet in songs]
     response = fit_filter(bent, longest, ITERATIONS)
+    peaks = echo_peaks(response, count, width)
+    kept = [peak for peak in peaks if peak + width <= longest]
+    for peak in _sums(kept):
+        if len(kept) < count and peak + width <= longest and all(abs(peak - other) >= width for other in kept):
+            kept.append(peak)
+    return [peak - width // 4 for peak in kept]
+
+
+def echo_peaks(response: Tensor, count: int, width: int) -> list[int]:
+    """Where a response (samples,) has its echoes, at most `count` of `width` samples each, the loudest first."""
+    response = response.clone()
     response[:EARLIEST] = 0
     energy = response.square().unfold(0, width, 1).sum(1)
     clear = ABOVE**2 * float(energy[EARLIEST:].median())
@@ -34,11 +45,7 @@ def find_lags(songs: Sequence[tuple[Tensor, Tensor]], count: int, width: int, lo
         first = int(energy.argmax())
         peaks.append(first + int(response[first : first + width].abs().argmax()))
         energy[max(0, first - width) : first + 2 * width] = 0
-    kept = [peak for peak in peaks if peak + width <= longest]
-    for peak in _sums(kept):
-        if len(kept) < count and peak + width <= longest and all(abs(peak - other) >= width for other in kept):
-            kept.append(peak)
-    return [peak - width // 4 for peak in kept]
+    return peaks
 
 
 def _sums(peaks: list[int]) -> list[int]:
