@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", default=[], help="folders of finished runs (aliasing, stability)")
     parser.add_argument("--rows", nargs="+", default=[], help="rows to do, where a table has many")
     parser.add_argument("--nam", metavar="PYTHON", help="of an environment with neural-amp-modeler (boxes, nam)")
-    parser.add_argument("--library", default="examples", help="folder of songs (boxes, memory, spine)")
-    parser.add_argument("--recordings", default="", help="folder of DEVICE/SETTING/{dry,wet}/CLIP (boxes)")
+    parser.add_argument("--library", default="examples", help="folder of songs (boxes, look, memory, spine)")
+    parser.add_argument("--recordings", default="", help="folder of DEVICE/SETTING/{dry,wet}/CLIP (boxes, look)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="a page with a place for the table, docs/NAME.md")
     options = parser.parse_args()
     run = import_module(f"tables.{options.table}").run

@@ -1,4 +1,4 @@
-"""What `fxemu look` says an effect is, against what it is: the shelf, boxes, hardware (--library, --recordings, --rows)."""
+"""What `fxemu look` says an effect is, against what it is (--library, --recordings, --rows)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ SHELF = {
     "wah": ("periodic filter", "rate_hz", 1.5),
     "autowah": ("following filter", "", 0),
 }
+HALVES = {"shelf": SHELF, "choose": CHOOSE, "check": CHECK}
 # Kinds of `boxes` as those of a diagnosis.
 SAME = {"echo": ("echo", "reverb"), "modulation": ("periodic filter", "oscillator")}
 NEAR = 0.3  # of a figure that counts as right, or of 12 dB
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     songs = {str(path): _song(path) for path in list_audio_files(options.library)[:2]}
     recordings = sorted(Path(options.recordings).glob("*/*/dry")) if options.recordings else []
     rows = chosen(options.rows, [*SHELF, *CHOOSE, *CHECK, *(str(place) for place in recordings)])
-    right = {"shelf": [], "choose": [], "check": [], "hardware": []}
+    right: dict[str, list] = {half: [] for half in (*HALVES, "hardware")}
     print("| effect | is | said to be | kind | figure | s |")
     print("|---|---|---|---|---|---|")
     for name in rows:

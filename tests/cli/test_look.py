@@ -26,6 +26,6 @@ def test_a_file_that_is_not_there_is_an_error_in_a_line(tmp_path, capsys):
 
 def test_what_is_too_short_is_said(tmp_path, capsys):
     for name in ("dry.wav", "wet.wav"):
-        write_wav(tmp_path / name, music(1), RATE)
+        write_wav(tmp_path / name, music(2), RATE)
     look.main([str(tmp_path / "dry.wav"), str(tmp_path / "wet.wav")])
     assert "needs 3 s of both" in capsys.readouterr().out
