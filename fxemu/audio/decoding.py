@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fxemu.audio.mpeg_tags import FRAMED, BesideFrames, Frames, frames, header_covers
 from fxemu.audio.resampling import Resampler
+from fxemu.audio.stated_end import lacks_last_page, stated_s
 from fxemu.errors import UserError
 from fxemu.files import printable
 
@@ -133,7 +134,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[AudioSource]:
                 raise AudioError(f"{name}: av {av.__version__} lacks its decoder: pip install --force-reinstall av")
             form, metadata = container.format.name, dict(container.metadata)
             if form not in FRAMED:
-                yield AudioSource(container, name, metadata, form not in BARE)
+                source = AudioSource(container, name, metadata, form not in BARE)
+                if not piped:
+                    source.header_s, source.lacks_end = stated_s(place, container), lacks_last_page(place, form)
+                yield source
                 return
         with open(place, "rb") as file:
             start, end = frames(file)
@@ -218,6 +222,8 @@ class AudioSource:
         self.damage: str | None = None
         self.fault: str | None = None
         self.decoded_samples = 0
+        # What FFmpeg does not tell: a duration in s, 0 for none, and whether the end is missing.
+        self.header_s, self.lacks_end = 0.0, False
         if self.stream.codec_context.codec_tag in PROTECTED:
             raise AudioError(f"{name}: is protected (DRM) and can be played by its shop's program alone")
         if not self.rate:
@@ -248,12 +254,14 @@ class AudioSource:
             raise AudioError(f"{self.name}: cannot be decoded ({self.fault or 'it holds no samples'})")
         if not sought and position / self.rate < 0.98 * self.claimed_s - 1:
             self.damage = self.damage or f"cut off after {position / self.rate:.1f} of {self.claimed_s:.1f} s"
+        elif not sought and self.lacks_end:
+            self.damage = self.damage or f"cut off after {position / self.rate:.1f} s, as its last page is missing"
 
     @property
     def claimed_s(self) -> float:
         """The duration that the file states, in s; 0 where it states none."""
         stated = self.states_duration and self.stream.duration
-        return float(self.stream.duration * self.stream.time_base) if stated else 0.0
+        return max(self.header_s, float(self.stream.duration * self.stream.time_base) if stated else 0.0)
 
     def _seek(self, start: int) -> bool:
         """Seek to a little before `start`, for the decoder to warm up; False if the container cannot."""

@@ -54,7 +54,8 @@ class Command(Effect):
                 "such as [sox,'{dry}','{wet}',overdrive,'20']"
             )
         if shutil.which(words[0]) is None:
-            raise ValueError(f"command: no program {words[0]!r} is installed; install it, or give its full path")
+            cure = "put its name in quotes, or " if isinstance(command[0], bool) else "install it, or "
+            raise ValueError(f"command: no program {words[0]!r} is installed; {cure}give its full path")
         check_range("latency_samples", latency_samples, 0, 1_000_000)
         check_range("timeout_s", timeout_s, 1, 86_400, "s")
         check_range("settle_s", settle_s, 0, 60, "s")

@@ -41,7 +41,8 @@ class Python(Effect):
             # The function gets a copy, for it may work in place.
             wet = function(dry.numpy().copy(), **self.settings, **rate)
         except (Exception, SystemExit) as error:
-            raise EffectError(f"function {self.function} raised {type(error).__name__}: {error}") from error
+            words = " / ".join(str(error).splitlines())
+            raise EffectError(f"function {self.function} raised {type(error).__name__}: {words}") from error
         return from_array(wet, f"function {self.function}")
 
 

@@ -27,6 +27,8 @@ PARTS = ("train", "val", "test")
 SOUNDING = {*READ_SUFFIXES, *OTHER_SUFFIXES}
 # For messages.
 KINDS = f"{', '.join(SUFFIXES)} and others"
+# Songs left out of which each has a line.
+MOST_SHOWN = 20
 # The first bytes of an AppleDouble file (RFC 1740).
 APPLE_DOUBLE = bytes.fromhex("00051607")
 
@@ -180,8 +182,10 @@ class Skipped:
         return bool(self.reasons)
 
     def __str__(self) -> str:
-        lines = [f"skipped {len(self.reasons)} song(s):", *(f"  {reason}" for reason in self.reasons.values())]
-        return "\n".join(lines)
+        shown = [f"  {reason}" for reason in list(self.reasons.values())[:MOST_SHOWN]]
+        more = len(self.reasons) - len(shown)
+        rest = [f"  and {more} more, which `fxemu library scan` lists"] if more else []
+        return "\n".join([f"skipped {len(self.reasons)} song(s):", *shown, *rest])
 
 
 def read_songs(

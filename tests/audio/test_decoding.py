@@ -47,6 +47,32 @@ def test_a_stretch_of_aac_without_noise_substitution_is_that_part_of_the_whole(t
     assert largest_difference(path, 48_000) < 1e-6
 
 
+# Nothing says how long these are, or they cannot be read at all without their end; WMA is not encoded at 48 kHz.
+ENDLESS = {".aac", ".ac3", ".mp2", ".caf", ".w64", ".m4a", ".m4b", ".mp4", ".mov", ".wma"}
+
+
+@pytest.mark.parametrize("suffix", sorted({*SUFFIXES, *MORE} - ENDLESS))
+def test_half_a_file_is_damaged_and_a_whole_one_is_not(tmp_path, suffix):
+    whole = encode(tmp_path / f"whole{suffix}", tune(4, 48_000), 48_000)
+    content = whole.read_bytes()
+    half = tmp_path / f"half{suffix}"
+    half.write_bytes(content[: len(content) // 2])
+    assert measure(whole).damage is None
+    assert measure(half).damage.startswith(("cut off after ", "damaged after ")) and 0.5 < measure(half).duration_s < 3
+
+
+@pytest.mark.parametrize("size", [0, 2**32 - 1, 0x7FFFF000, None])
+def test_a_wav_that_does_not_know_its_size_is_whole(tmp_path, size):
+    path = encode(tmp_path / "x.wav", tune(3))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data")
+    # None: a chunk of an odd size before it, and text after it.
+    content[place + 4 : place + 8] = content[place + 4 : place + 8] if size is None else size.to_bytes(4, "little")
+    odd = b"junk\3\0\0\0abc\0"
+    path.write_bytes(content[:place] + odd + content[place:] + odd if size is None else content)
+    assert measure(path).damage is None and measure(path).duration_s == 3
+
+
 @pytest.mark.parametrize("suffix", [".aac", ".m4a", ".mp4"])
 def test_aac_of_the_examples_is_aligned_to_the_sample(suffix):
     whole, start = read(example(suffix)), 13

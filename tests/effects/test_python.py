@@ -16,7 +16,7 @@ def half(dry): dry *= 0.5; return dry
 def rate(dry, sample_rate): return np.full(len(dry), float(sample_rate))
 def integers(dry): return (32767 * dry).astype(np.int16)
 def short(dry): return dry[:-1]
-def broken(dry): raise RuntimeError("no knob")
+def broken(dry): raise RuntimeError("no\\nknob")
 def leaving(dry): raise SystemExit(3)
 def words(dry): return ["a"] * len(dry)
 number = 5
@@ -69,7 +69,7 @@ def test_a_function_of_another_package_is_an_effect():
     ("name", "message"),
     [
         ("short", "it must return as many samples as it gets"),
-        ("broken", "raised RuntimeError: no knob"),
+        ("broken", "raised RuntimeError: no / knob"),
         ("leaving", "raised SystemExit: 3"),
         ("words", "must return samples as floats"),
         ("integers", "returned int16 values; .* divide them by their full scale, such as 32768"),

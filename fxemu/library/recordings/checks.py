@@ -14,13 +14,15 @@ from torch import Tensor
 
 from fxemu.library.recordings.alignment import Alignment, align, correct
 from fxemu.library.recordings.gaps import cause_of, gaps, missing_ends
+from fxemu.library.recordings.noise import QUIET, blocks_of, hum_hz, noise_in_silence, steady_noise
 
 LEAST_DEPENDENCE = 8.0  # unrelated signals stay below
 MOST_LEAD_S = 1e-3
 SHORTEST_SHARE = 0.9
 LOW = 0.03  # -30 dBFS
-QUIET, FULL_SCALE = 1e-4, 0.985  # -80 dBFS; beyond the second, three equal samples in a row are clipping
-BLOCK_S, BYPASSED = 0.02, 1e-4  # seconds; what is left of a wet that is dry, as a share
+FULL_SCALE = 0.985  # beyond it, three equal samples in a row are clipping
+EXPANDED = 4.0  # slope of wet over dry near dry's peak, as a multiple of that at half of it
+BYPASSED = 1e-4  # share that is left of a wet that is dry
 
 
 @dataclass(frozen=True)
@@ -151,57 +153,52 @@ def _swap(dry: Tensor, wet: Tensor) -> list[Finding]:
     if back < 0.02 and forth > 10 * back:
         text = f"dry looks like a distortion of wet (unexplained {forth:.3f} one way, {back:.3f} the other)"
         return [Finding("refused", f"{text}: they are swapped; give them the other way round")]
+    if forth < 0.02 and _expansion(dry, wet) > EXPANDED:
+        text = "wet rises faster the louder dry is, as dry does over a wet that is distorted"
+        return [Finding("warning", f"{text}: are they swapped? Then give them the other way round")]
     return []
 
 
-def _unexplained(given: Tensor, predicted: Tensor, bins: int = 512) -> float:
+def _unexplained(given: Tensor, predicted: Tensor) -> float:
     """Share of the variance of `predicted` that the value of `given` does not explain, in bins of equal width."""
     low, high = given.min(), given.max()
-    place = ((given - low) / (high - low + 1e-12) * (bins - 1)).long()
-    predicted = predicted.double()
+    place, mean = _binned((given - low) / (high - low + 1e-12), predicted)
+    return float((predicted.double() - mean[place]).square().mean() / (predicted.double().var() + 1e-300))
+
+
+def _binned(given: Tensor, predicted: Tensor, bins: int = 512) -> tuple[Tensor, Tensor]:
+    """The bin of each sample of `given`, which are from 0 to 1, and the mean of `predicted` in each bin."""
+    place = (given * (bins - 1)).long()
     count = torch.bincount(place, minlength=bins).clamp(min=1)
-    mean = torch.bincount(place, predicted, minlength=bins) / count
-    return float((predicted - mean[place]).square().mean() / (predicted.var() + 1e-300))
+    return place, torch.bincount(place, predicted.double(), minlength=bins) / count
 
 
-def _blocks(x: Tensor, sample_rate: int) -> Tensor:
-    """x in blocks of 20 ms: (blocks, samples)."""
-    size = int(BLOCK_S * sample_rate)
-    return x[: x.numel() // size * size].reshape(-1, size)
+def _expansion(dry: Tensor, wet: Tensor) -> float:
+    """Slope of the magnitude of wet over that of dry near dry's peak, as a multiple of the slope at half of it."""
+    # Where the top of dry is flat, few samples lie below it.
+    level, bins = dry.abs() / (dry.abs().max() + 1e-12), 64
+    mean = _binned(level, wet.abs(), bins)[1]
+    top, middle = mean[-1] - mean[-6], mean[36] - mean[26]
+    return float(top / 5 / (middle / 10).clamp(min=1e-12)) if middle > 0 else 0.0
 
 
 def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
-    """The finding on noise: wet where dry has been silent for 0.2 s, against its loudest tenth."""
-    quiet = _blocks(dry, sample_rate).abs().amax(1) < QUIET
-    settled = quiet.float().unfold(0, 11, 1).amin(1) > 0 if quiet.numel() > 11 else quiet[:0]
-    if not settled.any():
-        return [Finding("note", "dry is never silent for 0.2 s, so the noise floor is unknown; begin with silence")]
-    places = settled.nonzero()[:, 0] + 10
-    blocks = _blocks(wet, sample_rate)
-    # The mean, which a model learns at once, is no noise.
-    noise = blocks[places] - blocks[places].mean()
-    floor = float(noise.square().mean(1).median().sqrt())
-    loud = blocks[: len(quiet)][~quiet]
-    ratio = db(floor) - db(float(loud.std(1).quantile(0.9)) if len(loud) else 1.0)
+    """The finding on noise: wet where dry has been silent for 0.2 s, or what is steady, against its loudest tenth."""
+    blocks = blocks_of(wet, sample_rate)
+    loud = blocks[: dry.numel() // blocks.shape[1]][blocks_of(dry, sample_rate).abs().amax(1) >= QUIET]
+    loudness = db(float(loud.std(1).quantile(0.9)) if len(loud) else 1.0)
+    noise = noise_in_silence(dry, wet, sample_rate)
+    floor = steady_noise(wet, sample_rate) if noise is None else float(noise.square().mean(1).median().sqrt())
+    unknown = "dry is never silent for 0.2 s, so the noise floor is unknown; begin with silence"
+    if floor is None or (noise is None and db(floor) < loudness - 50):
+        return [Finding("note", unknown)]
+    ratio = db(floor) - loudness
     text = f"noise floor {db(floor):.0f} dBFS, {-ratio:.0f} dB below the music"
     text += f": no model gets below ESR {10 ** (ratio / 10):.0e}"
-    hum = _hum(noise.reshape(-1), sample_rate)
+    hum = 0 if noise is None else hum_hz(noise.reshape(-1), sample_rate)
     if hum:
         text += f"; most of it is {hum} Hz hum: look for a ground loop"
     return [Finding("warning" if ratio > -50 else "note", text)]
-
-
-def _hum(noise: Tensor, sample_rate: int) -> int:
-    """The mains frequency, 50 or 60 Hz, that with its first harmonics holds most of the noise; 0 for none."""
-    if noise.numel() < sample_rate // 4:
-        return 0
-    power = torch.fft.rfft(noise * torch.hann_window(noise.numel())).abs().square()
-    width = noise.numel() / sample_rate
-    for mains in (50, 60):
-        lines = [slice(int((mains * k - 4) * width), int((mains * k + 4) * width) + 1) for k in range(1, 7)]
-        if sum(float(power[line].sum()) for line in lines) > 0.5 * float(power.sum()):
-            return mains
-    return 0
 
 
 def _gaps(dry: Tensor, wet: Tensor, alignment: Alignment, sample_rate: int) -> list[Finding]:

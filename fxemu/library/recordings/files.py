@@ -25,7 +25,7 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
     Raises:
         LibraryError: for a dry file without its wet, or for two files of one stem.
     """
-    if dry.is_file():
+    if not dry.is_dir():
         return [(dry, wet)]
     dries, wets = (_by_stem(folder) for folder in (dry, wet))
     missing = sorted(dries.keys() - wets.keys())
@@ -39,7 +39,7 @@ def match_files(dry: Path, wet: Path) -> list[tuple[Path, Path]]:
 
 def unmatched_line(dry: Path, wet: Path) -> str | None:
     """The line on recordings in folder `wet` of which `dry` has none; None without any."""
-    if dry.is_file():
+    if not dry.is_dir():
         return None
     names = sorted(_by_stem(wet).keys() - _by_stem(dry).keys())
     shown = ", ".join(map(printable, names[:3])) + (" and others" if len(names) > 3 else "")

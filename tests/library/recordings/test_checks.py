@@ -19,6 +19,10 @@ def wet(dry) -> torch.Tensor:
     return interface(0.5 * compressor(dry), noise_db=-70)
 
 
+def hiss(rms: float, like: torch.Tensor) -> torch.Tensor:
+    return rms * torch.randn(like.shape, generator=torch.Generator().manual_seed(5))
+
+
 def texts(dry: torch.Tensor, wet: torch.Tensor, kind: str) -> str:
     return "\n".join(finding.text for finding in check_pair(dry, wet, RATE).findings if finding.kind == kind)
 
@@ -38,6 +42,9 @@ def test_a_clean_pair_has_notes_only(dry, wet):
         (lambda dry, wet: (dry, torch.zeros_like(wet)), "refused", "wet is silent"),
         (lambda dry, wet: (dry[:9000], wet[:9000]), "refused", "9000 samples are too few"),
         (lambda dry, wet: (fuzz(dry), dry), "refused", "dry looks like a distortion of wet"),
+        (lambda dry, wet: (torch.tanh(4 * dry / dry.abs().max()), dry), "warning", "wet rises faster .* swapped"),
+        (lambda dry, wet: (dry, 1e-4 * wet + hiss(1e-5, wet)), "warning", "noise floor -100 dBFS, .* below ESR"),
+        (lambda dry, wet: (dry + 0.001, wet + hiss(1e-2, wet)), "warning", "noise floor -40 dBFS, .* below ESR"),
         (lambda dry, wet: (dry, wet[: int(dry.numel() * 441 / 480)]), "refused", "as 48000 Hz is to 44100 Hz"),
         (lambda dry, wet: (dry, -wet), "warning", "wet is upside down"),
         (lambda dry, wet: (dry, (20 * wet).clamp(-1, 1)), "warning", "wet clips in "),
@@ -59,6 +66,12 @@ def test_a_repeated_passage_shows_what_no_model_can_learn(dry):
     assert find_repeat(dry, RATE) is None
     wet = 0.5 * song + 0.01 * torch.randn(song.numel(), generator=torch.Generator().manual_seed(3)) * song.abs().sqrt()
     assert "and wet differs by" in texts(song, wet, "note") + texts(song, wet, "warning")
+
+
+@pytest.mark.parametrize("effect", [fuzz, torch.square, lambda x: x**3, torch.sin, torch.abs])
+def test_what_an_effect_does_to_levels_is_no_swap_and_its_sound_no_noise(dry, effect):
+    report = str(check_pair(dry + 0.001, effect(dry + 0.001), RATE))
+    assert "swapped" not in report and "noise floor -" not in report, report
 
 
 @pytest.mark.parametrize("gain", [1e-25, 1e25])

@@ -21,6 +21,12 @@ def gate(dry: torch.Tensor) -> torch.Tensor:
     return dry * (level > 0.3 * dry.abs().max())
 
 
+def quick_gate(dry: torch.Tensor, window: int, threshold: float) -> torch.Tensor:
+    """It opens and closes within a note, by the mean over so many samples."""
+    level = torch.nn.functional.avg_pool1d(dry.abs()[None], window, 1, window // 2)[0]
+    return torch.tanh(4 * dry) * (level > threshold * dry.abs().max())
+
+
 def chopper(dry: torch.Tensor, hz: float) -> torch.Tensor:
     return dry * ((torch.arange(dry.numel()) * hz / RATE) % 1 > 0.3)
 
@@ -39,11 +45,14 @@ def crossover(dry: torch.Tensor) -> torch.Tensor:
     [
         (gate, "level"),
         (crossover, "level"),
+        (lambda dry: quick_gate(dry, 501, 0.1), "level"),
+        (lambda dry: quick_gate(dry, 2001, 0.1), "level"),
+        (lambda dry: quick_gate(dry, 2001, 0.2), "level"),
         (bursts, "level"),
         (lambda dry: chopper(dry, 4), "period"),
         (lambda dry: chopper(dry, 9.3), "period"),
     ],
-    ids=["gate", "crossover", "bursts", "tremolo", "faster tremolo"],
+    ids=["gate", "crossover", "quick gate", "slower gate", "mostly shut", "bursts", "tremolo", "faster tremolo"],
 )
 def test_gaps_of_an_effect_are_kept(dry, effect, cause):
     wet = effect(dry)
