@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run
@@ -14,6 +14,8 @@ SEED_OPTIONS = ("seed", "resume")
 # Options that are a class, told by its name alone.
 CLASSES = ("model", "repr.input", "repr.output", "loss")
 MAX_TIME = "trainer.max_time"
+# Sections of a config whose options explain a result, the most telling first; then all others.
+SECTIONS = ("model", "repr", "loss", "training", "knobs", "effect", "data")
 LONGEST_VALUE = 16  # characters of an option in a summary
 
 
@@ -130,7 +132,12 @@ def differing_options(groups: list[Group]) -> list[str]:
         for name, value in group.options.items():
             if name.split(".")[0] != "effect":
                 values.setdefault(name, set()).add(value)
-    return [name for name, found in values.items() if len(found) > 1]
+    return sorted((name for name, found in values.items() if len(found) > 1), key=_section)
+
+
+def _section(name: str) -> int:
+    section = name.split(".")[0]
+    return SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
 
 
 def tasks(groups: list[Group]) -> list[Task]:
@@ -160,8 +167,18 @@ def _summaries(groups: list[Group]) -> list[str]:
     for name in names:
         if len({values(group, name) for group in groups}) > len({values(group) for group in groups}):
             told.append(name)
-    words = [[_word(name, value) for name, value in zip(told, values(g), strict=True) if value] for g in groups]
-    return [", ".join(dict.fromkeys(of_group)) for of_group in words]
+    return [", ".join(dict.fromkeys(_words(dict(zip(told, values(group), strict=True))))) for group in groups]
+
+
+def _words(options: dict[str, str]) -> Iterator[str]:
+    """The words of a summary."""
+    for name, value in options.items():
+        if name == "repr.output" and options.get("repr.input") != value:
+            yield f"{value.lower()} out"
+        elif name == "model.feedback" and value in ("true", "false"):
+            yield "feedback" if value == "true" else "no feedback"
+        elif value and (name, value) != (MAX_TIME, "null"):
+            yield _word(name, value)
 
 
 def _word(name: str, value: str) -> str:

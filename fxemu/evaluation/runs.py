@@ -64,10 +64,16 @@ def find_runs(places: Iterable[Path]) -> list[Path]:
             raise RunError(f"{plain(place)}: no such folder; give run folders, or a folder that holds some")
         # Hydra keeps files of the same name in `.hydra`, which are no runs.
         configs = [path for path in sorted(place.rglob(CONFIG)) if ".hydra" not in path.parts]
-        folders |= dict.fromkeys(path.parent.resolve() for path in configs)
+        folders |= dict.fromkeys(path.parent.resolve() for path in configs if not _of_a_race(path, place))
     if not folders:
         raise RunError(f"{', '.join(map(plain, places))}: no run in it or below it; a run folder holds a {CONFIG}")
     return list(folders)
+
+
+def _of_a_race(config: Path, place: Path) -> bool:
+    """Whether a config below a place is that of a candidate, in the folder `race` of a run."""
+    below = [config.parents[i] for i in range(len(config.relative_to(place).parts) - 1)]
+    return any(folder.name == "race" and (folder.parent / CONFIG).is_file() for folder in below)
 
 
 def read_run(folder: Path) -> Run:

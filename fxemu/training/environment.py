@@ -68,7 +68,14 @@ def chosen_options(folder: Path, resumed: bool) -> dict[str, str]:
 
 
 def told_options(folder: Path, config: DictConfig, chosen: dict[str, str]) -> dict[str, Any]:
-    """What tells a run from others: its choices, its seed, and the options that its command set one by one."""
+    """What tells a run from others: its choices, its seed, and the options that its command set one by one.
+
+    Of `model=auto` the model and the loss are those that the race has chosen.
+    """
+    if chosen["model"] == "auto":
+        model, loss = (config[section]._target_.rpartition(".")[2].lower() for section in ("model", "loss"))
+        control = ", no feedback" if config.model.get("feedback") is False else ""
+        chosen = {**chosen, "model": f"auto: {model}{control}", "loss": loss}
     words = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
     values = dict(str(word).lstrip("+").split("=", 1) for word in words if "=" in str(word))
     return {**chosen, "seed": config.seed, **{name: printable(v) for name, v in values.items() if "." in name}}

@@ -66,6 +66,19 @@ def test_what_differs_is_told_in_few_words(make_run):
     assert alone.rows[0].summary == "gru, 5 min"
 
 
+def test_what_a_model_is_comes_before_what_merely_differs(make_run):
+    first = {"data.batches_per_epoch": 1, "model.feedback": True, "repr.input._target_": "fxemu.representations.Raw"}
+    second = {"data.batches_per_epoch": 2, "model.feedback": False, "repr.input._target_": "fxemu.representations.Raw"}
+    first["repr.output._target_"], second["repr.output._target_"] = first["repr.input._target_"], "fxemu.R.MuLaw"
+    runs = [make_run(f"run{i}", options, esr=0.1 + i) for i, options in enumerate((first, second))]
+    (task,) = tasks(group_runs(map(read_run, runs)))
+    assert [row.summary for row in task.rows] == ["raw out", "mulaw out"]
+    second["repr.output._target_"] = first["repr.output._target_"]
+    runs[1] = make_run("run2", second, esr=2.0)
+    (task,) = tasks(group_runs(map(read_run, runs)))
+    assert [row.summary for row in task.rows] == ["feedback", "no feedback"]
+
+
 def test_a_bar_is_a_share_of_decades():
     errors = [1e-4, 1e-3, 1e-2, float("inf")]
     assert [round(share_of_decades(error, errors), 6) for error in errors] == [0, 0.5, 1, 1]

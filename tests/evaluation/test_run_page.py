@@ -51,6 +51,19 @@ def sounds_in(html: str) -> list[dict]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("baselines", "sentence"),
+    [
+        ({"gain": {"esr": 0.42}, "fir": {"esr": 0.3}}, "a volume knob at its best has an ESR of 4.2e-01 and the best"),
+        ({"gain": {"esr": EVIL}, "fir": 3}, None),
+        ([EVIL], None),
+    ],
+)
+def test_the_trivial_stand_beside_it(make_run, baselines, sentence):
+    page = run_page(read_run(make_run("run", baselines=baselines)))
+    assert (sentence in page) if sentence else ("Beside it" not in page)
+
+
 def test_it_needs_nothing_from_outside_and_text_is_never_markup(html):
     addresses = re.findall(r'(?:src|href)="([^"]{0,20})', html)
     assert len(addresses) == 2 and all(address.startswith("data:") for address in addresses)

@@ -36,6 +36,11 @@ def test_runs_are_found_below_a_sweep_once_each_and_without_hydras_own(make_run)
     assert find_runs([folders[0].parent, folders[1]]) == folders
 
 
+def test_candidates_of_a_race_are_no_runs_of_their_own(make_run):
+    run, heat, own = make_run("run"), make_run("run/race/1/gru"), make_run("race/a")
+    assert find_runs([run.parent]) == [own, run] and find_runs([heat]) == [heat]
+
+
 def test_a_place_without_runs_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run in it or below it"):
         find_runs([tmp_path])

@@ -14,6 +14,7 @@ from fxemu.effects import Tanh
 from fxemu.errors import ConfigError
 from fxemu.library.pair import Pair
 from fxemu.training.cockpit import LEVELS_DB, MOMENTS, Cockpit
+from fxemu.training.environment import told_options
 from fxemu.training.loggers import Gallery, build_loggers
 from fxemu.training.run_folder import CONF
 from fxemu.training.schedule import Schedule
@@ -39,6 +40,19 @@ def shown(folder, *words: str) -> Gallery:
         later.text("run", "| a |\n|---|")
     gallery.flush()
     return gallery
+
+
+def test_a_run_of_a_race_is_told_by_what_won(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("[effect=tanh, effect.gain=3]")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", ["model=gru", "model.feedback=false", "loss=esr"])
+    chosen = {"effect": "tanh", "model": "auto", "loss": "mulaw_mse"}
+    assert told_options(tmp_path, config, chosen) == {
+        **{"effect": "tanh", "model": "auto: gru, no feedback", "loss": "esr", "seed": 0},
+        "effect.gain": "3",
+    }
+    assert told_options(tmp_path, config, chosen | {"model": "gru"})["loss"] == "mulaw_mse"
 
 
 def test_several_loggers_write_at_once(tmp_path):

@@ -22,6 +22,8 @@ from fxemu.evaluation.runs import plain
 # Rows whose errors by level are drawn.
 LEVEL_ROWS = 8
 BAR_PIXELS = 90
+# Rows that can be listened to; about what a second of one takes on the page, as FLAC in base64; the shortest stretch.
+PLAYED, BYTES_A_SECOND, LEAST_SECONDS = 6, 75_000, 1.5
 # The cost in a chart: the first of these that runs have.
 COSTS = ("multiply_adds", "parameters", "train_seconds")
 
@@ -54,7 +56,7 @@ def compare_page(options: list[str], tasks: list[Task], songs: int, seconds: flo
     rest = [column for column in present if column not in first]
     columns = [("no.", True), ("run", True), *((column.heading, True) for column in first), ("what differs", True)]
     columns += [(column.heading, False) for column in rest] + [(name, False) for name in options]
-    share = SOUND_BYTES // max(1, len(tasks) * songs)
+    share = SOUND_BYTES // max(1, len(tasks))
     sections = [
         {
             "title": task.title,
@@ -168,16 +170,21 @@ def _level_chart(task: Task) -> str | None:
 
 
 def _songs(task: Task, songs: int, seconds: float, most_bytes: int) -> Iterator[tuple[str, list[Sound]]]:
-    """Target, dry and the first rows' predictions, as many as the bytes allow: the same stretch of each song."""
+    """Target, the first rows' predictions and dry: the same stretch of each song, as much of it as the bytes allow.
+
+    Where there are few bytes there are fewer songs of shorter stretches, but always predictions to compare.
+    """
     first = task.rows[0].typical
+    played = task.rows[:PLAYED]
+    a_second = (len(played) + 1) * BYTES_A_SECOND
+    songs = max(1, min(songs, int(most_bytes / (a_second * min(seconds, LEAST_SECONDS)))))
+    seconds = max(min(seconds, LEAST_SECONDS), min(seconds, most_bytes / songs / a_second))
     for song in list(first.songs)[:songs]:
-        files = {"target": (first.folder, "target"), "dry": (first.folder, "dry")}
-        # A prediction of a second is 50 kB or more in base64: no more of them are read than may fit.
-        fitting = task.rows[: max(1, int(most_bytes / (50_000 * max(seconds, 1e-3)))) + 1]
+        files = {"target": (first.folder, "target")}
         files |= {
-            f"{row.number}: {row.summary or plain(row.name)}": (row.typical.folder, "prediction") for row in fitting
+            f"{row.number}: {row.summary or plain(row.name)}": (row.typical.folder, "prediction") for row in played
         }
-        found = stretch(files, song, seconds)
-        sounds = found.sounds(most_bytes) if found else []
+        found = stretch(files | {"dry": (first.folder, "dry")}, song, seconds)
+        sounds = found.sounds(most_bytes // songs) if found else []
         if sounds:
             yield song, sounds

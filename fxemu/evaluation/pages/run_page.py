@@ -69,6 +69,7 @@ def run_page(run: Run) -> str:
         about=f"trained on {plain(about['device'])}" if "device" in about else "",
         warnings=list(_warnings(run)),
         figures=list(_figures(run)),
+        beside=_beside(run.folder),
         songs=songs.items(),
         silent=len(run.songs) - len(songs),
         effect=effect_in_words(run.options),
@@ -89,6 +90,20 @@ def _title(run: Run) -> str:
     names = [run.options.get(name, "") for name in ("effect", "model", "repr.input", "repr.output")]
     effect, model, *sides = names
     return f"{effect or 'An effect'} learned by {model or 'a model'}, {' to '.join(dict.fromkeys(filter(None, sides)))}"
+
+
+def _beside(folder: Path) -> str:
+    """What is left where there is no network, in a sentence; empty for a run without baselines."""
+    test = _json(folder / "metrics.json").get("test")
+    baselines = test.get("baselines") if isinstance(test, dict) else None
+    if not isinstance(baselines, dict):
+        return ""
+    said = []
+    for name, meaning in (("gain", "a volume knob at its best"), ("fir", "the best short filter")):
+        esr = baselines[name].get("esr") if isinstance(baselines.get(name), dict) else None
+        if isinstance(esr, int | float):
+            said.append(f"{meaning} has an ESR of {esr:.1e}")
+    return f"Beside it {' and '.join(said)}; 0 is perfect, 1 is as bad as silence." if said else ""
 
 
 def _figures(run: Run) -> Iterator[tuple[str, str]]:
