@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -61,8 +60,8 @@ class ClosedLoop(nn.Module):
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.knobs = tuple(knobs)
-        turning = partial(Turning, predictor, len(self.knobs), with_gain=isinstance(input_repr, Raw))
-        self.turning = turning() if self.knobs else None
+        sizes = len(self.knobs), input_repr.channels
+        self.turning = Turning(predictor, *sizes, isinstance(input_repr, Raw)) if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))
         self.register_buffer("dry_gain", torch.tensor(1.0))

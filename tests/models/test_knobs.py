@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 from helpers.models import make
+from safetensors.torch import load_file, save_file
 
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.models.files import DESCRIPTION, WeightsError, from_folder, parse, save
+from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, from_folder, parse, save
 from fxemu.models.knobs import SMOOTHING_S, Knob, KnobError, positions, smoothed, values
 from fxemu.representations import Raw
 
@@ -73,6 +74,17 @@ def test_a_model_with_knobs_is_saved_and_loaded(tmp_path):
     assert torch.equal(loaded.teacher_forced(dry, wet, at)[0], loop.teacher_forced(dry, wet, at)[0])
     baked = loop.at(at[0, :, 0]).teacher_forced(dry, wet)[0]
     assert torch.allclose(baked, loop.teacher_forced(dry, wet, at)[0], atol=1e-6)
+
+
+def test_a_model_of_an_earlier_version_plays_on(tmp_path):
+    loop, at = ClosedLoop(make("gru"), Raw(), Raw(), (DRIVE, TONE)), torch.tensor([0.3, -0.2])
+    save(loop, CONFIG, tmp_path)
+    weights = {k: x for k, x in load_file(tmp_path / WEIGHTS).items() if not k.startswith("turning.scales.")}
+    save_file(weights, tmp_path / WEIGHTS)
+    earlier = parse(from_folder(tmp_path), "run")[0].at(at).predictor
+    for name, x in loop.predictor.named_parameters():
+        shift = weights.get(f"turning.weights.{name.replace('.', '/')}")
+        assert torch.allclose(dict(earlier.named_parameters())[name], x if shift is None else x + shift @ at)
 
 
 @pytest.mark.parametrize("knobs", [[{"name": "drive_db", "low": 0}], [{"name": "a", "low": 1, "high": 0}], 3, [3] * 9])
