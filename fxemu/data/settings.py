@@ -18,8 +18,9 @@ from fxemu.library.pair import Pair
 
 # Settings in a Latin hypercube, and corners among them at most.
 HYPERCUBE, CORNERS = 64, 16
-# A training song is cut into pieces of so many seconds, each with a setting of its own.
-PIECE_S = 5.0
+# A training song is cut into pieces of so many seconds, or of an effect's memory, each with a setting of its own: the
+# more settings a batch has, the better. Of an effect with a longer memory than LONGEST_S songs stay whole.
+PIECE_S, LONGEST_S = 1.0, 5.0
 
 
 def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
@@ -92,8 +93,10 @@ def pieces_of(dry: Tensor, effect: Effect, sample_rate: int, shortest: int) -> l
 
     Third is the number of the first sample in the song. An effect that needs the whole song leaves it whole.
     """
-    count = dry.numel() // max(shortest, round(PIECE_S * sample_rate))
-    if effect.memory_s is None or count < 2 or effect.memory_s > PIECE_S:
+    if effect.memory_s is None or effect.memory_s > LONGEST_S:
+        return [(dry, 0, 0)]
+    count = dry.numel() // max(shortest, round(max(PIECE_S, effect.memory_s) * sample_rate))
+    if count < 2:
         return [(dry, 0, 0)]
     memory, size = math.ceil(effect.memory_s * sample_rate), -(-dry.numel() // count)
     starts = range(0, dry.numel() - shortest + 1, size)

@@ -20,7 +20,7 @@ from fxemu.errors import UserError, check_sample_rate
 from fxemu.files import EARLIER, parse_json, printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import from_description
-from fxemu.models.parts.turning import with_scales
+from fxemu.models.parts.turning import of_this_version
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 # No model of ours comes near these; a file that claims more is refused before anything is allocated.
@@ -94,7 +94,7 @@ def parse(content: Mapping[str, bytes], name: str) -> tuple[ClosedLoop, int]:
         description = _description(content[DESCRIPTION])
         # Files of earlier versions have no gains: they were 1.
         weights = dict.fromkeys(("gain", "dry_gain"), torch.tensor(1.0)) | _weights(content[WEIGHTS])
-        weights = with_scales(weights, "turning.")
+        weights = of_this_version(weights, "turning.")
         loop = _built(description, {name: tuple(tensor.shape) for name, tensor in weights.items()})
         loop.load_state_dict(_checked(weights))
     except BROKEN as error:

@@ -20,8 +20,8 @@ def effect() -> Turned:
     return Turned(lambda settings: Distortion(**settings), KNOBS)
 
 
-def songs(count: int = 2, seconds: int = 12) -> list[Pair]:
-    noise = torch.rand(count, seconds * RATE, generator=torch.Generator().manual_seed(1)) - 0.5
+def songs(count: int = 2, seconds: float = 2.4) -> list[Pair]:
+    noise = torch.rand(count, int(seconds * RATE), generator=torch.Generator().manual_seed(1)) - 0.5
     return [Pair(f"song {i}", dry, dry) for i, dry in enumerate(noise)]
 
 

@@ -22,7 +22,7 @@ def made(name: str, feedback: bool = True, kind: type = Raw) -> ClosedLoop:
     sample = kind()
     loop = ClosedLoop(make(name, sample.channels, sample.params, feedback=feedback), sample, sample, KNOBS)
     if kind is Raw:
-        torch.nn.init.normal_(loop.turning.gain, std=0.3)
+        torch.nn.init.normal_(loop.turning.gain, std=0.03)
     return loop
 
 
