@@ -16,8 +16,9 @@ from fxemu.slices import gather, segment_starts
 class RandomSegments(Dataset):
     """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
 
-    Item i is (dry, wet), each (batch_size, 1, samples), and with knobs their positions (batch_size, K, 1): a song is
-    drawn in proportion to its length. A shard gets its rows of the same batches.
+    Item i is (dry, wet), each (batch_size, 1, samples), and with knobs their positions (batch_size, K, 1) and the mean
+    square of wet of the whole song (batch_size, 1, 1): a song is drawn in proportion to its length. A shard gets its
+    rows of the same batches.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class RandomSegments(Dataset):
         self.epoch, self.shard = epoch, shard
         self.dry, self.wet = (torch.cat([getattr(pair, side) for pair in pairs]) for side in ("dry", "wet"))
         self.knobs = None if pairs[0].knobs is None else torch.stack([pair.knobs for pair in pairs])
+        self.levels = torch.stack([pair.wet.square().mean() for pair in pairs])
         counts = torch.tensor([segment_starts(pair.dry.numel(), 1, samples) for pair in pairs])
         lengths = torch.tensor([pair.dry.numel() for pair in pairs])
         self.ends = counts.cumsum(0)
@@ -51,7 +53,9 @@ class RandomSegments(Dataset):
         owners = torch.searchsorted(self.ends, places, right=True)
         starts = places + self.shifts[owners]
         dry, wet = (gather(audio, starts, self.samples)[:, None] for audio in (self.dry, self.wet))
-        return (dry, wet) if self.knobs is None else (dry, wet, self.knobs[owners, :, None])
+        if self.knobs is None:
+            return dry, wet
+        return dry, wet, self.knobs[owners, :, None], self.levels[owners, None, None]
 
 
 class RemainingBatches(Sampler[int]):

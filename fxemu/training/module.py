@@ -24,6 +24,8 @@ from fxemu.models.closed_loop import ClosedLoop, wet_gain
 from fxemu.training.callbacks import read_checkpoint
 from fxemu.training.schedule import Schedule, Stage
 
+# Quieter settings of knobs than this share of the mean power count for less than others.
+QUIET = 0.1
 # Steps in a row without a finite gradient before training ends.
 UNUSABLE = 100
 # Most of the training time that validations take, as a share, and what they may take in any case, in s.
@@ -106,10 +108,10 @@ class TrainingModule(pl.LightningModule):
         """One optimizer step, or one for each chunk of the stage."""
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch[:2])
-        knobs = batch[2] if self.loop.knobs else None
+        knobs, scale = batch[2] if self.loop.knobs else None, self._scale(batch)
         if not stage.free:
             history = self._without_history(self._noisy(wet, stage), stage)
-            self._learn(stage, *self.loop.teacher_forced(dry, history, knobs), wet)
+            self._learn(stage, scale, *self.loop.teacher_forced(dry, history, knobs), wet)
             return
         history = self._noisy(wet[..., : -stage.samples], stage)
         run, end = None, history.shape[-1]
@@ -124,7 +126,7 @@ class TrainingModule(pl.LightningModule):
             else:
                 seen = dry[..., start - history.shape[-1] : end]
                 run = continue_rollout(self.loop, seen, run.past, stage.length, knobs)
-            self._learn(stage, run.prediction, run.params, wet[..., start:end])
+            self._learn(stage, scale, run.prediction, run.params, wet[..., start:end])
             if self._agreed_progress() >= 1:
                 # A slow predictor may need minutes for all chunks.
                 break
@@ -148,11 +150,18 @@ class TrainingModule(pl.LightningModule):
         due = self.trainer.should_stop or self.validating_s + self.validation_s <= affordable
         return self.trainer.strategy.broadcast(due)
 
-    def _learn(self, stage: Stage, prediction: Tensor, params: Tensor, wet: Tensor) -> None:
+    def _scale(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """What wet is divided by in the loss: its gain and, with knobs, more where the setting is louder."""
+        if not self.loop.knobs:
+            return self.loop.gain
+        level = batch[3] + QUIET * batch[3].mean() + torch.finfo(torch.float32).tiny
+        return self.loop.gain * (level / level.mean()).sqrt()
+
+    def _learn(self, stage: Stage, scale: Tensor, prediction: Tensor, params: Tensor, wet: Tensor) -> None:
         """An optimizer step on the last `stage.length` predictions."""
         prediction, params, target = (x[..., -stage.length :] for x in (prediction, params, wet))
         likelihood = self.loop.native_loss(params, target)
-        loss = evaluate_loss(self.loss, prediction / self.loop.gain, target / self.loop.gain, likelihood)
+        loss = evaluate_loss(self.loss, prediction / scale, target / scale, likelihood)
         # Of the whole batch, so that all processes end together.
         mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         if not torch.isfinite(mean):

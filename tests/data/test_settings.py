@@ -73,10 +73,11 @@ def test_pieces_take_turns_and_repeat_by_seed_wherever_a_run_goes_on():
 
 def test_segments_come_with_the_setting_of_their_piece():
     pairs = drawn().pairs_for_epoch(0)
-    dry, _, knobs = RandomSegments(pairs, SEGMENT, 20, 3, seed=0)[1]
+    dry, _, knobs, levels = RandomSegments(pairs, SEGMENT, 20, 3, seed=0)[1]
     assert knobs.shape == (20, 2, 1)
-    for segment, at in zip(dry[:, 0], knobs[..., 0], strict=True):
+    for segment, at, level in zip(dry[:, 0], knobs[..., 0], levels[:, 0, 0], strict=True):
         piece = next(pair for pair in pairs if torch.equal(pair.knobs, at))
+        assert level == piece.wet.square().mean()
         assert (piece.dry.unfold(0, SEGMENT, 1) == segment).all(1).any()
 
 
