@@ -113,17 +113,21 @@ class PlanInC:
 
     def _terms(self, value: int, terms: Sequence[Term], units: int, n: str, of: str = "w") -> list[str]:
         """A call for each stretch of the terms (see `Layout.stretches`)."""
+        stretches = []
+        for i, term in enumerate(terms):
+            weights = self._table(f"{of}{value}_{i}", term.weight.permute(2, 1, 0))
+            stretches += [(weights, *stretch) for stretch in self.layout.stretches(term)]
+        # The long ones first: a single sample that is fed back has been made just now, and comes late.
+        stretches.sort(key=lambda stretch: -stretch[3])
         lines = []
-        for number, term in enumerate(terms):
-            weights = self._table(f"{of}{value}_{number}", term.weight.permute(2, 1, 0))
-            for place, stride, count, *_, first in self.layout.stretches(term):
-                x, w = self._place(place, stride), f"{weights} + {first}" if first else weights
-                if n == "n":
-                    lines.append(f"add_rows(z, {x}, {stride}, {w}, {units}, {count}, n);")
-                elif units == 1:
-                    lines.append(f"add_dot(z, {x}, {w}, {count});")
-                else:
-                    lines.append(f"add(z, {x}, {w}, {units}, {count});")
+        for weights, place, stride, count, *_, first in stretches:
+            x, w = self._place(place, stride), f"{weights} + {first}" if first else weights
+            if n == "n":
+                lines.append(f"add_rows(z, {x}, {stride}, {w}, {units}, {count}, n);")
+            elif units == 1:
+                lines.append(f"add_dot(z, {x}, {w}, {count});")
+            else:
+                lines.append(f"add(z, {x}, {w}, {units}, {count});")
         return lines
 
     def _mix(self, value: int, mix: Mix, n: str) -> list[str]:

@@ -1,14 +1,15 @@
-/* z[u] += sum over i < count of x[i] * w[i * units + u]; four inputs at a time, so that z is stored less often. */
+/* z[u] += sum over i < count of x[i] * w[i * units + u]; eight inputs at a time, so that z is stored less often. */
 static inline void add(float *__restrict z, const float *__restrict x, const float *__restrict w, int units, int count)
 {
-  int u;
-  for (; count >= 4; count -= 4, x += 4, w += 4 * units) {
-    const float a = x[0], b = x[1], c = x[2], d = x[3];
-    const float *wb = w + units, *wc = wb + units, *wd = wc + units;
-    for (u = 0; u < units; u++) z[u] += a * w[u] + b * wb[u] + c * wc[u] + d * wd[u];
+  int u, i;
+  for (; count >= 8; count -= 8, x += 8, w += 8 * units) {
+    const float *w4 = w + 4 * units;
+    for (u = 0; u < units; u++)
+      z[u] += (x[0] * w[u] + x[1] * w[units + u]) + (x[2] * w[2 * units + u] + x[3] * w[3 * units + u]) +
+              ((x[4] * w4[u] + x[5] * w4[units + u]) + (x[6] * w4[2 * units + u] + x[7] * w4[3 * units + u]));
   }
-  for (; count > 0; count--, x++, w += units)
-    for (u = 0; u < units; u++) z[u] += *x * w[u];
+  for (i = 0; i < count; i++)
+    for (u = 0; u < units; u++) z[u] += x[i] * w[i * units + u];
 }
 
 /* The same for units = 1. */

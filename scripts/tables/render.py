@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
@@ -19,6 +20,7 @@ from tables.common import SAMPLE_RATE, fastest, one_thread
 
 # Pairs of times, one stream and many, whose ratios have their median printed.
 TURNS = 12
+PASSES = 3
 
 
 def families() -> dict[str, Predictor]:
@@ -47,7 +49,8 @@ def run(options: argparse.Namespace) -> None:
     seconds = dry.numel() / SAMPLE_RATE
     compiler = shutil.which("cc")
     print(
-        "| family | multiply-adds a sample | fxemu | C | fxemu over C | largest difference |\n|---|---|---|---|---|---|"
+        "| family | multiply-adds a sample | fxemu | C | fxemu over C, worst of three passes | largest difference |\n"
+        "|---|---|---|---|---|---|"
     )
     for name, model in families().items():
         loop = ClosedLoop(model, Raw(), Raw())
@@ -60,11 +63,15 @@ def run(options: argparse.Namespace) -> None:
             print(line, f"{seconds / fastest(lambda stream=stream: stream.process(dry))[0]:.0f}x | no compiler | | |")
             continue
         run = build(model)
-        # In turns, so that what else the machine does meets both.
-        ours, theirs = fastest(lambda stream=stream: stream.process(dry), lambda run=run: run(dry))
+        passes = [
+            fastest(lambda stream=stream: stream.process(dry), lambda run=run: run(dry), clock=time.thread_time)
+            for _ in range(PASSES)
+        ]
+        ours, theirs = map(min, zip(*passes, strict=True))
+        worst = min(c / own for own, c in passes)
         # Of the second half: the C begins with states of zero, a stream as after silence.
         error = float((run(dry) - Stream(loop).process(dry))[dry.numel() // 2 :].abs().max())
-        print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {theirs / ours:.2f} | {error:.0e} |")
+        print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {worst:.2f} | {error:.0e} |")
     _representations(dry)
     _many_streams(dry, bool(compiler))
 

@@ -87,6 +87,16 @@ def test_plays_as_the_renderer_in_blocks_of_any_size(compiled, case):
     assert np.abs(played - play(compiled, given, dry, [])).max() < TOLERANCE
 
 
+def test_it_calls_nothing_that_allocates_or_locks(compiled):
+    if shutil.which("nm") is None:
+        pytest.skip("nm is not installed (apt-get install binutils)")
+    listed = subprocess.run(["nm", "-D", "-u", compiled._name], capture_output=True, text=True, check=True).stdout
+    called = {word.split("@")[0] for word in listed.split() if not word.startswith("_") and len(word) > 1}
+    memory = {"memcpy", "memmove", "memset"}
+    numbers = {"sin", "ceil", "fabsf", "fminf", "fmaxf", "expf", "exp", "logf", "log1pf", "powf", "rintf", "sqrtf"}
+    assert called <= memory | numbers | {"cosf", "sinf", "floorf", "roundf", "copysignf", "tanhf", "expm1f", "log2f"}
+
+
 @pytest.mark.parametrize("rate", [22_050, 48_000, 192_000])
 def test_plays_at_the_rate_of_a_host(compiled, rate):
     given = model("gru", "raw", True)
