@@ -26,6 +26,8 @@ from fxemu.runtimes.without_feedback import Cell, cell_with_dry, compared_with_r
 RUNTIME = "Neural Amp Modeler"
 # What every plugin that reads .nam files understands.
 VERSION = "0.5.4"
+# Of several models of the same, from small to large: the largest is played.
+CONTAINER = "SlimmableContainer"
 ACTIVATIONS = {"tanh": "Tanh", "relu": "ReLU", "sigmoid": "Sigmoid", "softsign": "Softsign"}
 
 
@@ -135,8 +137,13 @@ def parse(data: dict[str, Any]) -> Foreign:
     """The model in a file's content; ValueError, KeyError or TypeError if there is none that can be played."""
     makers = {"WaveNet": _read_wavenet, "LSTM": _read_lstm, "ConvNet": _read_convnet, "Linear": _read_linear}
     name = str(data["architecture"])[:40]
+    if name == CONTAINER:
+        largest = max(data["config"]["submodels"], key=lambda part: float(part["max_value"]))["model"]
+        if largest["architecture"] == CONTAINER:
+            raise ValueError("a container in a container, which cannot be played here")
+        return parse({"sample_rate": data.get("sample_rate"), **largest})
     if name not in makers:
-        raise ValueError(f"architecture {name!r}; can play {', '.join(makers)}")
+        raise ValueError(f"architecture {name!r}; can play {', '.join((*makers, CONTAINER))}")
     weights, plan = _Weights(data["weights"]), Plan()
     makers[name](data["config"], weights, plan)
     weights.end()
@@ -235,9 +242,9 @@ def _read_array(array: dict[str, Any], weights: _Weights, plan: Plan, x: int, he
         out = plan.add(Term(z, weights.take(channels, channels, 1)), bias=weights.take(channels))
         x = plan.mix(Product((x,)), Product((out,)))
         heads.append(z)
-    size, bias = _head(array)
+    size, taps, bias = _head(array)
     total = plan.mix(*(Product((z,)) for z in heads))
-    return x, plan.add(Term(total, weights.take(size, channels, 1)), bias=weights.take(size) if bias else None)
+    return x, plan.add(Term(total, weights.take(size, channels, taps)), bias=weights.take(size) if bias else None)
 
 
 def _read_layer(
@@ -272,12 +279,11 @@ def _check_plain(array: dict[str, Any]) -> None:
         raise ValueError("condition_size must be 1")
 
 
-def _head(array: dict[str, Any]) -> tuple[int, bool]:
-    """Size of an array's head, and whether it has a bias: an object in newer files, keys in older ones."""
-    head = array.get("head") or {"out_channels": array["head_size"], "kernel_size": 1, "bias": array["head_bias"]}
-    if head.get("kernel_size", 1) != 1:
-        raise ValueError("a head of more than one tap, which cannot be played here")
-    return whole_number(head["out_channels"], "head_size"), bool(head["bias"])
+def _head(array: dict[str, Any]) -> tuple[int, int, bool]:
+    """Size and taps of an array's head, and whether it has a bias: an object in newer files, keys in older ones."""
+    head = array.get("head") or {"out_channels": array["head_size"], "bias": array["head_bias"]}
+    taps = whole_number(head.get("kernel_size", 1), "kernel_size")
+    return whole_number(head["out_channels"], "head_size"), taps, bool(head["bias"])
 
 
 def _activations(array: dict[str, Any], layers: int) -> list[tuple[str, bool]]:

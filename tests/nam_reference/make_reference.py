@@ -3,7 +3,7 @@
     python -m venv nam && nam/bin/pip install neural-amp-modeler==0.12.2 && nam/bin/python make_reference.py FILES.nam
     python -m venv nam && nam/bin/pip install neural-amp-modeler==0.13.0 && nam/bin/python make_reference.py
 
-Each reference is a model's file, and what the package makes of a decaying note: two small models of the package's own,
+Each reference is a model's file, and what the package makes of a decaying note: small models of the package's own,
 and the files given, which are those that `python tests/nam_reference/export.py FOLDER` writes. (0.13 cannot read
 them: it wants the keys of version 0.7 of the format, which older plugins do not know.)
 """
@@ -39,6 +39,8 @@ def own_models() -> dict[str, dict]:
     nets = {"wavenet": WaveNet.init_from_config({"layers_configs": arrays, "head_scale": 0.5, "sample_rate": 48000})}
     nets["lstm"] = LSTM(hidden_size=3, num_layers=2, sample_rate=44100)
     nets["lstm"]._initial_hidden.data.uniform_(-0.5, 0.5)
+    if NEW:
+        nets["container"] = container()
     files = {}
     for name, net in nets.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -47,8 +49,22 @@ def own_models() -> dict[str, dict]:
     return files
 
 
+def container() -> BaseNet:
+    """Two WaveNets in one file, as the package trains them since 0.13, but smaller."""
+    from nam.models.wavenet._packed_wavenet import PackedWaveNet
+
+    head = {"out_channels": 1, "kernel_size": 16, "bias": True}
+    common = {"input_size": 1, "condition_size": 1, "kernel_sizes": [6, 6, 15], "dilations": [1, 3, 7], "head": head}
+    arrays = [[{**common, "channels": n, "activation": "LeakyReLU", "gated": False}] for n in (2, 3)]
+    parts = [{"name": str(i), "config": {"layers_configs": a, "head_scale": 0.5}} for i, a in enumerate(arrays)]
+    config = {"submodels": parts, "export": {"container_max_values": "uniform"}, "sample_rate": 48000}
+    return PackedWaveNet.init_from_config(config)
+
+
 def net_of(content: dict) -> BaseNet:
     """The package's own net with a file's weights; it writes ConvNets, and reads all but those."""
+    if content["architecture"] == "SlimmableContainer":
+        content = content["config"]["submodels"][-1]["model"]
     if content["architecture"] != "ConvNet":
         return init_from_nam(content).eval()
     net, taken = ConvNet(**content["config"], sample_rate=content["sample_rate"]).eval(), 0
