@@ -96,7 +96,8 @@ class Meter:
         if not self.finite:
             return Measurement(duration, **facts, error="holds samples that are NaN or infinite")
         if self.peak == 0:
-            return Measurement(duration, **facts, error="silent: every sample is zero")
+            cause = ", or its channels cancel each other" if facts.get("channels", 1) > 1 else ""
+            return Measurement(duration, **facts, error=f"silent: every sample is zero{cause}")
         powers, weighted = (np.concatenate([np.zeros(0), *parts]) for parts in (self.powers, self.weighted_powers))
         silence = float((powers < 10 ** (SILENT_DB / 10)).mean()) if powers.size else 0.0
         levels = {"peak": self.peak, "loudness_lufs": integrated_lufs(weighted), "silence": silence}

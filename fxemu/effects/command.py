@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from fxemu.files import printable
 
 # Of silence that programs and plugins process before each song.
 SETTLE_S = 2.0
+# What is no text of a program, but audio.
+BINARY = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 
 
 class Command(Effect):
@@ -133,7 +136,8 @@ def run_program(arguments: Sequence[str], timeout_s: float, name: str) -> None:
             process.wait()
         if code:
             words.seek(max(0, words.seek(0, os.SEEK_END) - 1000))
-            output = " / ".join(words.read().decode(errors="replace").split("\n")).strip(" /")[-500:] or "nothing"
+            said = BINARY.split(words.read().decode(errors="replace"))[-1]
+            output = " / ".join(said.split("\n")).strip(" /")[-500:] or "nothing"
             how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed with exit code {code}"
             raise EffectError(f"{name}: {how}; its last words: {printable(output)}")
 

@@ -56,7 +56,10 @@ def _folder(path: Path) -> Path:
     """The folder that holds both files."""
     if path.suffix.lower() == ".ckpt":
         # Training also writes the weights of its best and last checkpoint as plain data, and only those are read.
-        return path.parent.parent if path.name.lower() == "best.ckpt" else path.with_suffix("")
+        place = path.parent.parent if path.name.lower() == "best.ckpt" else path.with_suffix("")
+        if not place.is_dir():
+            raise WeightsError(f"{printable(path)}: is no checkpoint of a run: {printable(place)} is missing")
+        return place
     if not path.exists():
         raise WeightsError(f"{printable(path)}: no such run; give a run folder, or a file that was exported from one")
     if path.is_file() and path.name not in MOST_BYTES and path.suffix.lower() != ".onnx":

@@ -58,6 +58,8 @@ def test_an_unusable_song_has_an_error(tmp_path, value):
     silent, strange = np.zeros((1, 9000), np.float32), tune(1, 8000, 1)[0].copy()
     strange[500] = value
     assert measure(encode(tmp_path / "mute.wav", silent, 8000)).error == "silent: every sample is zero"
+    against = encode(tmp_path / "against.wav", tune(1, 8000, 1) * np.float32([[1], [-1]]), 8000)
+    assert measure(against).error == "silent: every sample is zero, or its channels cancel each other"
     import torch
 
     write_wav(tmp_path / "nan.wav", torch.from_numpy(strange), 8000)

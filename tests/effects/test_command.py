@@ -56,6 +56,7 @@ def test_the_command_is_run_without_a_shell(tmp_path):
     ("body", "message"),
     [
         ("sys.exit('no such knob')", "failed with exit code 1; its last words: no such knob"),
+        ("sys.stdout.buffer.write(bytes(range(256))); sys.stdout.flush(); sys.exit('no knob')", "last words: no knob$"),
         ("sys.exit('no\\n\\x1b[31m\\nknob')", r"last words: no / \\x1b\[31m / knob$"),
         ("os.abort()", "crashed \\(SIGABRT\\)"),
         ("pass", "wrote no file to {wet}"),

@@ -34,6 +34,12 @@ def test_a_file_carries_its_model(model, tmp_path, form):
     assert rate == 8000 and torch.equal(loop.predictor.dry.weight, model.loop.predictor.dry.weight)
 
 
+def test_a_file_that_only_ends_as_a_checkpoint_is_named(tmp_path):
+    (tmp_path / "evil.ckpt").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"evil\.ckpt: is no checkpoint of a run"):
+        read_files(tmp_path / "evil.ckpt")
+
+
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_a_checkpoint_is_read_from_the_plain_data_beside_it(model, tmp_path, name):
     checkpoints = tmp_path / "checkpoints"

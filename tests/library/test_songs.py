@@ -150,6 +150,15 @@ def test_silent_song(tmp_path: Path) -> None:
         read_audio_normalized(tmp_path / "mute.wav")
 
 
+def test_of_many_bad_songs_the_first_are_named():
+    skipped = Skipped()
+    for number in range(3000):
+        skipped.add(str(number), f"{number}: silent")
+    lines = str(skipped).splitlines()
+    assert lines[0] == "skipped 3000 song(s):" and len(lines) == 22
+    assert lines[-1] == "  and 2980 more, which `fxemu library scan` lists"
+
+
 def test_bad_songs_are_skipped_and_named_once(library: Path) -> None:
     write_wav(library / "mute.wav", torch.zeros(8000), 8000)
     write_wav(library / "tiny.wav", torch.ones(30), 8000)
