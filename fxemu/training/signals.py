@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from fxemu.errors import Terminated
+
 ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 Handler = Callable[[int, FrameType | None], None]
 
@@ -26,4 +28,9 @@ def handle_ends(handler: Handler) -> dict[int, object]:
 def restore_default_ends() -> None:
     """Let the next signal of ENDS end the process."""
     for number in ENDS:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, _end if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # Not as a KeyboardInterrupt, which Lightning takes for itself and exits with status 1.
+    raise Terminated(number)

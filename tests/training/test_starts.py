@@ -191,6 +191,9 @@ def test_a_signal_stops_a_training_and_ends_a_sweep(number):
     assert stop.received == number
     # A second one is not caught.
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with pytest.raises(Terminated) as ended:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert ended.value.number == signal.SIGINT
     EndSweep().on_train_start(None, None)
     with pytest.raises(Terminated) as ended:
         os.kill(os.getpid(), number)
