@@ -42,10 +42,11 @@ def test_it_comes_back_from_the_folder_and_from_its_files(saved):
     assert {path.name for path in folder.iterdir()} == {WEIGHTS, DESCRIPTION}
 
 
-def test_files_of_before_the_gain_have_none(saved):
+@pytest.mark.parametrize("gain", ["gain", "dry_gain"])
+def test_files_of_before_a_gain_have_none(saved, gain):
     _, folder = saved
-    save_file({name: x for name, x in load_file(folder / WEIGHTS).items() if name != "gain"}, folder / WEIGHTS)
-    assert read_model(folder)[0].gain == 1
+    save_file({name: x for name, x in load_file(folder / WEIGHTS).items() if name != gain}, folder / WEIGHTS)
+    assert getattr(read_model(folder)[0], gain) == 1
 
 
 def test_files_of_before_the_plain_channels_have_none(tmp_path):
