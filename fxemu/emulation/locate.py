@@ -58,7 +58,8 @@ def _folder(path: Path) -> Path:
         # Training also writes the weights of its best and last checkpoint as plain data, and only those are read.
         place = path.parent.parent if path.name.lower() == "best.ckpt" else path.with_suffix("")
         if not place.is_dir():
-            raise WeightsError(f"{printable(path)}: is no checkpoint of a run: {printable(place)} is missing")
+            fault = f"{printable(place)}/, which training writes when it ends, is missing"
+            raise WeightsError(f"{printable(path)}: is no checkpoint of a run that has ended: {fault}")
         return place
     if not path.exists():
         raise WeightsError(f"{printable(path)}: no such run; give a run folder, or a file that was exported from one")
