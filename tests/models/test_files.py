@@ -158,7 +158,7 @@ def test_a_memory_that_no_tensor_shows_is_bounded(tmp_path, make_loop, samples, 
     ("name", "message"),
     [
         ("nowhere", "no such run"),
-        ("checkpoints/last.ckpt", r"last\.ckpt: is no checkpoint .*/last/, which training writes when it ends, is missing"),
+        ("checkpoints/last.ckpt", r"last\.ckpt: is no checkpoint .*/last/, which training writes"),
         ("song.wav", "is no run of ours"),
         ("empty", "has no model.safetensors"),
     ],
