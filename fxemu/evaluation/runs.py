@@ -41,6 +41,7 @@ class Run:
         levels: ESR by input level in dBFS; empty for a run from before there was one.
         songs: ESR by name of each test song.
         warning: of the report, about the states that it may sit in (None: there is none).
+        box: what the effect is, in a sentence (None: nothing was said).
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Run:
     levels: dict[float, float]
     songs: dict[str, float]
     warning: str | None = None
+    box: str | None = None
 
 
 def find_runs(places: Iterable[Path]) -> list[Path]:
@@ -139,7 +141,8 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
     pasts, warning = contraction.get("model", {}), contraction.get("warning")
     numbers = {**metrics, **test, QUIET: levels.get(QUIET_DB), PASTS: pasts.get(PASTS)}
     scores = {name: _number(numbers[name]) for name in (*NAMES, QUIET, PASTS) if _is_number(numbers.get(name))}
-    return Run(folder, flat_options(config), scores, levels, songs, warning and plain(warning))
+    box = metrics.get("box")
+    return Run(folder, flat_options(config), scores, levels, songs, warning and plain(warning), box and plain(box))
 
 
 def _file_name(value: Any) -> str:

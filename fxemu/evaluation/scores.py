@@ -249,6 +249,7 @@ class Report:
         validation_share: of them that went into validations, 0 to 1.
         effect, repr, model: options that were chosen.
         race: of `model=auto` (None: there was none).
+        box: what the effect is, in a sentence (None: songs are too short to say).
     """
 
     test: Scores
@@ -262,6 +263,7 @@ class Report:
     repr: str
     model: str
     race: RaceScores | None = None
+    box: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The file's content."""

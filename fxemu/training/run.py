@@ -16,6 +16,7 @@ from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
+from fxemu.evaluation.diagnosis import box_sentence
 from fxemu.evaluation.pages.run_page import effect_in_words, score_rows, write_run_page
 from fxemu.evaluation.plots import race_curve, training_curve
 from fxemu.evaluation.report import evaluate, table
@@ -100,6 +101,8 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
         if line := level_line(data.parts["train"]):
             tell(line)
+        if box := box_sentence(data.parts["train"], data.sample_rate):
+            tell(f"to learn: {box}")
         _write_beginning(config, folder, trainer, chosen, resume is not None)
     diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
     seconds = curve.seconds()
@@ -110,7 +113,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         scores = validation.scores(module.loop, data.validation_songs(), module.settled)
         curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
     about = {"train_seconds": seconds, "validation_share": module.validating_s / seconds}
-    about |= {name: chosen[name] for name in ("effect", "repr", "model")}
+    about |= {"box": box} | {name: chosen[name] for name in ("effect", "repr", "model")}
     if race is not None:
         config, module, about["race"] = race.conclude(config, module, curve)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())

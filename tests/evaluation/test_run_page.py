@@ -64,6 +64,12 @@ def test_the_trivial_stand_beside_it(make_run, baselines, sentence):
     assert (sentence in page) if sentence else ("Beside it" not in page)
 
 
+def test_what_the_effect_is_stands_on_the_page_as_text(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "box": "a limiter <b>"}))
+    assert "By its sound: a limiter &lt;b&gt;" in run_page(read_run(folder))
+
+
 def test_it_needs_nothing_from_outside_and_text_is_never_markup(html):
     addresses = re.findall(r'(?:src|href)="([^"]{0,20})', html)
     assert len(addresses) == 2 and all(address.startswith("data:") for address in addresses)

@@ -5,6 +5,7 @@ Shapes: T samples, float64 mono of one sample rate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -26,9 +27,10 @@ from fxemu.evaluation.diagnosis.response import (
     short_filter,
     skipped,
 )
+from fxemu.library.pair import Pair
 from fxemu.library.recordings.capture import most_energetic
 
-SECONDS = 12.0  # of an excerpt
+SECONDS, BRIEF_S = 12.0, 5.0  # of an excerpt; where a training waits for it
 EXPLAINED, SIMPLER = 1e-5, 0.5  # share left at which to stop; what is less simple must leave at most that much of it
 MOVES = 0.7  # share of what a fixed filter leaves that a moving one leaves at most
 CLOSES = ("filter", "dynamics", "following filter")  # kinds as which a gate may appear
@@ -136,6 +138,14 @@ def _nonlinear(
         if moving.unexplained < MOVES:
             found.append(replace(moving, unexplained=moving.unexplained * left))
     return found
+
+
+def box_sentence(pairs: Sequence[Pair], sample_rate: int) -> str | None:
+    """What the box is, by a short excerpt of the first pair that is long enough; None without any."""
+    for pair in pairs:
+        if pair.dry.numel() >= BRIEF_S * sample_rate and pair.wet.any():
+            return diagnose(pair.dry, pair.wet, sample_rate, BRIEF_S).sentence
+    return None
 
 
 def loudest(dry: Tensor, wet: Tensor, samples: int) -> tuple[Tensor, Tensor]:
