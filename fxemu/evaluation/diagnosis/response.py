@@ -175,7 +175,8 @@ def _falls(level_db: Array) -> bool:
     """Whether a response falls steadily towards its first band, and far."""
     end = level_db[:END_BANDS]
     slope = np.polyfit(np.arange(END_BANDS) / 12, end, 1)[0]
-    return bool(slope > STEEP and end[:6].mean() < level_db.max() - FAR_DB)
+    falling = slope > STEEP or end.mean() < np.median(level_db) - 2 * FAR_DB
+    return bool(falling and end[:6].mean() < level_db.max() - FAR_DB)
 
 
 def _extremes(level_db: Array) -> list[tuple[int, float]]:
