@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
+from fxemu.data.repeats import repeat_line
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.diagnosis import box_sentence
@@ -99,8 +100,12 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         if data.skipped:
             tell(str(data.skipped), error=True)
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
-        if line := level_line(data.parts["train"]):
-            tell(line)
+        for line in (
+            level_line(data.parts["train"]),
+            repeat_line(parts.effect, data.parts["train"][0], data.sample_rate),
+        ):
+            if line:
+                tell(line)
         if box := box_sentence(data.parts["train"], data.sample_rate):
             tell(f"to learn: {box}")
         _write_beginning(config, folder, trainer, chosen, resume is not None)
