@@ -93,7 +93,8 @@ class PeriodicFilter(Predictor):
 
     def _start(self) -> tuple[Tensor, Tensor]:
         """The phasors before the first sample: the song begins, at phase 0, `receptive_field` rotations later."""
-        return rotations(-self.receptive_field * self.rate.double(), self.harmonics)
+        re, im = rotations(-self.receptive_field * self.rate.double(), self.harmonics)
+        return re.float(), im.float()
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         states = re, im, previous, runs = [plan.state(width) for width in (self.harmonics, self.harmonics, 1, 1)]

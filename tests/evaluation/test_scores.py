@@ -43,7 +43,7 @@ SCORED = Scores(
 )
 COSTS = {
     "val_esr": 0.1, "parameters": 99, "multiply_adds": 88, "audio_seconds": 60.0, "train_seconds": 12.0,
-    "validation_share": 0.1, "effect": "tanh", "repr": "raw", "model": "mlp",
+    "validation_share": 0.1, "effect": "tanh", "repr": "raw", "model": "mlp", "box": "a filter",
 }  # fmt: skip
 CONTENT = {
     "test": {

@@ -237,7 +237,7 @@ def test_chunks_follow_each_other_as_one_rollout() -> None:
     emulator = TrainingModule(loop, ESR(), Schedule([stage]))
     emulator.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_steps=1)
     seen: list[tuple[Tensor, Tensor]] = []
-    emulator._learn = lambda stage, prediction, params, target: seen.append((prediction, target))
+    emulator._learn = lambda stage, scale, prediction, params, target: seen.append((prediction, target))
     dry, wet = torch.rand(9, 1, 26), torch.rand(9, 1, 26)
     emulator.training_step((dry, wet), 0)
     end = loop.warm_up + 1 + 11

@@ -17,17 +17,33 @@ PULL = 1e-3
 
 
 def rotations(rate: Tensor, harmonics: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of 1 .. K times an angle in radians, a scalar: (K,) each, float32."""
+    """Cosine and sine of 1 .. K times an angle in radians, a scalar: (K,) each, float64."""
     angles = rate.double() * torch.arange(1, harmonics + 1, device=rate.device)
-    return angles.cos().float(), angles.sin().float()
+    return angles.cos(), angles.sin()
 
 
 def plan_rotated(plan: Plan, re: int, im: int, cos: Tensor, sin: Tensor) -> tuple[int, int]:
-    """Phasors rotated by angles (K,), given their cosines and sines, and clamped to `BOUND`."""
+    """Phasors rotated by angles (K,), given their cosines and sines in float64, and clamped to `BOUND`.
+
+    What float32 cannot hold of them, up to 3e-8, would add up to an angle of its own; it comes first, where the sum is
+    still small.
+    """
+    (cos, cos_rest), (sin, sin_rest) = _split(cos), _split(sin)
     return (
-        plan.mix(Product((re,), cos), Product((im,), -sin), activation=BOUND),
-        plan.mix(Product((im,), cos), Product((re,), sin), activation=BOUND),
+        plan.mix(
+            *(Product((re,), cos_rest), Product((im,), -sin_rest), Product((re,), cos), Product((im,), -sin)),
+            activation=BOUND,
+        ),
+        plan.mix(
+            *(Product((im,), cos_rest), Product((re,), sin_rest), Product((im,), cos), Product((re,), sin)),
+            activation=BOUND,
+        ),
     )
+
+
+def _split(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x, float64, as the sum of two of float32."""
+    return x.float(), (x - x.float()).float()
 
 
 def plan_renormalised(plan: Plan, re: int, im: int, pull: float = PULL) -> tuple[int, int]:
