@@ -43,6 +43,8 @@ PIPE = "-"
 WARM_UP_S = 1
 # Samples in a block that is decoded.
 BLOCK = 16_384
+# Where a file is damaged, a frame that peaks above +6 dBFS is noise that the decoder made of it, and left out.
+BURST = 2.0
 
 Array = NDArray[np.float32]
 
@@ -321,9 +323,12 @@ class AudioSource:
             for frame in frames:
                 if frame.sample_rate != self.rate:
                     raise ValueError(f"the sample rate changes to {frame.sample_rate} Hz")
+                if self.damage is not None and np.abs(_mono(frame)).max(initial=0) > BURST:
+                    bad += 1
+                    continue
                 yield frame
                 self.decoded_samples += frame.samples
-            good += len(frames)
+                good += 1
         if beside.samples_may_be_lost():
             self._damaged(ValueError("what follows is no audio"))
         if bad > good:

@@ -6,11 +6,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from helpers.media import ENCODERS, encode, example, tune
 
 from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError, opened, read
 from fxemu.audio.loudness import measure
-from fxemu.audio.tensors import decode
+from fxemu.audio.tensors import decode, write_wav
 from fxemu.files import printable
 from fxemu.library.recordings.files import read_side
 
@@ -338,3 +339,16 @@ def test_formats_beside_the_seven_are_read(tmp_path, suffix):
     found = read(encode(tmp_path / f"x{suffix}", audio, 48_000, **options))
     assert found.samples.size == pytest.approx(48_000, abs=1300) and found.damage is None
     assert found.samples.std() == pytest.approx(mean.std(), rel=0.3)
+
+
+@pytest.mark.parametrize("damage", [None, "damaged after 0.0 s"])
+def test_bursts_count_as_noise_where_a_file_is_damaged_alone(tmp_path, damage):
+    samples = 0.5 * np.ones(40_960, np.float32)
+    samples[20_480] = 9.0
+    path = tmp_path / "loud.wav"
+    write_wav(path, torch.from_numpy(samples), 8000)
+    with opened(path) as source:
+        source.damage = damage
+        found = np.concatenate([block for _, block in source.blocks()])
+    assert found.max() == (9.0 if damage is None else 0.5)
+    assert found.size == samples.size if damage is None else 30_000 < found.size < samples.size
