@@ -1,25 +1,38 @@
-"""Whether an effect makes the same wet of the same dry twice."""
+"""Whether an effect can be learned from dry at all: that it repeats itself, listens, and does not look ahead."""
 
 from __future__ import annotations
 
 from fxemu.effects import Effect
 from fxemu.library.pair import Pair
 
-# Of a song, in the middle; and the share of wet's energy in which rounding may differ.
-EXCERPT_S, SAME = 0.25, 1e-10
+# Of a song, in the middle; the share of wet's energy in which rounding may differ, and of what filters may look ahead.
+EXCERPT_S, SAME, AHEAD = 0.25, 1e-10, 0.01
 
 
-def repeat_line(effect: Effect, pair: Pair, sample_rate: int) -> str | None:
-    """The line on an effect whose wet is another one each time; None for others, and for recordings.
+def unlearnable_line(effect: Effect, pair: Pair, sample_rate: int) -> str | None:
+    """The line on an effect whose wet is another one each time, or knows what comes, or does not depend on dry.
 
-    Two wets that differ by noise of their own differ by twice its energy: half of that no model can know.
+    None for others, and for recordings, which cannot be asked. Two wets that differ by noise of their own differ by
+    twice its energy: half of that no model can know.
     """
     if not effect.replayable:
         return None
     dry = pair.middle(int(EXCERPT_S * sample_rate)).dry
-    first, second = (effect(dry, sample_rate).double() for _ in range(2))
-    energy = float(first.square().sum())
-    apart = float((first - second).square().sum()) / (2 * energy) if energy else 0.0
-    if apart <= SAME:
+    half = dry.numel() // 2
+    ending = dry.clone()
+    ending[half:] = 0
+    first, again, ended = (effect(x, sample_rate).double() for x in (dry, dry, ending))
+    energy = first.square().sum()
+    if not energy or not dry[half:].any():
         return None
-    return f"the effect makes another wet of the same dry each time: no model gets below an ESR of {apart:.0e}"
+    apart = float((first - again).square().sum() / (2 * energy))
+    if apart > SAME:
+        return f"the effect makes another wet of the same dry each time: no model gets below an ESR of {apart:.0e}"
+    changed = (first - ended).square()
+    if float(changed[:half].sum() / energy) > AHEAD:
+        return (
+            "the effect looks ahead: its wet depends on dry that comes later, which no model that plays live can know"
+        )
+    if float(changed.sum() / energy) <= SAME:
+        return "the effect does not listen: its wet is the same whatever dry is"
+    return None

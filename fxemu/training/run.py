@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
-from fxemu.data.repeats import repeat_line
+from fxemu.data.repeats import unlearnable_line
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.diagnosis import box_sentence
@@ -102,7 +102,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
         for line in (
             level_line(data.parts["train"]),
-            repeat_line(parts.effect, data.parts["train"][0], data.sample_rate),
+            unlearnable_line(parts.effect, data.parts["train"][0], data.sample_rate),
         ):
             if line:
                 tell(line)
