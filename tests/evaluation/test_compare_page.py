@@ -77,7 +77,7 @@ def test_sounds_of_many_runs_stay_within_what_a_page_may_hold(make_run, monkeypa
 
 
 def test_however_many_effects_there_are_each_can_be_heard_beside_its_target(make_run, monkeypatch):
-    monkeypatch.setattr("fxemu.evaluation.pages.compare_page.SOUND_BYTES", 500_000)
+    monkeypatch.setattr("fxemu.evaluation.pages.compare_page.SOUND_BYTES", 2_000_000)
     folders = [make_run(f"{n}-{i}", {"effect.gain": n, "model.width": i}) for n in range(5) for i in range(2)]
     html = page_of(*folders, seconds=30.0)
     assert len(sounds_in(html)) == 5 * 4  # target, two predictions, dry

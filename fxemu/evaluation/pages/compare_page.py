@@ -22,8 +22,8 @@ from fxemu.evaluation.runs import plain
 # Rows whose errors by level are drawn.
 LEVEL_ROWS = 8
 BAR_PIXELS = 90
-# Rows that can be listened to; about what a second of one takes on the page, as FLAC in base64; the shortest stretch.
-PLAYED, BYTES_A_SECOND, LEAST_SECONDS = 6, 75_000, 1.5
+# Rows that can be listened to; what a second of one takes at most, at 44.1 kHz in base64; the shortest stretch.
+PLAYED, BYTES_A_SECOND, LEAST_SECONDS = 6, 118_000, 1.0
 # The cost in a chart: the first of these that runs have.
 COSTS = ("multiply_adds", "parameters", "train_seconds")
 
@@ -175,10 +175,10 @@ def _songs(task: Task, songs: int, seconds: float, most_bytes: int) -> Iterator[
     Where there are few bytes there are fewer songs of shorter stretches, but always predictions to compare.
     """
     first = task.rows[0].typical
-    played = task.rows[:PLAYED]
-    a_second = (len(played) + 1) * BYTES_A_SECOND
-    songs = max(1, min(songs, int(most_bytes / (a_second * min(seconds, LEAST_SECONDS)))))
-    seconds = max(min(seconds, LEAST_SECONDS), min(seconds, most_bytes / songs / a_second))
+    least = BYTES_A_SECOND * min(seconds, LEAST_SECONDS)
+    played = task.rows[: max(1, min(PLAYED, int(most_bytes / least) - 1))]
+    songs = max(1, min(songs, int(most_bytes / least / (len(played) + 1))))
+    seconds = min(seconds, most_bytes / songs / (len(played) + 1) / BYTES_A_SECOND)
     for song in list(first.songs)[:songs]:
         files = {"target": (first.folder, "target")}
         files |= {
