@@ -30,7 +30,7 @@ def explain_by_oscillator(dry: Tensor, wet: Tensor, skip: int, sample_rate: int)
     left, hz = share_left(gain * dry, wet, skip), rate * sample_rate / (2 * math.pi)
     depth = 1 - float(gain.abs().min()) / max(float(gain.abs().max()), 1e-12)
     name = "a ring modulator" if hz > AUDIBLE_HZ else "a tremolo, a gain that repeats"
-    words = f"{name} at {hz:.3g} Hz, {depth:.0%} deep"
+    words = f"{name} at {float(f'{hz:.3g}'):g} Hz, {depth:.0%} deep"
     return Explanation("oscillator", words, left, {"rate_hz": hz, "depth": depth}, gain * dry)
 
 
