@@ -13,18 +13,18 @@ from fxemu.effects import Effect
 from fxemu.effects.knobs import HELD_OUT, Turned, held_out_settings
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import metrics
-from fxemu.evaluation.aliasing import aliasing
 from fxemu.evaluation.baselines import best_fir, best_gain, copy_last
-from fxemu.evaluation.contraction import contraction, contraction_lines
-from fxemu.evaluation.decay import decay
-from fxemu.evaluation.levels import LISTENED_DB, at_levels
+from fxemu.evaluation.measurements.aliasing import aliasing
+from fxemu.evaluation.measurements.contraction import contraction, contraction_lines
+from fxemu.evaluation.measurements.decay import decay
+from fxemu.evaluation.measurements.levels import LISTENED_DB, at_levels
+from fxemu.evaluation.measurements.priming import primed
+from fxemu.evaluation.measurements.stability import stability
+from fxemu.evaluation.measurements.turned import at_held_out, at_recorded
+from fxemu.evaluation.measurements.turned import lines as knob_lines
 from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
-from fxemu.evaluation.priming import primed
 from fxemu.evaluation.publishing import Dashboard, Publisher
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
-from fxemu.evaluation.stability import stability
-from fxemu.evaluation.turned import at_held_out, at_recorded
-from fxemu.evaluation.turned import lines as knob_lines
 from fxemu.evaluation.validation import teacher_forced_esr
 from fxemu.library.pair import Pair
 from fxemu.library.songs import file_stem

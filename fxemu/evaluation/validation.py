@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
-from fxemu.evaluation.contraction import wrong_pasts
+from fxemu.evaluation.measurements.contraction import wrong_pasts
 from fxemu.library.pair import Pair
 from fxemu.library.songs import file_stem
 from fxemu.models.closed_loop import ClosedLoop

@@ -16,8 +16,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from fxemu.errors import ConfigError, Terminated
 from fxemu.files import write_whole
+from fxemu.training.monitoring.terminal import tell
 from fxemu.training.signals import handle_ends, restore_default_ends
-from fxemu.training.terminal import tell
 
 
 class WholeCheckpoints(TorchCheckpointIO):

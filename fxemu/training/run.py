@@ -29,11 +29,12 @@ from fxemu.models.files import save
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt, read_checkpoint
 from fxemu.training.checks import check_config
 from fxemu.training.environment import chosen_options, environment, told_options
-from fxemu.training.loggers import Gallery
 from fxemu.training.module import TrainingModule
+from fxemu.training.monitoring.loggers import Gallery
+from fxemu.training.monitoring.terminal import tell
 from fxemu.training.overrides import absolute_paths, command_line, moved
 from fxemu.training.parts import build, build_parts
-from fxemu.training.race import after_race
+from fxemu.training.race import Race, after_race
 from fxemu.training.run_folder import (
     checkpoint_to_resume,
     explain_failed_writes,
@@ -42,8 +43,6 @@ from fxemu.training.run_folder import (
     saved_config,
     write_hydra_record,
 )
-from fxemu.training.standings import Race
-from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer, set_up_process
 
 # Scores in TensorBoard's table of runs, and the names that they have there.

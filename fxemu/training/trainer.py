@@ -24,9 +24,9 @@ from fxemu.training.callbacks import (
     ValidateLast,
     WholeCheckpoints,
 )
-from fxemu.training.cockpit import Cockpit
-from fxemu.training.loggers import Gallery, build_loggers
-from fxemu.training.progress import LiveProgress, Progress
+from fxemu.training.monitoring.cockpit import Cockpit
+from fxemu.training.monitoring.loggers import Gallery, build_loggers
+from fxemu.training.monitoring.progress import LiveProgress, Progress
 from fxemu.training.run_folder import in_sweep
 
 # Warnings that tell a user nothing, by the beginning of their text, each with the reason.

@@ -13,7 +13,7 @@ from fxemu.audio.tensors import decode, peak_normalize
 from fxemu.emulation import load
 from fxemu.engine.oversampling import FACTORS
 from fxemu.engine.streaming.stream import Stream, render_many
-from fxemu.evaluation.aliasing import aliasing_db
+from fxemu.evaluation.measurements.aliasing import aliasing_db
 from fxemu.evaluation.metrics import esr
 from fxemu.library.songs import list_audio_files
 from tables.common import ROOT, fastest, one_thread

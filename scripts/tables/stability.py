@@ -10,7 +10,7 @@ import torch
 from fxemu.audio.tensors import decode, peak_normalize
 from fxemu.emulation.locate import read_model
 from fxemu.engine.streaming.stream import render
-from fxemu.evaluation.stability import stability
+from fxemu.evaluation.measurements.stability import stability
 from fxemu.library.songs import list_audio_files
 from tables.common import ROOT
 

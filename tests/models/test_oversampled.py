@@ -10,7 +10,7 @@ from torch import Tensor
 from fxemu.engine.oversampling import LATENCY, PASSED, STOPPED_DB, low_pass
 from fxemu.engine.plan import DRY, WET, Activation, Plan, Term
 from fxemu.engine.streaming.stream import render, render_many
-from fxemu.evaluation.aliasing import aliasing_db
+from fxemu.evaluation.measurements.aliasing import aliasing_db
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.oversampled import Oversampled, OversamplingError
 from fxemu.representations import MuLaw, Raw

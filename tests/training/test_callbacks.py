@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from fxemu.training.callbacks import KeepCurve, WholeCheckpoints
-from fxemu.training.progress import LiveProgress, Progress, sparkline
+from fxemu.training.monitoring.progress import LiveProgress, Progress, sparkline
 from fxemu.training.schedule import Schedule
 
 

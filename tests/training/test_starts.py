@@ -204,7 +204,7 @@ def test_lines_for_a_terminal_that_is_gone_are_only_logged():
     """As after SIGHUP, while the report is written."""
     ours, terminal = os.openpty()
     code = (
-        "import logging, sys; from fxemu.training.terminal import tell\n"
+        "import logging, sys; from fxemu.training.monitoring.terminal import tell\n"
         "logging.basicConfig(level='INFO', filename='log'); sys.stdin.read(1)\n"
         "tell('first'); tell('second', error=True); print('third'); sys.exit(129)"
     )

@@ -14,7 +14,7 @@ from fxemu.audio.decoding import AudioError, read
 from fxemu.audio.loudness import loudness_lufs
 from fxemu.audio.tensors import encode_flac
 from fxemu.errors import SAMPLE_RATES_HZ
-from fxemu.evaluation.levels import around_peak
+from fxemu.evaluation.measurements.levels import around_peak
 from fxemu.library.songs import file_stem
 
 # A file of some megabytes may hold hours of silence.

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.models import one_pole
 
-from fxemu.evaluation.stability import forgets_ms, stability
+from fxemu.evaluation.measurements.stability import forgets_ms, stability
 
 RATE = 8000
 

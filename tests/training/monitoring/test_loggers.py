@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fxemu.effects import Tanh
 from fxemu.errors import ConfigError
 from fxemu.library.pair import Pair
-from fxemu.training.cockpit import LEVELS_DB, MOMENTS, Cockpit
 from fxemu.training.environment import told_options
-from fxemu.training.loggers import Gallery, build_loggers
+from fxemu.training.monitoring.cockpit import LEVELS_DB, MOMENTS, Cockpit
+from fxemu.training.monitoring.loggers import Gallery, build_loggers
 from fxemu.training.run_folder import CONF
 from fxemu.training.schedule import Schedule
 

@@ -9,7 +9,7 @@ from helpers.models import one_pole
 from torch import Tensor
 
 from fxemu.effects import Effect, Passthrough, Tremolo
-from fxemu.evaluation.contraction import contraction, contraction_lines
+from fxemu.evaluation.measurements.contraction import contraction, contraction_lines
 from fxemu.evaluation.validation import PIECE, SETTLING, scores, wrong_history_pieces
 from fxemu.library.pair import Pair
 

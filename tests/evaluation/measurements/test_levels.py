@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-import fxemu.evaluation.levels
+import fxemu.evaluation.measurements.levels
 from fxemu.effects import Tanh
 from fxemu.engine.streaming.stream import render
-from fxemu.evaluation.levels import LEVELS_DB, LISTENED_DB, around_peak, at_levels
+from fxemu.evaluation.measurements.levels import LEVELS_DB, LISTENED_DB, around_peak, at_levels
 from fxemu.evaluation.metrics import esr
 from fxemu.evaluation.plots import ESR_FLOOR, level_curves
 from fxemu.library.pair import Pair
@@ -38,12 +38,14 @@ def test_the_loudest_stretch_holds_the_peak_and_stays_in_the_song():
 
 def test_a_linear_model_of_tanh_errs_less_the_quieter_it_gets(noise, monkeypatch):
     """5x for tanh(5x): the error is (5x)^3 / 3 where it is small, so ESR falls by 24 dB for each 12 dB."""
-    monkeypatch.setattr(fxemu.evaluation.levels, "render_many", lambda loop, songs: [5 * dry for dry in songs])
+    monkeypatch.setattr(
+        fxemu.evaluation.measurements.levels, "render_many", lambda loop, songs: [5 * dry for dry in songs]
+    )
     scores, sounds = at_levels(nn.Identity(), noise, Tanh(5.0), RATE)
     assert [score.level_db for score in scores] == list(LEVELS_DB)
     esr = torch.tensor([score.esr for score in scores[3:]])
     assert torch.allclose(10 * (esr[:-1] / esr[1:]).log10(), torch.full((2,), 24.0), atol=0.1)
-    assert len(sounds) == fxemu.evaluation.levels.SONGS
+    assert len(sounds) == fxemu.evaluation.measurements.levels.SONGS
     for pair, prediction in sounds:
         assert float(pair.dry.max()) == pytest.approx(10 ** (LISTENED_DB / 20), rel=1e-6)
         assert torch.equal(prediction, 5 * pair.dry) and torch.equal(pair.wet, torch.tanh(5 * pair.dry))

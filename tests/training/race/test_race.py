@@ -14,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from fxemu.errors import ConfigError
 from fxemu.evaluation.scores import RaceScores
-from fxemu.training.candidates import Candidate, compose_candidates, of_trained_weights
 from fxemu.training.durations import time_of
-from fxemu.training.heat import Result
-from fxemu.training.race import is_worth_it, run_race
+from fxemu.training.race.candidates import Candidate, compose_candidates, of_trained_weights
+from fxemu.training.race.heat import Result
+from fxemu.training.race.run import is_worth_it, run_race
+from fxemu.training.race.standings import Race
+from fxemu.training.race.tasks import Interrupt, run_tasks
 from fxemu.training.run import run
 from fxemu.training.run_folder import CONF, saved_config
-from fxemu.training.standings import Race
-from fxemu.training.tasks import Interrupt, run_tasks
 
 MLP = ["model=mlp", "model.width=4", "model.context_window=16", "model.feedback_window=4", "loss=esr"]
 CANDIDATES = {
@@ -109,7 +109,7 @@ def test_an_interrupted_race_is_reported_and_on_resuming_held_to_its_end(
     reports: list[RaceScores] = []
     monkeypatch.setattr("fxemu.training.run._report", lambda *arguments: reports.append(arguments[5]["race"]))
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
-        patched.setattr("fxemu.training.heat.run_tasks", interrupted)
+        patched.setattr("fxemu.training.race.heat.run_tasks", interrupted)
         run(config, folder)
     assert left.value.code == 143 and f"resume={folder}" in capsys.readouterr().out
     spent = json.loads((folder / "race" / "spent.json").read_text())["seconds"]

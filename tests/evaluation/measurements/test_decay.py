@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from fxemu.effects import Convolution, Delay, Effect, Highpass, Passthrough, RoomReverb, Tanh, Tremolo
-from fxemu.evaluation.decay import decay, decay_s
+from fxemu.evaluation.measurements.decay import decay, decay_s
 from fxemu.models import Linear
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw

@@ -11,13 +11,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fxemu.errors import ConfigError, Terminated, UserError
 from fxemu.files import write_json, write_whole
-from fxemu.training.candidates import compose_candidates, save_candidates, saved_candidates
 from fxemu.training.durations import seconds_of
-from fxemu.training.heat import RESULT, Heat, Result, read_common
+from fxemu.training.monitoring.terminal import tell
+from fxemu.training.race.candidates import compose_candidates, save_candidates, saved_candidates
+from fxemu.training.race.heat import RESULT, Heat, Result, read_common
+from fxemu.training.race.standings import Race
+from fxemu.training.race.tasks import Interrupt, cores
 from fxemu.training.run_folder import RACE, process_count, saved_config
-from fxemu.training.standings import Race
-from fxemu.training.tasks import Interrupt, cores
-from fxemu.training.terminal import tell
 from fxemu.training.trainer import set_up_process
 
 SPENT = "spent.json"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fxemu.effects import Distortion, Tremolo
-from fxemu.evaluation.aliasing import aliasing, aliasing_db
+from fxemu.evaluation.measurements.aliasing import aliasing, aliasing_db
 from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw

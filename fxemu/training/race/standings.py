@@ -14,11 +14,11 @@ from fxemu.data.sources import Streamed
 from fxemu.evaluation.scores import RaceRow, RaceScores
 from fxemu.files import write_whole
 from fxemu.training.callbacks import KeepCurve
-from fxemu.training.candidates import Candidate, of_trained_weights
 from fxemu.training.durations import seconds_of, time_of
-from fxemu.training.heat import BEST, Common, Result, place_of
 from fxemu.training.module import TrainingModule
 from fxemu.training.parts import build, build_parts
+from fxemu.training.race.candidates import Candidate, of_trained_weights
+from fxemu.training.race.heat import BEST, Common, Result, place_of
 
 # The share of the time that is left to the last training in any case.
 LEAST_SHARE = 0.2

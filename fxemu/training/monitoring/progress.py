@@ -13,8 +13,8 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from fxemu.training.callbacks import KeepCurve
+from fxemu.training.monitoring.terminal import duration, tell
 from fxemu.training.schedule import Schedule
-from fxemu.training.terminal import duration, tell
 
 LOG = logging.getLogger(__name__)
 # Seconds between two looks of the line, and validations in its curve.

@@ -12,11 +12,11 @@ from fxemu.audio.tensors import amplify
 from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
-from fxemu.evaluation.levels import around_peak
+from fxemu.evaluation.measurements.levels import around_peak
 from fxemu.evaluation.plots import error_over_time, waveform
 from fxemu.evaluation.publishing import pixels
 from fxemu.library.pair import Pair
-from fxemu.training.loggers import Gallery
+from fxemu.training.monitoring.loggers import Gallery
 
 # As many moments as TensorBoard keeps of a tag, and the share of the training time that they may take.
 MOMENTS, SHARE = 10, 0.02

@@ -23,13 +23,13 @@ from fxemu.files import write_json
 from fxemu.library.pair import Pair
 from fxemu.library.songs import PARTS
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt, write_checkpoint
-from fxemu.training.candidates import Candidate, of_trained_weights
 from fxemu.training.durations import seconds_of, time_of
 from fxemu.training.module import TrainingModule
+from fxemu.training.monitoring.terminal import tell
 from fxemu.training.parts import build, build_parts
+from fxemu.training.race.candidates import Candidate, of_trained_weights
+from fxemu.training.race.tasks import Interrupt, can_fork, run_tasks
 from fxemu.training.run_folder import RACE
-from fxemu.training.tasks import Interrupt, can_fork, run_tasks
-from fxemu.training.terminal import tell
 from fxemu.training.trainer import build_trainer
 
 BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"

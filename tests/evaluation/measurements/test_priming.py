@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fxemu.effects import Bitcrusher, Effect, Tanh, Tremolo
+from fxemu.evaluation.measurements.priming import PRIMED_S, primed
 from fxemu.evaluation.metrics import gain_error_db
-from fxemu.evaluation.priming import PRIMED_S, primed
 from fxemu.library.pair import Pair
 from fxemu.models import Oscillator
 from fxemu.models.closed_loop import ClosedLoop
