@@ -31,11 +31,16 @@ def one_thread() -> None:
 def train(overrides: list[str], threads: int) -> dict:
     """Train in a process of its own; what its metrics.json holds."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "train.py", *overrides, f"threads={threads}", f"hydra.run.dir={folder}"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        run_training(overrides, threads, Path(folder))
         return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def run_training(overrides: list[str], threads: int, folder: Path) -> None:
+    """Train in a process of its own, into a folder; SystemExit where it fails."""
+    command = [sys.executable, "train.py", *overrides, f"threads={threads}", f"hydra.run.dir={folder}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def chosen(rows: Sequence[str], names: Iterable[str]) -> list[str]:

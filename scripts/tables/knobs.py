@@ -18,6 +18,7 @@ from tables.common import SAMPLE_RATE, chosen, fastest, one_thread, train
 BOXES = {
     "distortion": (["effect=distortion", "model=gru", "loss=esr"], {"drive_db": (0, 40), "lowpass_hz": (500, 8000)}),
     "compressor": (["effect=compressor", "model=gru", "loss=esr"], {"threshold_db": (-40, 0), "ratio": (1, 20)}),
+    "tremolo": (["effect=tremolo", "model=gru", "loss=esr"], {"rate_hz": (1, 10), "depth": (0, 1)}),
 }
 OWN = 3  # settings that get a net of their own: the best, the median and the worst of the model with knobs
 
