@@ -24,6 +24,8 @@ from fxemu.training.run_folder import CONF
 PATHS = ("data.library", "data.index", "data.cache", "effect.dry", "effect.wet", "effect.path", "effect.file")
 RUN_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 SWEEP = ("-m", "--multirun")
+# Options of a representation that only the side going in, or the one coming out, depends on.
+ONE_SIDED = {"input": ("embedding", "plain"), "output": ("correction", "decoding", "temperature")}
 # Several values for a sweep, as a function of Hydra's.
 SWEPT = r"(choice|glob|shuffle|sort|tag|str)\(.*\)"
 
@@ -33,7 +35,8 @@ def arguments(given: list[str]) -> list[str]:
     `dry=`, `wet=` and `force=` belong to `effect=recorded`, and folders and files may have any name.
 
     Raises:
-        ConfigError: for a group without a choice, a folder or file without a name, or a run that cannot be resumed.
+        ConfigError: for a group without a choice, an option without an effect, a folder or file without a name, or a
+            run that cannot be resumed.
     """
     # Hydra takes the options after them for values of none.
     given = sorted(given, key=lambda word: word not in SWEEP)
@@ -42,6 +45,9 @@ def arguments(given: list[str]) -> list[str]:
             raise ConfigError(f"{word}: must name a folder or a file; is a variable of the shell empty?")
         if re.fullmatch(r"(effect|repr|repr\.(input|output)|model|loss|training|data)=(null)?", word):
             raise ConfigError(f"{word}: an option must be chosen; `python train.py --help` lists them")
+        for other, side in zip(ONE_SIDED, reversed(ONE_SIDED), strict=True):
+            if re.match(rf"\+*repr\.{side}\.({'|'.join(ONE_SIDED[other])})=", word):
+                raise ConfigError(f"{word}: has no effect there; set it for repr.{other}")
     result = [re.sub(r"^(?=(dry|wet|force)=)", "effect.", word) for word in _sides(given)]
     result += _rate_of_recordings(result)
     sweep = any(word in SWEEP for word in given)

@@ -12,9 +12,9 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
+from fxemu.data.learnability import unlearnable_line
 from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
-from fxemu.data.repeats import unlearnable_line
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.diagnosis import box_sentence

@@ -355,6 +355,33 @@ def test_a_group_without_a_choice_is_refused(word):
         arguments(["seed=1", word])
 
 
+OTHERS = {"classes": 67, "mu": 100.0, "embedding": 3, "decoding": "argmax", "temperature": 2.0, "bits": 10,
+          "code": "offset", "plain": False, "correction": False}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GROUPS["repr"])
+def test_an_option_of_a_side_without_an_effect_there_is_refused(name):
+    """Encoding depends on the options that `repr.input` takes, and decoding on those of `repr.output`."""
+    given = OmegaConf.to_container(composed(f"repr={name}").repr.input)
+    kind = get_class(given.pop("_target_"))
+    for argument in given:
+        one, other = kind(**given), kind(**{**given, argument: OTHERS[argument]})
+        x, params = torch.linspace(-1, 1, 99)[None, None], torch.linspace(-2, 2, 7 * one.params).view(1, -1, 7).sin()
+        same = {"input": alike(one.encode(x), other.encode(x))}
+        same["output"] = one.params == other.params and alike(one.decode(params), other.decode(params))
+        for side in ("input", "output"):
+            word = f"repr.{side}.{argument}={OTHERS[argument]}"
+            if same[side]:
+                with pytest.raises(ConfigError, match="has no effect there; set it for repr"):
+                    arguments([f"repr={name}", word])
+            else:
+                assert word in arguments([f"repr={name}", word])
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
 def test_a_weight_brings_a_loss_into_the_sum():
     default, changed = (
         instantiate(composed("loss=combined", *more).loss) for more in ([], ["loss.terms.log_mel.weight=0.5"])

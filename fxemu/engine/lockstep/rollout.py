@@ -95,7 +95,7 @@ def _run(
 ) -> tuple[Tensor, ...]:
     """The wet signal (B, 1, steps), its parameters (B, P, steps) and the pasts after it, given values and pasts before.
 
-    Given `fed` (B, 1, steps), that is fed back in place of the prediction.
+    Given `fed` (B, 1, steps), that is fed back in place of the prediction, and no pasts are returned.
     """
     layout = lanes.layout_for(partition, steps, signals[DRY].shape[0], signals[DRY].device)
     drives = [drive(partition, v, signals, steps) for v in layout.drives]
@@ -118,7 +118,8 @@ class _Rollout(torch.autograd.Function):
         memories = []
         values = layout.plan.last, layout.plan.params
         outputs = [inputs[0].new_empty(batch, layout.plan.width(value), layout.samples) for value in values]
-        ends = [inputs[0].new_empty(batch, layout.plan.width(value), rows) for value, rows in layout.tapped.items()]
+        tapped = {} if forced else layout.tapped
+        ends = [inputs[0].new_empty(batch, layout.plan.width(value), rows) for value, rows in tapped.items()]
         for streams in sub_batches:
             memory = lanes.memory_for(layout, streams.stop - streams.start, inputs[0].device)
             memories.append(memory)
@@ -130,7 +131,7 @@ class _Rollout(torch.autograd.Function):
             lanes.run_forward(layout, memory, forced)
             for value, out in zip(values, outputs, strict=True):
                 lanes.read_streams(layout.now(memory, value), out[streams])
-            for value, end in zip(layout.tapped, ends, strict=True):
+            for value, end in zip(tapped, ends, strict=True):
                 rows = layout.rows(memory, layout.signals[value])
                 lanes.read_streams(rows[:, rows.shape[1] - end.shape[-1] :], end[streams])
         ctx.layout, ctx.sub_batches, ctx.memories, ctx.forced = layout, sub_batches, memories, forced

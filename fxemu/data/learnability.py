@@ -1,4 +1,4 @@
-"""Whether an effect can be learned from dry at all: that it repeats itself, listens, and does not look ahead."""
+"""Whether an effect can be learned from dry at all: deterministic, dependent on dry, and causal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ EXCERPT_S, SAME, AHEAD = 0.25, 1e-10, 0.01
 
 
 def unlearnable_line(effect: Effect, pair: Pair, sample_rate: int) -> str | None:
-    """The line on an effect whose wet is another one each time, or knows what comes, or does not depend on dry.
+    """The line for an effect that is random, looks ahead or does not depend on dry; None for others and for recordings.
 
-    None for others, and for recordings, which cannot be asked. Two wets that differ by noise of their own differ by
-    twice its energy: half of that no model can know.
+    Two wets that differ by noise of their own differ by twice its energy: half of that no model can know.
     """
     if not effect.replayable:
         return None
@@ -34,5 +33,5 @@ def unlearnable_line(effect: Effect, pair: Pair, sample_rate: int) -> str | None
             "the effect looks ahead: its wet depends on dry that comes later, which no model that plays live can know"
         )
     if float(changed.sum() / energy) <= SAME:
-        return "the effect does not listen: its wet is the same whatever dry is"
+        return "the effect does not depend on dry: its wet is the same whatever dry is"
     return None

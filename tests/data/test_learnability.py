@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fxemu.data.repeats import unlearnable_line
+from fxemu.data.learnability import unlearnable_line
 from fxemu.effects import Compressor, Delay, Distortion, PlateReverb, Recorded, Tanh
 from fxemu.effects.base import Effect
 from fxemu.library.pair import Pair
@@ -44,7 +44,7 @@ class Function(Effect):
         (lambda x: torch.cat((x[200:], x[:200])), "looks ahead"),
         (lambda x: x.flip(0), "looks ahead"),
         (lambda x: x / x.square().mean(), "looks ahead"),
-        (lambda x: torch.cos(torch.arange(len(x)) / 9), "does not listen"),
+        (lambda x: torch.cos(torch.arange(len(x)) / 9), "does not depend on dry"),
         (lambda x: torch.cat((0 * x[:300], x[:-300])), None),
         (lambda x: torch.cumsum(x, 0) / 99, None),
         (lambda x: 0 * x, None),
