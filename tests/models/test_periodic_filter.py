@@ -12,7 +12,8 @@ from fxemu.engine.streaming.stream import Stream, render
 from fxemu.evaluation.metrics import esr
 from fxemu.models import PeriodicFilter
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.models.fits.periodic_filter import BINS, PeriodicTaps, _runs, drift, find_movement_rate, fit_table
+from fxemu.models.fits.movement_rate import find_movement_rate
+from fxemu.models.fits.periodic_filter import BINS, Movement, PeriodicTaps, _runs, drift, fit_table
 from fxemu.representations import Raw
 
 TAPS, RATE = 6, 2 * math.pi / 12_000
@@ -80,7 +81,7 @@ def test_a_rate_that_is_off_is_mended(songs: list[tuple[Tensor, Tensor]]) -> Non
     basis[0, -1] = basis[1, -3] = basis[2, -5] = 1.0
     mixing = torch.tensor([[0.5, 0, 0], [0, 0.3, 0], [0, 0, -0.2j]], dtype=torch.complex128)
     off = 1e-4 * RATE
-    assert drift(songs, RATE - off, PeriodicTaps(basis, mixing)) == pytest.approx(off, rel=0.02)
+    assert drift(songs, Movement(RATE - off, PeriodicTaps(basis, mixing))) == pytest.approx(off, rel=0.02)
 
 
 def test_a_known_filter_is_recovered(weights: dict[str, Tensor]) -> None:

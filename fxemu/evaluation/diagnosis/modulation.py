@@ -11,8 +11,8 @@ from torch import Tensor
 from fxemu.effects.envelope import coefficient, follow_peaks, level_db
 from fxemu.evaluation.diagnosis.explanation import Explanation, share_left
 from fxemu.evaluation.diagnosis.filtered_sums import sum_of_filters
+from fxemu.models.fits.movement_rate import find_movement_rate
 from fxemu.models.fits.oscillator import find_rate, fit_waveform
-from fxemu.models.fits.periodic_filter import find_movement_rate
 
 GAIN_HARMONICS, AUDIBLE_HZ = 12, 25.0  # of the gain; a rate from which it is a ring modulator
 LOW_RATE_HZ, LEVEL_RATE_HZ = 5500, 11_000  # to which moving filters are followed: few taps reach far
