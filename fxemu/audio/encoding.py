@@ -12,7 +12,9 @@ from typing import BinaryIO
 import av
 import numpy as np
 
-from fxemu.audio.decoding import PIPE, Array, AudioError
+from fxemu.audio.channels import Array
+from fxemu.audio.decoding import PIPE
+from fxemu.audio.source import AudioError
 from fxemu.files import printable, rename_synced, temporary_beside
 
 # Suffix to container, codec and its sample format. Beyond 4 GB a WAV becomes an RF64.

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fxemu.audio.decoding import Array, AudioError, opened, reason
+from fxemu.audio.channels import Array
+from fxemu.audio.decoding import opened, reason
+from fxemu.audio.source import AudioError
 
 SILENT_DB = -60.0
 

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from fxemu.audio.decoding import Array, AudioError, Decoded, read, reason
+from fxemu.audio.channels import Array
+from fxemu.audio.decoding import Decoded, read, reason
 from fxemu.audio.loudness import Measurement, measure
+from fxemu.audio.source import AudioError
 from fxemu.files import printable
 
 MEMORY_BYTES = 4 << 30

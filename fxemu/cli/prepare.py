@@ -21,7 +21,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from tqdm import tqdm
 
-from fxemu.audio.decoding import AudioError, read
+from fxemu.audio.decoding import read
+from fxemu.audio.source import AudioError
 from fxemu.cli.errors import one_line_errors
 from fxemu.data.module import SongData
 from fxemu.data.stream import WHOLE_S

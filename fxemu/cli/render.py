@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from fxemu.audio.decoding import PIPE, AudioError
+from fxemu.audio.decoding import PIPE
+from fxemu.audio.source import AudioError
 from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_knob_option, add_mix_options, add_oversample_option
 from fxemu.emulation import load

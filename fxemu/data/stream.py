@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fxemu.audio.decoding import AudioError
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import amplify
 from fxemu.audio.worker import Worker
 from fxemu.data.shard import WHOLE

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from fxemu.audio.decoding import AudioError
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import decode, rate_and_channels, write_wav
 from fxemu.effects.base import Effect, EffectError, check_range
 from fxemu.files import printable

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.audio.decoding import RATES_HZ
+from fxemu.audio.source import RATES_HZ
 from fxemu.emulation.channel import Channel, Feedback
 from fxemu.emulation.locate import read_model
 from fxemu.emulation.mix import finite

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fxemu.audio.decoding import PIPE, Array, AudioError, AudioSource, in_channels, opened, separate
+from fxemu.audio.channels import Array, in_channels, separate
+from fxemu.audio.decoding import PIPE, opened
 from fxemu.audio.encoding import writing
 from fxemu.audio.resampling import Resampler
+from fxemu.audio.source import AudioError, AudioSource
 from fxemu.audio.tensors import decode
 from fxemu.emulation import Emulation
 from fxemu.emulation.channel import Channel, Feedback

@@ -20,7 +20,7 @@ from fxemu.evaluation.measurements.decay import decay
 from fxemu.evaluation.measurements.levels import LISTENED_DB, at_levels
 from fxemu.evaluation.measurements.priming import primed
 from fxemu.evaluation.measurements.stability import stability
-from fxemu.evaluation.measurements.turned import at_held_out, at_recorded
+from fxemu.evaluation.measurements.turned import KnobScores, at_held_out, at_recorded
 from fxemu.evaluation.measurements.turned import lines as knob_lines
 from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
 from fxemu.evaluation.publishing import Dashboard, Publisher
@@ -53,12 +53,7 @@ def evaluate(
         folder: the run folder.
         dashboard: that shows sounds and pictures too.
     """
-    turned = None
-    if isinstance(effect, Turned):
-        settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
-        turned = at_held_out(loop, test, effect, sample_rate, settings)
-    elif effect.knobs:
-        turned = at_recorded(loop, train, test, effect.knobs)
+    turned = _turned(loop, train, test, effect, sample_rate)
     # All else with the knobs where they stood in the recordings; of an effect that can be run, at their defaults.
     predictions = render_many([loop.at(song.knobs) for song in test], [song.dry for song in test])
     teacher_forced, loop = teacher_forced_esr(loop, test), loop.at(test[0].knobs)
@@ -73,24 +68,14 @@ def evaluate(
     if (figure := first_layer(loop.plan(), sample_rate)) is not None:
         publisher.picture(figure, "first_layer")
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
-    prediction, target = metrics.over_all(pairs)
     songs = [
         SongScores(song.name, metrics.esr(*pair), metrics.nmae(*pair), metrics.samples_to_divergence(pair[0], limit))
         for song, pair in zip(test, pairs, strict=True)
     ]
     return Scores(
-        esr=metrics.esr(prediction, target),
+        **_errors_over_all(pairs, sample_rate),
         esr_median=statistics.median(song.esr for song in songs),
         esr_worst=max(song.esr for song in songs),
-        nmae=metrics.nmae(prediction, target),
-        inverted_esr=metrics.inverted_esr(prediction, target),
-        esr_preemphasis=metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
-        esr_a_weighted=metrics.a_weighted_esr(prediction, target, sample_rate),
-        esr_treble=metrics.treble_esr(prediction, target, sample_rate),
-        loudness_error_lu=metrics.loudness_error_lu(prediction, target, sample_rate),
-        gain_error_db=metrics.gain_error_db(prediction, target),
-        dc=metrics.dc(prediction, target),
-        mrstft=metrics.mrstft(prediction, target),
         teacher_forced_esr=teacher_forced,
         divergences=sum(metrics.diverged(p, limit) for p in predictions),
         realtime_factor=realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
@@ -104,6 +89,33 @@ def evaluate(
         songs=songs,
         knobs=turned,
     )
+
+
+def _turned(
+    loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int
+) -> KnobScores | None:
+    """Errors at settings of the knobs that were not trained at; None for an effect without knobs."""
+    if isinstance(effect, Turned):
+        settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
+        return at_held_out(loop, test, effect, sample_rate, settings)
+    return at_recorded(loop, train, test, effect.knobs) if effect.knobs else None
+
+
+def _errors_over_all(pairs: list[tuple[Tensor, Tensor]], sample_rate: int) -> dict[str, float]:
+    """Error measures over all songs together, (prediction, target) of (samples,) each, by their names in `Scores`."""
+    prediction, target = metrics.over_all(pairs)
+    return {
+        "esr": metrics.esr(prediction, target),
+        "nmae": metrics.nmae(prediction, target),
+        "inverted_esr": metrics.inverted_esr(prediction, target),
+        "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
+        "esr_a_weighted": metrics.a_weighted_esr(prediction, target, sample_rate),
+        "esr_treble": metrics.treble_esr(prediction, target, sample_rate),
+        "loudness_error_lu": metrics.loudness_error_lu(prediction, target, sample_rate),
+        "gain_error_db": metrics.gain_error_db(prediction, target),
+        "dc": metrics.dc(prediction, target),
+        "mrstft": metrics.mrstft(prediction, target),
+    }
 
 
 def realtime_factor(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> float:

@@ -19,8 +19,8 @@ from threading import Lock
 
 import platformdirs
 
-from fxemu.audio.decoding import TAGS
 from fxemu.audio.loudness import Measurement
+from fxemu.audio.source import TAGS
 from fxemu.library.songs import LibraryError, composed
 
 # Marks our databases, "fxmu", and the form of their table.

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError
+from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES
+from fxemu.audio.source import AudioError
 from fxemu.errors import UserError
 from fxemu.files import printable
 

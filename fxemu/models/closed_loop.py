@@ -22,7 +22,6 @@ from fxemu.engine.plan import DRY, WET, Activation, Knobs, Plan, Product
 from fxemu.models.base import Predictor
 from fxemu.models.knobs import Knob, positions
 from fxemu.models.parts.turning import Turning
-from fxemu.representations import Raw
 from fxemu.representations.base import Representation
 
 keep_freed_memory()
@@ -54,14 +53,14 @@ class ClosedLoop(nn.Module):
         knobs: Sequence[Knob] = (),
     ) -> None:
         super().__init__()
-        self.plain_samples = isinstance(input_repr, Raw) and isinstance(output_repr, Raw)
+        self.plain_samples = input_repr.plain_samples and output_repr.plain_samples
         if predictor.plain_samples and not self.plain_samples:
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(predictor).__name__).lower()
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.knobs = tuple(knobs)
         sizes = len(self.knobs), input_repr.channels
-        self.turning = Turning(predictor, *sizes, isinstance(input_repr, Raw)) if self.knobs else None
+        self.turning = Turning(predictor, *sizes, input_repr.plain_samples) if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))
         self.register_buffer("dry_gain", torch.tensor(1.0))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fxemu.audio.decoding import RATES_HZ
+from fxemu.audio.source import RATES_HZ
 from fxemu.engine.plan import IDENTITY, WET, Activation, Plan, Product, Term
 from fxemu.errors import UserError
 from fxemu.files import parse_json, printable

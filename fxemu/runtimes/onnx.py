@@ -53,12 +53,12 @@ class Onnx(Format):
             values = [np.array(list(settings.values()), np.float32)] if settings else []
             out, *state = step.run(None, dict(zip(names, [sample[None], *values, *state], strict=True)))
             played.append(out)
-        findings = [compared(model, torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime, step by step,")]
+        findings = [compared(model, torch.from_numpy(np.concatenate(played)), wet, "ONNX Runtime step by step")]
         if (path / "song.onnx").exists():
             song = runtime.InferenceSession(str(path / "song.onnx"), providers=["CPUExecutionProvider"])
             # Not the length that it was converted with.
             whole = song.run(None, {"dry": dry.numpy()[:-99]})[0]
-            findings.append(compared(model, torch.from_numpy(whole), wet[:-99], "ONNX Runtime, the whole at once,"))
+            findings.append(compared(model, torch.from_numpy(whole), wet[:-99], "ONNX Runtime for the whole song"))
         return "\n".join(findings)
 
 

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM, ConvNet, Linear, Predictor, WaveNet
-from fxemu.representations import Raw
 from fxemu.runtimes.base import ExportError, Model, compared
 from fxemu.runtimes.foreign import Foreign
 
@@ -28,7 +27,7 @@ def plain_predictor(model: Model, runtime: str) -> Predictor:
     if loop.predictor.feedback:
         raise ExportError(f"{runtime} never feeds its output back, and this model is fed back: train it with "
                           "model.feedback=false, or export to c, lv2, onnx or torchscript")  # fmt: skip
-    if not (isinstance(loop.input_repr, Raw) and isinstance(loop.output_repr, Raw)):
+    if not loop.plain_samples:
         raise ExportError(f"{runtime} knows raw samples only: train with repr=raw, or export to c, lv2, onnx or "
                           "torchscript")  # fmt: skip
     predictor, gain, dry_gain = copy.deepcopy(loop.predictor), float(loop.gain), float(loop.dry_gain)

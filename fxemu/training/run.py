@@ -96,17 +96,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         race.hand_over(data, module, curve)
     data.setup()
     if trainer.is_global_zero:
-        if data.skipped:
-            tell(str(data.skipped), error=True)
-        tell(f"{data.source.summary()}; {'resuming' if resume else 'writing'} in {folder}")
-        for line in (
-            level_line(data.parts["train"]),
-            unlearnable_line(parts.effect, data.parts["train"][0], data.sample_rate),
-        ):
-            if line:
-                tell(line)
-        if box := box_sentence(data.parts["train"], data.sample_rate):
-            tell(f"to learn: {box}")
+        box = _tell_what_is_learned(data, f"{'resuming' if resume else 'writing'} in {folder}")
         _write_beginning(config, folder, trainer, chosen, resume is not None)
     diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
     seconds = curve.seconds()
@@ -130,6 +120,20 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         if stopped[0] != signal.SIGINT:
             sys.exit(128 + stopped[0])
     return math.inf if curve.best() is None else curve.best()
+
+
+def _tell_what_is_learned(data: SongData, where: str) -> str | None:
+    """Print how much audio there is, where the run is, and what the effect seems to be; returns that sentence."""
+    training = data.parts["train"]
+    if data.skipped:
+        tell(str(data.skipped), error=True)
+    tell(f"{data.source.summary()}; {where}")
+    for line in (level_line(training), unlearnable_line(data.effect, training[0], data.sample_rate)):
+        if line:
+            tell(line)
+    if box := box_sentence(training, data.sample_rate):
+        tell(f"to learn: {box}")
+    return box
 
 
 def _write_beginning(

@@ -9,8 +9,9 @@ import pytest
 import torch
 from helpers.media import ENCODERS, encode, example, tune
 
-from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, AudioError, opened, read
+from fxemu.audio.decoding import OTHER_SUFFIXES, READ_SUFFIXES, SUFFIXES, opened, read
 from fxemu.audio.loudness import measure
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.files import printable
 from fxemu.library.recordings.files import read_side

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxemu.audio.decoding import SUFFIXES, AudioError
+from fxemu.audio.decoding import SUFFIXES
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import decode, encode_flac, peak_normalize, rate_and_channels, write_wav
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

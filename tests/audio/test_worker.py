@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from helpers.media import encode, example, tune
 
-from fxemu.audio.decoding import SUFFIXES, AudioError, read
+from fxemu.audio.decoding import SUFFIXES, read
 from fxemu.audio.loudness import measure
+from fxemu.audio.source import AudioError
 from fxemu.audio.worker import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")

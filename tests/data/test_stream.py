@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxemu.audio.decoding import AudioError
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import write_wav
 from fxemu.audio.worker import Worker
 from fxemu.data import SongData

@@ -8,7 +8,7 @@ import torch
 from helpers.signals import RATE, decibels, impulse_response, noise
 from torch import Tensor
 
-from fxemu.audio.decoding import AudioError
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import write_wav
 from fxemu.effects import (
     Chain,

@@ -12,7 +12,8 @@ import pytest
 import torch
 from helpers.media import encode, tune
 
-from fxemu.audio.decoding import opened, read, separate
+from fxemu.audio.channels import separate
+from fxemu.audio.decoding import opened, read
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.render import main
 from fxemu.emulation import load, render

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fxemu.audio.decoding import AudioError
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import write_wav
 from fxemu.library.index import Entry, Selection
 from fxemu.library.recordings.pairs import match_files

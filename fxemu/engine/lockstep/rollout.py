@@ -86,6 +86,8 @@ def forced(plan: Plan, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) ->
     steps = dry.shape[-1]
     partition = Partition(plan)
     signals = evaluate(plan, plan.inputs(*lanes.padded(plan, dry, knobs)), partition.boundary, steps)
+    if plan.last in signals:
+        return signals[plan.params][..., -steps:]
     silence = lanes.past_values(partition, dry[..., :0], wet[..., :0])
     return _run(partition, signals, silence, steps, fed=wet)[1]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fxemu.audio.decoding import AudioError, read
+from fxemu.audio.decoding import read
 from fxemu.audio.loudness import loudness_lufs
+from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import encode_flac
 from fxemu.errors import SAMPLE_RATES_HZ
 from fxemu.evaluation.measurements.levels import around_peak

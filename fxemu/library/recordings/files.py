@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fxemu.audio.decoding import READ_SUFFIXES, AudioError, in_channels, opened, separate
+from fxemu.audio.channels import in_channels, separate
+from fxemu.audio.decoding import READ_SUFFIXES, opened
 from fxemu.audio.resampling import Resampler
+from fxemu.audio.source import AudioError
 from fxemu.files import printable
 from fxemu.library.songs import LibraryError, composed, is_apple_double
 

@@ -139,7 +139,7 @@ def test_rollout_elsewhere_is_a_free_run_with_its_gradient(
 
 @pytest.mark.parametrize("feedback", [True, False])
 @pytest.mark.parametrize("representation", ["raw", "mulaw"])
-@pytest.mark.parametrize("model", ["gru", "lstm", "lru", "oscillator"])
+@pytest.mark.parametrize("model", ["gru", "lstm", "lru", "oscillator", "convnet"])
 def test_teacher_forcing_through_the_loops(
     monkeypatch: pytest.MonkeyPatch, make_loop: MakeLoop, model: str, representation: str, feedback: bool
 ) -> None:
