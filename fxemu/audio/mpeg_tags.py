@@ -36,7 +36,7 @@ class Frames:
 
 
 def frames(file: BinaryIO) -> tuple[int, int]:
-    """The first byte of a file after APE tags (ID3v2 is FFmpeg's to read), and the end of what is no tag.
+    """First byte and end of a file's MPEG frames: between APE tags (FFmpeg reads ID3v2 itself) and the tags at its end.
 
     Known at the end are ID3v1 and its extension, Lyrics3 of both versions, APE of both versions, and ID3v2 with a
     footer, in any order and number.
@@ -120,7 +120,7 @@ END_TAGS: tuple[Callable[[BinaryIO, int], int], ...] = (_id3v1, _ape, _lyrics3, 
 
 
 class BesideFrames:
-    """What lies between or after the frames of MPEG audio, which has no container: tags, and a little of anything."""
+    """Bytes between or after the frames of MPEG audio, which has no container: tags, and a little of anything."""
 
     def __init__(self) -> None:
         self.tag, self.unknown_bytes = False, 0

@@ -171,7 +171,7 @@ class AudioSource:
 
 
 def ffmpeg_message(error: BaseException) -> str:
-    """What an error of FFmpeg's or the system's says, in a few words."""
+    """The message of an error of FFmpeg's or the system's, in a few words."""
     if isinstance(error, av.error.PatchWelcomeError):
         return "its format changes, which FFmpeg cannot follow; split it there"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Where a file states that it ends, of formats of which FFmpeg takes what is there for the whole."""
+"""The end that a file's own header states, in formats of which FFmpeg takes a truncated file for a whole one."""
 
 from __future__ import annotations
 

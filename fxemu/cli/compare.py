@@ -55,7 +55,7 @@ def compare(places: list[Path], output: Path, songs: int, seconds: float, listen
 
 
 def _block() -> str:
-    """What bars are made of, where the terminal can show it."""
+    """The character that bars are made of, where the terminal can show it."""
     try:
         "█~".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

@@ -28,7 +28,7 @@ class Forgetting:
     decay: float
 
     def samples(self, ratio: float = 1e-3) -> float:
-        """Samples until the difference is down to `ratio` of what it began with."""
+        """Samples until the difference has fallen to `ratio` of its first value."""
         return self.window + (math.log(ratio) / math.log(self.decay) if self.decay else 0.0)
 
 
@@ -86,7 +86,7 @@ def _closure(edges: Mapping[int, frozenset[int]]) -> dict[int, frozenset[int]]:
 
 
 def _linear(plan: Plan, value: int, seen: Mapping[int, frozenset[int]], block: set[int]) -> dict[int, Tensor] | None:
-    """A value as the sum of matrices (U, W) times states of the block, and what is free of them; None if it is not."""
+    """A value as a sum of matrices (U, W) times states of the block, and terms without them; None if it is none."""
     if not seen[value] & block:
         return {}
     step = plan.step(value)

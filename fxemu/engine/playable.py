@@ -1,4 +1,4 @@
-"""The protocol of what the engines run: a trained closed loop, or a model of another runtime."""
+"""The protocol of a model that the engines can run: a trained closed loop, or a model of another runtime."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def a_weighted_esr(prediction: Tensor, target: Tensor, sample_rate: int) -> floa
 
 
 def treble_esr(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
-    """ESR of what lies above TREBLE_HZ; 0 at a sample rate that holds nothing there."""
+    """ESR of the band above TREBLE_HZ; 0 at a sample rate that holds nothing there."""
     lowest = int(TREBLE_HZ * target.numel() / sample_rate) + 1
     error, signal = (torch.fft.rfft(x.double())[lowest:].abs().square().sum() for x in (prediction - target, target))
     return float(error / (signal + EPSILON))

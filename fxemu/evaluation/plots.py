@@ -81,7 +81,7 @@ PLOTS: dict[str, Callable[[Tensor, Tensor, Tensor, int, float], Figure]] = {
 
 
 def level_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
-    """Free-run ESR against the input's level in dBFS, a line for each name; what is below ESR_FLOOR is drawn there."""
+    """Free-run ESR against the input's level in dBFS, a line for each name; lower values are drawn at ESR_FLOOR."""
     figure, axes = _figure("input level (dBFS peak)", "ESR")
     for name, curve in curves.items():
         esr = [max(curve[level], ESR_FLOOR) for level in curve]

@@ -23,7 +23,7 @@ from fxemu.library.songs import file_stem
 
 
 class Dashboard(Protocol):
-    """Where a report is shown beside its files; its arguments are those of `training.monitoring.loggers.Gallery`."""
+    """A second place for a report, beside its files; arguments as of `training.monitoring.loggers.Gallery`."""
 
     def scores(self, values: dict[str, float]) -> None: ...
 

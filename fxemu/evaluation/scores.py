@@ -199,7 +199,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class RaceRow:
-    """What a candidate reached in a round of the race.
+    """The result of a candidate in a round of the race.
 
     Args:
         name: of the candidate.

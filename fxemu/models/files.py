@@ -165,7 +165,7 @@ def _checked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what an error says, fit to print, not too long."""
+    """The first line of an error's message, printable and of limited length."""
     if isinstance(error, KeyError):
         return f"{DESCRIPTION} lacks {error}"
     return printable((str(error).splitlines() or [type(error).__name__])[0])[:300]

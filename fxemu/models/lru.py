@@ -133,7 +133,7 @@ class _Layer(nn.Module):
         return self.into.weight * (1 - self.pole().abs()).repeat(2)[:, None, None]
 
     def driven(self, x: Tensor) -> Tensor:
-        """x (B, W, T) to what is added to the states, (N, B, T), complex."""
+        """Inputs of the states, (N, B, T), complex, from x (B, W, T)."""
         return torch.complex(*torch.einsum("nw,bwt->nbt", self._normalised()[..., 0], x).chunk(2))
 
     def read(self, x: Tensor, z: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Binary(Representation):
         self.register_buffer("worth", worth, persistent=False)
 
     def _weights(self) -> Tensor:
-        """What a bit from -1 to 1 adds to the level."""
+        """Weights by which bits from -1 to 1 add up to the level."""
         return 0.5 * self.worth / self.top
 
     def native_loss(self, params: Tensor, target: Tensor) -> Tensor:

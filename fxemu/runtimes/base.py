@@ -70,7 +70,7 @@ class Model:
 
     @property
     def playable(self) -> Playable:
-        """What is played: the model, oversampled if asked for; OversamplingError if it cannot be."""
+        """The model, oversampled if asked for; OversamplingError if it cannot be."""
         return oversampled(self.loop, self.oversample)
 
     @property
@@ -80,17 +80,17 @@ class Model:
 
     @property
     def default_positions(self) -> Tensor | None:
-        """Where the knobs stand at first, (K,); None for a model without."""
+        """Default positions of the knobs, (K,); None for a model without."""
         return positions(self.loop.knobs, {}) if self.loop.knobs else None
 
     @property
     def default_settings(self) -> dict[str, float]:
-        """Where the knobs stand at first, by name."""
+        """Default settings of the knobs, by name."""
         return {knob.name: knob.default for knob in self.loop.knobs}
 
     @property
     def turned_settings(self) -> dict[str, float]:
-        """To where the knobs are turned in test pairs, by name."""
+        """Settings to which the knobs are turned in test pairs, by name."""
         return {knob.name: knob.value(-0.5 if knob.position(knob.default) > 0 else 0.5) for knob in self.loop.knobs}
 
     def play(self, dry: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def plain_predictor(model: Model, runtime: str) -> Predictor:
 
 
 def _input_weights(predictor: Predictor) -> list[nn.Parameter]:
-    """Those that dry is multiplied by."""
+    """The weights that dry is multiplied by."""
     if isinstance(predictor, WaveNet):
         mixes = [layer.mix for array in predictor.arrays for layer in array.layers]
         return [layer.weight for layer in (predictor.arrays[0].rechannel, *mixes)]
@@ -56,7 +56,7 @@ def _input_weights(predictor: Predictor) -> list[nn.Parameter]:
 
 
 def _output_parameters(predictor: Predictor) -> list[nn.Parameter]:
-    """Those of the linear layers whose sum is the output."""
+    """The parameters of the linear layers whose sum is the output."""
     if isinstance(predictor, WaveNet):
         layers = [predictor.arrays[-1].head]
     elif isinstance(predictor, Linear):

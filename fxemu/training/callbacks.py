@@ -141,7 +141,7 @@ class KeepCurve(pl.Callback):
         self.begun = time.perf_counter()
 
     def seconds(self) -> float:
-        """Of training so far, that before an interruption included."""
+        """Seconds of training so far, those before an interruption included."""
         return self.before + time.perf_counter() - self.begun
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -68,7 +68,7 @@ def chosen_options(folder: Path, resumed: bool) -> dict[str, str]:
 
 
 def told_options(folder: Path, config: DictConfig, chosen: dict[str, str]) -> dict[str, Any]:
-    """What tells a run from others: its choices, its seed, and the options that its command set one by one.
+    """The options that tell a run from others: its choices, its seed, and those that its command set one by one.
 
     Of `model=auto` the model and the loss are those that the race has chosen.
     """

@@ -151,7 +151,7 @@ class TrainingModule(pl.LightningModule):
         return self.trainer.strategy.broadcast(due)
 
     def _scale(self, batch: tuple[Tensor, ...]) -> Tensor:
-        """What wet is divided by in the loss: its gain and, with knobs, more where the setting is louder."""
+        """The divisor of wet in the loss: its gain and, with knobs, more where the setting is louder."""
         if not self.loop.knobs:
             return self.loop.gain
         level = batch[3] + QUIET * batch[3].mean() + torch.finfo(torch.float32).tiny

@@ -24,7 +24,7 @@ def _described(group: Path) -> Iterator[str]:
 
 
 def embedding_units(target: str) -> int:
-    """`Representation.embedding_units` of a class by its `_target_`; 0 for what is no representation of ours."""
+    """`Representation.embedding_units` of a class by its `_target_`; 0 for other classes."""
     from fxemu import representations
 
     kind = getattr(representations, target.rpartition(".")[2], None)

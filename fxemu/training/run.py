@@ -225,7 +225,7 @@ def _show_result(config: DictConfig, folder: Path, gallery: Gallery) -> None:
 
 
 def _asked(config: DictConfig, folder: Path) -> list[str]:
-    """What was asked, in Markdown: the command and the effect in words."""
+    """The request in Markdown: the command, and the effect in words."""
     words = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
     effect = effect_in_words(flat_options(OmegaConf.to_container(config, resolve=True)))
     return [f"    {printable(command_line(*map(str, words)))}", printable(effect)]

@@ -113,7 +113,7 @@ class Schedule:
         return self.stages[-1]
 
     def bounds(self, progress: float) -> tuple[float, float]:
-        """Where the stage of a progress begins and ends, as shares of the whole."""
+        """Beginning and end of the stage at a progress, as shares of the whole."""
         ends = list(itertools.accumulate(stage.share for stage in self.stages))
         number = next((i for i, end in enumerate(ends) if progress < end), len(ends) - 1)
         return (ends[number - 1] if number else 0.0), ends[number]

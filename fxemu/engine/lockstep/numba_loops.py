@@ -139,7 +139,7 @@ def _mix(memory, z, units, first, last, items, t, weights):
 
 @njit(**OPTIONS, inline="always")
 def _place(x, rows, nearest):
-    """Which row of a table x in [-1, 1] points to: the one below, and how far to the next (or the nearest: 0 or 1)."""
+    """The row of a table below x in [-1, 1], and how far x is from it to the next, 0 to 1 (for the nearest: 0 or 1)."""
     position = (min(max(x, np.float32(-1)), np.float32(1)) + np.float32(1)) * np.float32(0.5) * np.float32(rows - ONE)
     low = min(np.uint64(position), rows - TWO)
     share = position - np.float32(low)

@@ -1,4 +1,4 @@
-"""Aliasing: energy of what is no harmonic over that of the harmonics, of steady tones at half scale.
+"""Aliasing: energy between the harmonics over that of the harmonics, of steady tones at half scale.
 
 A tone has a whole number of cycles in a prime number of samples: then no harmonic, however high and wherever it is
 folded to, falls onto a lower one, and whatever lies between the harmonics is aliased.

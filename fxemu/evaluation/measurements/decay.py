@@ -36,7 +36,7 @@ def decay(loop: ClosedLoop, effect: Effect, sample_rate: int) -> DecayScores | N
 
 
 def _noise(samples: int, sample_rate: int) -> Tensor:
-    """A burst that fades in and out, without what is above HIGHEST_HZ: (samples,), within -1 and 1."""
+    """A burst of noise below HIGHEST_HZ that fades in and out: (samples,), within -1 and 1."""
     white = torch.rand(samples, generator=torch.Generator().manual_seed(0)) * 2 - 1
     low = signal.butter(8, min(HIGHEST_HZ, 0.4 * sample_rate), fs=sample_rate, output="sos")
     noise = torch.from_numpy(signal.sosfiltfilt(low, white.double().numpy()).copy()) * torch.hann_window(samples)

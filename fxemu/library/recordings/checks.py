@@ -183,7 +183,7 @@ def _expansion(dry: Tensor, wet: Tensor) -> float:
 
 
 def _noise(dry: Tensor, wet: Tensor, sample_rate: int) -> list[Finding]:
-    """The finding on noise: wet where dry has been silent for 0.2 s, or what is steady, against its loudest tenth."""
+    """The finding on noise: wet where dry has been silent for 0.2 s, or its steady part, against its loudest tenth."""
     blocks = blocks_of(wet, sample_rate)
     loud = blocks[: dry.numel() // blocks.shape[1]][blocks_of(dry, sample_rate).abs().amax(1) >= QUIET]
     loudness = db(float(loud.std(1).quantile(0.9)) if len(loud) else 1.0)

@@ -55,7 +55,7 @@ def _while_dry_plays(loud: Tensor, first: int, end: int, alignment: Alignment) -
 
 
 def cause_of(found: list[Gap], dry: Tensor) -> Cause:
-    """What the gaps follow: dry's level, a period, or neither, so that the interface made them."""
+    """The cause of gaps: dry's level, a period, or neither, so that the interface made them."""
     if not found:
         return "interface"
     if len(found) > FEW:

@@ -28,7 +28,7 @@ def innovations(x: Array) -> Array:
 
 
 def _residual(x: Array) -> Array:
-    """What linear prediction of each block leaves: (N,)."""
+    """Residual of the linear prediction of each block: (N,)."""
     count = -(-x.size // BLOCK)
     padded = np.pad(x, (ORDER, count * BLOCK - x.size))
     frames = np.lib.stride_tricks.sliding_window_view(padded, BLOCK + ORDER)[::BLOCK]

@@ -32,7 +32,7 @@ MARGIN, LONGEST_RISE = 2, 1  # samples left to the model, and the most that a sl
 
 
 class Drives(NamedTuple):
-    """What may drive wet: dry's innovations (N,), and these times the sign of dry less its slow part."""
+    """Signals that may drive wet: dry's innovations (N,), and these times the sign of dry less its slow part."""
 
     plain: Array
     rectified: Array

@@ -19,14 +19,14 @@ BEFORE_S, AFTER_S, LONGEST_S = 0.5, 0.5, 2.0  # of silence: kept before and afte
 
 
 def sounding(pair: Pair) -> Tensor:
-    """Where a pair sounds: dry within 60 dB of its peak, or wet within 50 dB and above its noise; bool (N,)."""
+    """Mask (N,) of the samples with sound: dry within 60 dB of its peak, or wet within 50 dB and above its noise."""
     dry, wet = _peaks(pair.dry), _peaks(pair.wet)
     if not dry.numel():
         return torch.zeros(0, dtype=torch.bool)
     driven = dry > DRY_SHARE * dry.max()
     noise = wet[~driven].quantile(0.25) if (~driven).any() else wet.new_zeros(())
-    heard = driven | (wet > torch.maximum(WET_SHARE * wet.max(), NOISE_FACTOR * noise))
-    return heard.repeat_interleave(BLOCK)[: pair.dry.numel()]
+    sounds = driven | (wet > torch.maximum(WET_SHARE * wet.max(), NOISE_FACTOR * noise))
+    return sounds.repeat_interleave(BLOCK)[: pair.dry.numel()]
 
 
 def _peaks(x: Tensor) -> Tensor:
@@ -35,9 +35,9 @@ def _peaks(x: Tensor) -> Tensor:
 
 
 def silences(pair: Pair, sample_rate: int) -> list[Gap]:
-    """What is left out of a pair, in samples: silence at its ends, and long silence, but for a little around sound."""
-    heard = F.pad(sounding(pair).to(torch.int8), (1, 1), value=1).diff()
-    runs = zip((heard == -1).nonzero()[:, 0].tolist(), (heard == 1).nonzero()[:, 0].tolist(), strict=True)
+    """Stretches to leave out, in samples: silence at its ends, and long silence, but a little around sound."""
+    steps = F.pad(sounding(pair).to(torch.int8), (1, 1), value=1).diff()
+    runs = zip((steps == -1).nonzero()[:, 0].tolist(), (steps == 1).nonzero()[:, 0].tolist(), strict=True)
     before, after, found = int(BEFORE_S * sample_rate), int(AFTER_S * sample_rate), []
     for first, end in runs:
         at_start, at_end = first == 0, end == pair.dry.numel()

@@ -35,7 +35,7 @@ def find_lags(songs: Sequence[tuple[Tensor, Tensor]], count: int, width: int, lo
 
 
 def echo_peaks(response: Tensor, count: int, width: int) -> list[int]:
-    """Where a response (samples,) has its echoes, at most `count` of `width` samples each, the loudest first."""
+    """Positions of the echoes in a response (samples,), at most `count` of `width` samples each, the loudest first."""
     response = response.clone()
     response[:EARLIEST] = 0
     energy = response.square().unfold(0, width, 1).sum(1)
@@ -49,7 +49,7 @@ def echo_peaks(response: Tensor, count: int, width: int) -> list[int]:
 
 
 def _sums(peaks: list[int]) -> list[int]:
-    """Of two, three or four of the peaks, the shortest first."""
+    """Sums of two, three or four of the peaks' delays, the shortest first."""
     two = {a + b for a in peaks for b in peaks}
     three = {a + b for a in two for b in peaks}
     return sorted(two | three | {a + b for a in two for b in two})

@@ -52,7 +52,7 @@ def _residual(dry: Tensor, wet: Tensor, rate: float, harmonics: int) -> float:
 
 
 def _normal_equations(dry: Tensor, wet: Tensor, rate: float, harmonics: int) -> tuple[Tensor, Tensor]:
-    """Of dry times (1, cosines, sines) against wet: (2K + 1, 2K + 1), (2K + 1,)."""
+    """Normal equations of dry times (1, cosines, sines) against wet: (2K + 1, 2K + 1), (2K + 1,)."""
     size = 2 * harmonics + 1
     matrix, right = dry.new_zeros(size, size), dry.new_zeros(size)
     order = torch.arange(1, harmonics + 1, dtype=dry.dtype)

@@ -1,1 +1,1 @@
-"""What is shown of a training while it runs: lines in the terminal, loggers, and charts and sounds in TensorBoard."""
+"""Monitoring of a training: lines in the terminal, loggers, and charts and sounds in TensorBoard."""

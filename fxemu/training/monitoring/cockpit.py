@@ -1,4 +1,4 @@
-"""What is shown while a run trains: charts laid out, and how one validation song sounds at some moments."""
+"""TensorBoard during a run: the layout of its charts, and one validation song as it sounds at some moments."""
 
 from __future__ import annotations
 

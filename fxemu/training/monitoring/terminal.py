@@ -27,7 +27,7 @@ def tell(text: str, error: bool = False) -> None:
 
 
 def _leave_terminal() -> None:
-    """Discard what is printed from now on to a terminal that is gone; files and pipes are kept."""
+    """Discard later output to a terminal that is gone; files and pipes are kept."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
         if stat.S_ISCHR(os.fstat(output).st_mode):
