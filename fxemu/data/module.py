@@ -21,7 +21,6 @@ from fxemu.data.sources import BatchSizes, InMemory, Source, Streamed
 from fxemu.data.stream import MeasuredSongs
 from fxemu.data.wet_cache import WetCache
 from fxemu.effects import Effect, EffectError
-from fxemu.effects.knobs import Turned
 from fxemu.errors import TrainingDivergedError, check_sample_rate
 from fxemu.evaluation.validation import WrongHistoryPiece, wrong_history_pieces
 from fxemu.files import printable
@@ -175,7 +174,7 @@ class SongData(pl.LightningDataModule):
             samples = max(self.sizes.samples, round(self.train_seconds * self.sample_rate / len(training)))
             training = [self._excerpt(pair, samples) for pair in training]
         parts = {**parts, "train": training}
-        if isinstance(self.effect, Turned):
+        if self.effect.turnable:
             shortest = self.sizes.samples
             drawn = self.effect, self.sample_rate, self.gain_db, shortest, self.sizes.seed, self.cache.wrap
             gains = DrawnSettings(training, *drawn)
@@ -204,7 +203,7 @@ class SongData(pl.LightningDataModule):
         return parts
 
     def _streamed(self, library: LibraryScan) -> Streamed:
-        if isinstance(self.effect, Turned):
+        if self.effect.turnable:
             raise LibraryError(
                 f"knobs: a library of more than data.memory_hours={self.memory_hours} is streamed, which goes without; "
                 "choose fewer songs with data.file_count, or raise data.memory_hours"
@@ -234,7 +233,7 @@ class SongData(pl.LightningDataModule):
         As excerpts of a streamed library may be, and recordings; to 20 dB at most.
         """
         pairs = self.parts["train"]
-        if isinstance(self.effect, Turned):
+        if self.effect.turnable:
             pairs = pairs + self.source.gains.pairs_for_epoch(0)
         dry = max(float(pair.dry.abs().max()) for pair in pairs)
         wet = max(float(pair.wet.abs().max()) for pair in pairs)
@@ -246,7 +245,7 @@ class SongData(pl.LightningDataModule):
         `knobs` are their positions for each, None for their defaults.
         """
         try:
-            if isinstance(self.effect, Turned) and knobs is not None:
+            if self.effect.turnable and knobs is not None:
                 turned = zip(probes, knobs, strict=True)
                 return [self.effect.at(position)(probe, self.sample_rate) for probe, position in turned]
             return [self.source.process(probe) for probe in probes]

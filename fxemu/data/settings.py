@@ -13,11 +13,11 @@ from torch import Tensor
 from fxemu.audio.tensors import amplify
 from fxemu.data.gains import SECONDS_PER_EPOCH, check_gains
 from fxemu.effects import Effect
-from fxemu.effects.knobs import Turned, held_out_settings, latin_hypercube
+from fxemu.effects.knobs import CORNERS, held_out_settings, latin_hypercube
 from fxemu.library.pair import Pair
 
-# Settings in a Latin hypercube, and corners among them at most.
-HYPERCUBE, CORNERS = 64, 16
+# Settings in a Latin hypercube, up to CORNERS of which are corners.
+HYPERCUBE = 64
 # A training song is cut into pieces of so many seconds, or of an effect's memory, each with a setting of its own: the
 # more settings a batch has, the better. Of an effect with a longer memory than LONGEST_S songs stay whole.
 PIECE_S, LONGEST_S = 1.0, 5.0
@@ -41,7 +41,7 @@ class DrawnSettings:
 
     Args:
         songs: dry at 0 dB.
-        effect: with knobs.
+        effect: turnable.
         sample_rate: in Hz.
         gain_db: lowest and highest gain, -80 to 0 dB.
         shortest: samples that a piece must have.
@@ -52,7 +52,7 @@ class DrawnSettings:
     def __init__(
         self,
         songs: Sequence[Pair],
-        effect: Turned,
+        effect: Effect,
         sample_rate: int,
         gain_db: Sequence[float],
         shortest: int,
@@ -104,7 +104,7 @@ def pieces_of(dry: Tensor, effect: Effect, sample_rate: int, shortest: int) -> l
     return [(dry[first : start + size], start - first, first) for start, first in zip(starts, firsts, strict=True)]
 
 
-def at_settings(songs: Sequence[Pair], effect: Turned, sample_rate: int, shortest: int, seed: int) -> list[Pair]:
+def at_settings(songs: Sequence[Pair], effect: Effect, sample_rate: int, shortest: int, seed: int) -> list[Pair]:
     """Held-out songs in pieces, each at a held-out setting of its own."""
     pieces = [(song.name, *piece) for song in songs for piece in pieces_of(song.dry, effect, sample_rate, shortest)]
     settings = held_out_settings(len(pieces), len(effect.knobs), seed)

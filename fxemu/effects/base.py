@@ -42,6 +42,15 @@ class Effect(ABC):
             return dry.to(torch.float32)
         return checked_wet(self.process(dry, sample_rate, start), dry, type(self).__name__)
 
+    @property
+    def turnable(self) -> bool:
+        """Whether it has knobs and can be run at any setting of them."""
+        return self.replayable and bool(self.knobs)
+
+    def at(self, position: Tensor | None) -> Effect:
+        """The effect with its knobs at positions (K,), -1 to 1 (None: at their defaults); itself without knobs."""
+        return self
+
     def identity(self) -> str | None:
         """Everything that wet depends on besides dry, as text: its key in the wet cache; None for no caching."""
         return None

@@ -40,7 +40,6 @@ class Turned(Effect):
         self.rate_hz, self.replayable = self.default.rate_hz, self.default.replayable
 
     def at(self, position: Tensor | None) -> Effect:
-        """The effect with its knobs at positions (K,), -1 to 1; None for their defaults."""
         return self.default if position is None else self.build(values(self.knobs, position))
 
     def identity(self) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fxemu.effects import Effect
-from fxemu.effects.knobs import HELD_OUT, Turned, held_out_settings
+from fxemu.effects.knobs import HELD_OUT, held_out_settings
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import metrics
 from fxemu.evaluation.baselines import best_fir, best_gain, copy_last
@@ -95,7 +95,7 @@ def _turned(
     loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int
 ) -> KnobScores | None:
     """Errors at settings of the knobs that were not trained at; None for an effect without knobs."""
-    if isinstance(effect, Turned):
+    if effect.turnable:
         settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
         return at_held_out(loop, test, effect, sample_rate, settings)
     return at_recorded(loop, train, test, effect.knobs) if effect.knobs else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fxemu.effects.knobs import Turned
+from fxemu.effects import Effect
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
 from fxemu.library.pair import Pair
@@ -37,7 +37,7 @@ class KnobScores:
 
 
 def at_held_out(
-    loop: ClosedLoop, songs: Sequence[Pair], effect: Turned, sample_rate: int, settings: Tensor
+    loop: ClosedLoop, songs: Sequence[Pair], effect: Effect, sample_rate: int, settings: Tensor
 ) -> KnobScores:
     """Free runs over the middle of each song at each setting, positions (count, K), beside the effect's own wet."""
     excerpts = [song.middle(EXCERPT_S * sample_rate).dry for song in songs]
@@ -66,7 +66,7 @@ def _sorted(scores: list[SettingScore]) -> KnobScores:
     return KnobScores(statistics.median(errors), max(errors), sorted(scores, key=lambda score: score.esr))
 
 
-def _score(loop: ClosedLoop, excerpts: list[Tensor], effect: Turned, sample_rate: int, at: Tensor) -> SettingScore:
+def _score(loop: ClosedLoop, excerpts: list[Tensor], effect: Effect, sample_rate: int, at: Tensor) -> SettingScore:
     turned = effect.at(at)
     wets = [turned(dry, sample_rate) for dry in excerpts]
     pairs = zip(render_many(loop.at(at), excerpts), wets, strict=True)
