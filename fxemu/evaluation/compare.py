@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run
+import fxemu.effects
+from fxemu.evaluation.runs import PASTS, QUIET, QUIET_DB, Run, flat_options
 
 # Options in which two runs of one config differ, beside those of its loggers.
 SEED_OPTIONS = ("seed", "resume")
 # Options that are a class, told by its name alone.
 CLASSES = ("model", "repr.input", "repr.output", "loss")
-MAX_TIME = "trainer.max_time"
+FEEDBACK, MAX_TIME = "model.feedback", "trainer.max_time"
+# A path, which differs between machines where the songs are the same.
+LIBRARY = "data.library"
 # Sections of a config whose options explain a result, the most telling first; then all others.
 SECTIONS = ("model", "repr", "loss", "training", "knobs", "effect", "data")
 LONGEST_VALUE = 16  # characters of an option in a summary
+LONGEST_ARGUMENT = 40  # characters of an effect's argument in a title
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Task:
-    """Rows that can be compared: the same effect, sample rate and test songs."""
+    """Rows that can be compared: the same effect, in words, sample rate and test songs."""
 
+    effect: str
     title: str
     rows: list[Row]
 
@@ -147,19 +155,23 @@ def tasks(groups: list[Group]) -> list[Task]:
     for group in groups:
         by_task.setdefault(task_of(group), []).append(group)
     found = []
-    for key, members in by_task.items():
+    for (effect, sample_rate, songs), members in by_task.items():
+        words = _effect_in_words(effect)
         told = enumerate(zip(members, _summaries(members), strict=True), start=1)
-        found.append(Task(_title(key), [_row(number, group, members, names, words) for number, (group, words) in told]))
+        rows = [_row(number, group, members, names, summary) for number, (group, summary) in told]
+        found.append(Task(words, _title(words, sample_rate, len(songs)), rows))
     return found
 
 
 def _summaries(groups: list[Group]) -> list[str]:
     """What differs among groups, in few words for each: classes by name, the time, and what else tells them apart.
 
-    An option is left out if those before it decide it. A group on its own is told by its classes.
+    An option is left out if those before it decide it, and where it has the value that most groups have. A group on
+    its own is told by its classes.
     """
-    names = differing_options(groups)
-    told = [name for name in (*CLASSES, MAX_TIME) if name in names] if len(groups) > 1 else [*CLASSES, MAX_TIME]
+    names = [name for name in differing_options(groups) if name != LIBRARY]
+    first = (CLASSES[0], FEEDBACK, *CLASSES[1:], MAX_TIME)
+    told = [name for name in first if name in names or len(groups) == 1]
 
     def values(group: Group, *more: str) -> tuple[str, ...]:
         return tuple(group.options.get(name, "") for name in (*told, *more))
@@ -167,7 +179,19 @@ def _summaries(groups: list[Group]) -> list[str]:
     for name in names:
         if len({values(group, name) for group in groups}) > len({values(group) for group in groups}):
             told.append(name)
-    return [", ".join(dict.fromkeys(_words(dict(zip(told, values(group), strict=True))))) for group in groups]
+    usual = {name: _of_most([group.options.get(name, "") for group in groups]) for name in told}
+    usual |= dict.fromkeys((*CLASSES, MAX_TIME)) | ({FEEDBACK: "true"} if len(groups) == 1 else {})
+    summaries = []
+    for group in groups:
+        options = {name: value for name, value in zip(told, values(group), strict=True) if value != usual[name]}
+        summaries.append(", ".join(dict.fromkeys(_words(options))))
+    return summaries
+
+
+def _of_most(values: list[str]) -> str | None:
+    """The value that more than half of them have, if there is one."""
+    value, count = Counter(values).most_common(1)[0]
+    return value if 2 * count > len(values) else None
 
 
 def _words(options: dict[str, str]) -> Iterator[str]:
@@ -175,15 +199,15 @@ def _words(options: dict[str, str]) -> Iterator[str]:
     for name, value in options.items():
         if name == "repr.output" and options.get("repr.input") != value:
             yield f"{value.lower()} out"
-        elif name == "model.feedback" and value in ("true", "false"):
+        elif name == FEEDBACK and value in ("true", "false"):
             yield "feedback" if value == "true" else "no feedback"
-        elif value and (name, value) != (MAX_TIME, "null"):
-            yield _word(name, value)
+        elif value not in ("", "null"):
+            yield word(name, value)
 
 
-def _word(name: str, value: str) -> str:
-    """An option as a word of a summary."""
-    if name in CLASSES:
+def word(name: str, value: str) -> str:
+    """An option as a word of a summary; of classes, and of names of option files, the value alone."""
+    if name in CLASSES or ("." not in name and name in SECTIONS):
         return value.lower()
     if name == MAX_TIME:
         return _minutes(value)
@@ -200,11 +224,35 @@ def _minutes(max_time: str) -> str:
     return f"{whole / 60:.3g} min" if whole >= 60 else f"{whole} s"
 
 
-def _title(task: tuple) -> str:
-    effect, sample_rate, songs = task
-    arguments = ", ".join(f"{name.split('.', 1)[1]} {value}" for name, value in effect if "." in name)
+def _effect_in_words(effect: tuple) -> str:
     name = dict(effect).get("effect", "effect unknown")
-    return f"{name}{f' ({arguments})' if arguments else ''}, {len(songs)} test songs at {sample_rate} Hz"
+    usual = _defaults(name)
+    told = [item for item in effect if "." in item[0] and usual.get(item[0]) != item[1]]
+    arguments = ", ".join(f"{option.split('.', 1)[1]} {_end(value)}" for option, value in told)
+    arguments = arguments.removeprefix(f"{name.lower()} ")
+    return f"{name} ({arguments})" if arguments else name
+
+
+def _title(effect: str, sample_rate: str, songs: int) -> str:
+    return f"{effect}, {songs} test song{'s' if songs != 1 else ''} at {sample_rate} Hz"
+
+
+def _defaults(effect: str) -> dict[str, str]:
+    """Arguments that an effect has if none is given, as options of a config."""
+    if effect not in fxemu.effects.__all__:
+        return {}
+    parameters = inspect.signature(getattr(fxemu.effects, effect)).parameters.values()
+    return flat_options({"effect": {p.name: p.default for p in parameters if p.default is not p.empty}})
+
+
+def _end(value: str) -> str:
+    """The end of a long value, where paths and commands differ, from a slash on, and without the marks of a list."""
+    text = re.sub(r'["\[\],]', "", value)
+    if len(text) <= LONGEST_ARGUMENT:
+        return text
+    end = text[-LONGEST_ARGUMENT:]
+    slash = re.search("/(?!/)", end)
+    return f"~{end[slash.start() if slash else 0 :]}"
 
 
 def _row(number: int, group: Group, rivals: list[Group], names: list[str], summary: str) -> Row:

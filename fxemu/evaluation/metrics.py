@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -21,6 +22,11 @@ def esr(prediction: Tensor, target: Tensor) -> float:
     """Error-to-signal ratio, sum(e^2) / sum(y^2)."""
     error = (prediction - target).double()
     return float(error.square().sum() / (target.double().square().sum() + EPSILON))
+
+
+def esr_db(esr: float) -> float:
+    """An ESR in dB: the error's level beside the signal's, -120 at least."""
+    return 10 * math.log10(max(esr, EPSILON))
 
 
 def nmae(prediction: Tensor, target: Tensor) -> float:

@@ -91,21 +91,23 @@ def scores(
     still = loop.at(None)
     *predictions, rest, clicked = render_many([*loops, still, still], [*(song.dry for song in songs), SILENCE, CLICK])
     prediction, target = torch.cat(predictions), torch.cat([song.wet for song in songs])
-    by_song = {
-        f"val_songs/{file_stem(song.name)}": metrics.esr(p, song.wet)
-        for song, p in zip(songs[:SHOWN_SONGS], predictions, strict=False)
-    }
+    esr, forced = metrics.esr(prediction, target), teacher_forced_esr(loop, [song.middle(PIECE) for song in songs])
+    songs_db = [metrics.esr_db(metrics.esr(p, song.wet)) for p, song in zip(predictions, songs, strict=True)]
+    named = [f"val_songs_db/{file_stem(song.name)}" for song in songs[:SHOWN_SONGS]]
     left, own = (torch.stack(runs)[:, SETTLING // 2 :].square().mean(-1) for runs in ([rest, clicked], settled))
     beyond = (left - own).max() / (target.square().mean() + metrics.EPSILON)
     added = float((beyond - ECHO).clamp_min(0)) + _apart(loop, songs, predictions, wrong)
     return {
-        "val/esr": metrics.esr(prediction, target) + added,
-        "val/esr_from_silence": metrics.esr(prediction, target),
+        "val/esr": esr + added,
+        "val/esr_from_silence": esr,
         "val/inverted_esr": metrics.inverted_esr(prediction, target) + added,
         "val/nmae": metrics.nmae(prediction, target),
         "val/samples_well": float(min(metrics.samples_before_divergence(p, float(loop.limit)) for p in predictions)),
-        **by_song,
-        "val/teacher_forced_esr": teacher_forced_esr(loop, [song.middle(PIECE) for song in songs]),
+        "val/teacher_forced_esr": forced,
+        "val_db/free_run": metrics.esr_db(esr),
+        "val_db/teacher_forced": metrics.esr_db(forced),
+        "val_db/worst_song": max(songs_db),
+        **dict(zip(named, songs_db, strict=False)),
     }
 
 

@@ -67,15 +67,24 @@ def chosen_options(folder: Path, resumed: bool) -> dict[str, str]:
     return {**groups, "repr": representation}
 
 
+def words_of(config: DictConfig) -> tuple[str, str]:
+    """The effect and the model of a config by the names of their classes, such as `gru, no feedback`."""
+    effect, model = (config[section]._target_.rpartition(".")[2].lower() for section in ("effect", "model"))
+    return effect, model + (", no feedback" if config.model.get("feedback") is False else "")
+
+
 def told_options(folder: Path, config: DictConfig, chosen: dict[str, str]) -> dict[str, Any]:
-    """The options that tell a run from others: its choices, its seed, and those that its command set one by one.
+    """The options that tell a run from others: its choices, those that its command set one by one, and its seed.
 
     Of `model=auto` the model and the loss are those that the race has chosen.
     """
     if chosen["model"] == "auto":
-        model, loss = (config[section]._target_.rpartition(".")[2].lower() for section in ("model", "loss"))
-        control = ", no feedback" if config.model.get("feedback") is False else ""
-        chosen = {**chosen, "model": f"auto: {model}{control}", "loss": loss}
+        loss = config.loss._target_.rpartition(".")[2].lower()
+        chosen = {**chosen, "model": f"{words_of(config)[1]} (auto)", "loss": loss}
+    elif config.model.get("feedback") is False:
+        chosen = {**chosen, "model": f"{chosen['model']}, no feedback"}
     words = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
     values = dict(str(word).lstrip("+").split("=", 1) for word in words if "=" in str(word))
-    return {**chosen, "seed": config.seed, **{name: printable(v) for name, v in values.items() if "." in name}}
+    told = {name: printable(value) for name, value in values.items() if "." in name}
+    first = {name: chosen[name] for name in ("effect", "model", "repr", "loss") if name in chosen}
+    return {**first, **told, "seed": config.seed, **{name: v for name, v in chosen.items() if name not in first}}

@@ -139,8 +139,10 @@ class TrainingModule(pl.LightningModule):
         writing = self.trainer._logger_connector.should_update_logs
         ends = self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches
         if writing or ends:
+            progress = self.progress()
+            stage = dict(zip(("train/stage_begins", "train/stage_ends"), self.schedule.bounds(progress), strict=True))
             # Numbered by steps, not by epochs.
-            self.log_dict({**self.logged, "step": float(self.global_step)})
+            self.log_dict({**self.logged, "train/progress": progress, **stage, "step": float(self.global_step)})
         if ends:
             self.trainer.limit_val_batches = self.validates if self._validation_due() else 0.0
 

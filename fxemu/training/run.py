@@ -18,6 +18,7 @@ from fxemu.data.module import SongData
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.diagnosis import box_sentence
+from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.run_page import effect_in_words, score_rows, write_run_page
 from fxemu.evaluation.plots import race_curve, training_curve
 from fxemu.evaluation.report import evaluate, table
@@ -39,20 +40,24 @@ from fxemu.training.run_folder import (
     checkpoint_to_resume,
     explain_failed_writes,
     finished_score,
+    in_sweep,
     locked,
     saved_config,
     write_hydra_record,
 )
 from fxemu.training.trainer import build_trainer, set_up_process
 
-# Scores in TensorBoard's table of runs, and the names that they have there.
+# Scores in TensorBoard's table of runs and their headings there; five are shown, and there is room for two.
 SHOWN_SCORES = {
-    name: f"test/{name}"
-    for name in (
-        # TensorBoard shows the first five.
-        *("esr", "mrstft", "esr_worst", "realtime_factor", "multiply_adds"),
-        *("nmae", "worst_over_best", "train_seconds"),
-    )
+    "esr_db": "ESR in dB: low is good",
+    "mrstft": "MR-STFT: low is good",
+    "realtime_factor": "times real time",
+    "esr_worst": "ESR, worst song",
+    "multiply_adds": "multiply-adds",
+    "esr": "ESR",
+    "nmae": "NMAE",
+    "worst_over_best": "worst/best past",
+    "train_seconds": "seconds of training",
 }
 
 
@@ -147,7 +152,8 @@ def _write_beginning(
     about = environment(config, trainer.strategy.root_device)
     write_json(folder / "environment.json", {**about, "chosen": chosen})
     gallery = Gallery(trainer.loggers)
-    gallery.options(told_options(folder, config, chosen), list(SHOWN_SCORES.values()))
+    headings = {f"test/{name}": heading for name, heading in SHOWN_SCORES.items()}
+    gallery.options(told_options(folder, config, chosen), headings, in_sweep())
     gallery.text("run", "\n\n".join(_asked(config, folder)))
 
 
@@ -217,7 +223,8 @@ def _report(
 def _show_result(config: DictConfig, folder: Path, gallery: Gallery) -> None:
     """Show the scores on the loggers: as numbers, and as a table below what was asked."""
     run = read_run(folder)
-    gallery.scores({shown: run.scores[name] for name, shown in SHOWN_SCORES.items() if name in run.scores})
+    scores = run.scores | {"esr_db": esr_db(run.scores["esr"])}
+    gallery.scores({f"test/{name}": scores[name] for name in SHOWN_SCORES if name in scores})
     rows = [f"| {name} | {value} | {note} |" for name, value, note in score_rows(run)]
     text = "\n".join(["| score | | |", "|---|---|---|", *rows])
     gallery.text("run", "\n\n".join([*_asked(config, folder), text]))

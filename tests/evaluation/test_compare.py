@@ -72,11 +72,36 @@ def test_what_a_model_is_comes_before_what_merely_differs(make_run):
     first["repr.output._target_"], second["repr.output._target_"] = first["repr.input._target_"], "fxemu.R.MuLaw"
     runs = [make_run(f"run{i}", options, esr=0.1 + i) for i, options in enumerate((first, second))]
     (task,) = tasks(group_runs(map(read_run, runs)))
-    assert [row.summary for row in task.rows] == ["raw out", "mulaw out"]
+    assert [row.summary for row in task.rows] == ["feedback, raw out", "no feedback, mulaw out"]
     second["repr.output._target_"] = first["repr.output._target_"]
     runs[1] = make_run("run2", second, esr=2.0)
     (task,) = tasks(group_runs(map(read_run, runs)))
     assert [row.summary for row in task.rows] == ["feedback", "no feedback"]
+
+
+def test_a_summary_leaves_out_what_most_have_and_where_the_songs_lie(make_run):
+    options = [
+        {"data.library": f"/{i}", "model.width": min(i, 3), "trainer.max_time": "00:00:00:30"} for i in (3, 4, 5, 2)
+    ]
+    runs = [make_run(f"run{i}", each, esr=0.1 + i) for i, each in enumerate(options)]
+    (task,) = tasks(group_runs(map(read_run, runs)))
+    assert [row.summary for row in task.rows] == ["", "", "", "width 2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "effect"),
+    [
+        ({}, "Tanh"),
+        ({"effect.gain": 7.0}, "Tanh (gain 7)"),
+        (
+            {"effect._target_": "fxemu.effects.Command", "effect.command": ["run", "-i", "a" * 50, "file:///b/Phaser"]},
+            "Command (~/b/Phaser, gain 5)",
+        ),
+    ],
+)
+def test_a_title_tells_an_effect_by_what_is_not_its_default(make_run, options, effect):
+    (task,) = tasks(group_runs([read_run(make_run("run", options))]))
+    assert task.effect == effect and task.title == f"{effect}, 1 test song at 8000 Hz"
 
 
 def test_a_bar_is_a_share_of_decades():

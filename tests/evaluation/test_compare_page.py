@@ -1,6 +1,7 @@
 """The comparison page: everything inside it, nothing of a run's text as markup, and alive in a real browser."""
 
 import base64
+import html as markup
 import io
 import json
 import re
@@ -16,7 +17,7 @@ from PIL import Image
 
 from fxemu.audio.tensors import write_wav
 from fxemu.evaluation.compare import differing_options, group_runs, tasks
-from fxemu.evaluation.pages.compare_page import compare_page
+from fxemu.evaluation.pages.compare_page import LETTER, RADIUS, compare_page, free_places
 from fxemu.evaluation.pages.html import SOUND_BYTES, picture
 from fxemu.evaluation.runs import read_run
 
@@ -81,6 +82,28 @@ def test_however_many_effects_there_are_each_can_be_heard_beside_its_target(make
     folders = [make_run(f"{n}-{i}", {"effect.gain": n, "model.width": i}) for n in range(5) for i in range(2)]
     html = page_of(*folders, seconds=30.0)
     assert len(sounds_in(html)) == 5 * 4  # target, two predictions, dry
+
+
+def test_labels_of_points_do_not_overlap_and_the_first_have_theirs():
+    points = [(100.0 + 9 * (i % 4), 100.0 + 9 * (i // 4)) for i in range(12)] + [(400.0, 100.0)]
+    places = free_places(points, [2] * len(points))
+    assert places[0] and places[-1] == (400.0 + RADIUS + 2, 100.0) and None in places
+    boxes = [(x, y - 6, x + 2 * LETTER, y + 6) for x, y in filter(None, places)]
+    boxes += [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in points]
+    labels = len(boxes) - len(points)
+    for i, (left, top, right, bottom) in enumerate(boxes[:labels]):
+        for other in boxes[i + 1 :]:
+            assert left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
+
+
+def test_the_best_run_is_named_on_top_and_that_of_each_effect(make_run):
+    scores = {"loudness_error_lu": 2.0}
+    runs = [make_run(f"run{i}", {"model.width": i}, esr=10.0**-i, **scores) for i in range(3)]
+    text = markup.unescape(page_of(*runs))
+    assert "Best: run2 (width 2): ESR -20.0 dB, 10.0 dB better than no. 2 (width 1), 20 dB than the last" in text
+    assert "+2.0 LU louder than the target" in text and "Best of each effect" not in text
+    other = make_run("other", {"effect.gain": 7.0}, esr=0.5)
+    assert "Best of each effect" in page_of(*runs, other)
 
 
 def test_files_that_no_run_writes_are_left_out(make_run, tmp_path):

@@ -28,16 +28,23 @@ from fxemu.evaluation.runs import RunError, read_run
 
 TRIALS = 20
 # Answers each trial of a page by a list of right (true) and wrong; rates runs 70, the reference 100, the anchor 20.
-LISTENER = """right => {
-  document.getElementById("start").click();
+LISTENER = """async right => {
+  if (document.getElementById("test").hidden) document.getElementById("start").click();
+  const hearAll = async () => {
+    await sounds.play();
+    document.querySelectorAll(".sources button").forEach((button) => button.click());
+  };
   for (const trial of right) {
+    await hearAll();
     const {target} = plan.abx[answers.abx.length];
     document.querySelectorAll(".answers button")[target === trial ? 0 : 1].click();
   }
   while (document.getElementById("end").hidden) {
+    await hearAll();
     const {items} = plan.mushra[answers.mushra.length];
     document.querySelectorAll(".rating input").forEach((slider, i) => {
       slider.value = {reference: 100, anchor: 20}[items[i]] ?? 70;
+      slider.dispatchEvent(new Event("input"));
     });
     document.querySelector(".answers > button").click();
   }
@@ -133,11 +140,16 @@ def test_runs_of_several_effects_are_refused(make_run, runs, capsys, tmp_path):
 def test_a_simulated_listener_takes_it_in_a_browser(page, runs, tmp_path):
     with browser_page(path=page) as tab:
         tab.evaluate("document.getElementById('start').click()")
+        answer = tab.get_by_role("button", name="X is A")
+        assert answer.is_disabled() and "Play first: A: target, B: model, X" in tab.evaluate("document.body.innerText")
         tab.get_by_role("button", name="X", exact=True).click()
         for _ in range(400):
             if tab.evaluate("sounds.position > 0.05"):
                 break
-        assert tab.evaluate("sounds.running !== null && sounds.chosen === 2")
+        assert tab.evaluate("sounds.running !== null && sounds.chosen === 2") and answer.is_disabled()
+        tab.get_by_role("button", name="A: target").click()
+        tab.get_by_role("button", name="B: model").click()
+        assert answer.is_enabled()
         text = tab.evaluate("document.body.innerText")
         assert "secret" not in text and "Trial 1 of 40" in text
         right = [i % 10 != 0 for i in range(2 * TRIALS)]
@@ -147,7 +159,10 @@ def test_a_simulated_listener_takes_it_in_a_browser(page, runs, tmp_path):
             assert run["trials"] == TRIALS and (run["mushra"], run["mushra_interval"]) == (70, None)
             assert run["p"] == pytest.approx(binomtest(run["right"], TRIALS, alternative="greater").pvalue)
         assert [run["mushra"] for run in found[2:]] == [100, 20]
-        assert "secret-one" in tab.evaluate("document.getElementById('end').innerText")
+        end = tab.evaluate("document.getElementById('end').innerText")
+        assert "secret-one" in end and "the ratings can be trusted" in end
+        assert re.search(r"Best: (one|two) sounds good: rated 70 of 100; the next got 70, too close to be sure", end)
+        assert "You can tell the best from the target: you were right 1" in end
         with tab.expect_download() as saving:
             tab.locator(".save").click()
         saving.value.save_as(tmp_path / "result.json")

@@ -14,6 +14,10 @@ def test_esr_and_nmae_of_a_known_error():
     assert metrics.esr(Y, Y) == 0
 
 
+def test_esr_in_db_ends_at_its_floor():
+    assert [metrics.esr_db(esr) for esr in (1.0, 0.01, 0.0)] == pytest.approx([0.0, -20.0, -120.0])
+
+
 def test_inverted_polarity_scores_four():
     assert metrics.esr(-Y, Y) == pytest.approx(4.0, rel=1e-6)
 

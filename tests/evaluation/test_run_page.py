@@ -15,7 +15,7 @@ from PIL import Image
 
 from fxemu.audio.tensors import write_wav
 from fxemu.cli.report import main
-from fxemu.evaluation.pages.run_page import run_page
+from fxemu.evaluation.pages.run_page import run_page, shown_songs
 from fxemu.evaluation.runs import read_run
 
 EVIL = '<script>document.title = "owned"</script><img src=x onerror="document.title = 1">"\''
@@ -54,14 +54,36 @@ def sounds_in(html: str) -> list[dict]:
 @pytest.mark.parametrize(
     ("baselines", "sentence"),
     [
-        ({"gain": {"esr": 0.42}, "fir": {"esr": 0.3}}, "a volume knob at its best has an ESR of 4.2e-01 and the best"),
-        ({"gain": {"esr": EVIL}, "fir": 3}, None),
-        ([EVIL], None),
+        (
+            {"gain": {"esr": 0.42}, "fir": {"esr": 0.3}},
+            "; the best short filter leaves -5 dB, a volume knob at its best",
+        ),
+        ({"gain": {"esr": EVIL}, "fir": 3}, "(ESR, lower is better)."),
+        ([EVIL], "(ESR, lower is better)."),
     ],
 )
 def test_the_trivial_stand_beside_it(make_run, baselines, sentence):
     page = run_page(read_run(make_run("run", baselines=baselines)))
-    assert (sentence in page) if sentence else ("Beside it" not in page)
+    assert "Its error is -10 dB relative to the signal (ESR, lower is better)" in page and sentence in page
+
+
+def test_what_sounds_best_and_worst_and_why_it_won_stand_on_top(make_run):
+    songs = [
+        {"name": f"{name}.wav", "esr": esr} for name, esr in zip("abcde", (0.1, 0.001, 0.1, 1.0, 0.1), strict=True)
+    ]
+    folder = make_run("run", songs=songs, esr_treble=0.01, loudness_error_lu=0.1)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "race": {"why": "gru won <b>"}}))
+    run = read_run(folder)
+    top = run_page(run).partition("<h2>")[0]
+    for words in (
+        "b.wav, -30 dB; d.wav, 0 dB.",
+        "as loud as the target",
+        "above 4 kHz its error is -20 dB",
+        "gru won &lt;b&gt;",
+    ):
+        assert words in top, words
+    assert shown_songs(run) == ["d.wav", "b.wav", "a.wav"]
 
 
 def test_what_the_effect_is_stands_on_the_page_as_text(folder):
@@ -84,7 +106,7 @@ def test_it_says_what_was_asked_what_the_effect_is_and_how_well_it_does(html):
         "Tanh learned by GRU",
         "gain 5",
         "1.0e-03",
-        "30 dB",
+        "-30 dB",
         "-0.2 LU",
         "2.00e-02",
         "fxemu train effect=tanh",

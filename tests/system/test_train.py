@@ -120,18 +120,18 @@ def test_the_terminal_ends_with_the_table(finished):
 def test_tensorboard_has_scalars_audio_figures_and_hyperparameters(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(finished[0]))
     tags: dict[str, set[str]] = {"scalars": set(), "audio": set(), "images": set(), "tensors": set()}
-    for file in finished[0].glob("events.out.tfevents.*"):
+    for file in finished[0].glob("tanh-mlp/events.out.tfevents.*"):
         events = EventAccumulator(str(file)).Reload()
         for kind in tags:
             tags[kind] |= set(events.Tags()[kind])
-    assert {"val/esr", "val/nmae", "val/teacher_forced_esr", "val_songs/song0.wav", "test/esr"} <= tags["scalars"]
+    assert {"val/esr", "val/nmae", "val/teacher_forced_esr", "test/esr", "test/esr_db"} <= tags["scalars"]
+    assert {"val_db/free_run", "val_db/worst_song", "val_songs_db/song0.wav"} <= tags["scalars"]
     assert {"train/stage_begins", "time/training_s"} <= tags["scalars"] and "epoch" not in tags["scalars"]
     assert {"custom_scalars__config__", "run/text_summary"} <= tags["tensors"]
     assert any(tag.endswith("/prediction") for tag in tags["audio"])
     assert any(tag.endswith("/waveform") for tag in tags["images"])
-    options = yaml.safe_load((finished[0] / "hparams.yaml").read_text())
+    options = yaml.safe_load((finished[0] / "tanh-mlp" / "hparams.yaml").read_text())
     assert {"effect", "repr", "model", "loss", "training", "seed", "data.segment"} <= set(options) and len(options) < 20
 
 
@@ -158,7 +158,7 @@ def logged_steps(folder: Path) -> list[int]:
     """The steps that TensorBoard shows validations at; one that was killed may not have written its last."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = (EventAccumulator(str(file)).Reload() for file in folder.glob("events.out.tfevents.*"))
+    events = (EventAccumulator(str(file)).Reload() for file in folder.glob("tanh-mlp/events.out.tfevents.*"))
     found = [each.Scalars("val/esr") for each in events if "val/esr" in each.Tags()["scalars"]]
     return sorted({event.step for scalars in found for event in scalars})[-1:]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from fxemu.evaluation.compare import SCORES, Column, Row, Task, share_of_decades
 from fxemu.evaluation.listening import HEARD
+from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, data_url, render
-from fxemu.evaluation.pages.run_page import PAGE
+from fxemu.evaluation.pages.run_page import PAGE, sound_in_words
 from fxemu.evaluation.pages.sounds import Sound, stretch
 from fxemu.evaluation.plots import level_curves
 from fxemu.evaluation.runs import plain
@@ -24,6 +25,8 @@ LEVEL_ROWS = 8
 BAR_PIXELS = 90
 # Rows that can be listened to; what a second of one takes at most, at 44.1 kHz in base64; the shortest stretch.
 PLAYED, BYTES_A_SECOND, LEAST_SECONDS = 6, 118_000, 1.0
+# Radius of a point in a chart, and width of a digit beside it, in pixels.
+RADIUS, LETTER = 7, 8
 # The cost in a chart: the first of these that runs have.
 COSTS = ("multiply_adds", "parameters", "train_seconds")
 
@@ -60,7 +63,11 @@ def compare_page(options: list[str], tasks: list[Task], songs: int, seconds: flo
     sections = [
         {
             "title": task.title,
-            "best": _best(task),
+            "effect": task.effect,
+            "id": f"task-{i}",
+            "verdict": _verdict(task),
+            "sound": "; ".join(sound_in_words(task.rows[0].typical)),
+            "best": task.rows[0],
             "rows": [
                 {"id": f"run-{i}-{row.number}", "cells": list(_cells(row, task, first, rest, place))}
                 for row in task.rows
@@ -71,22 +78,24 @@ def compare_page(options: list[str], tasks: list[Task], songs: int, seconds: flo
         }
         for i, task in enumerate(tasks)
     ]
-    return render("compare.html", ("player.js", "compare.js"), columns=columns, sections=sections)
+    scripts = ("player.js", "compare.js")
+    return render("compare.html", scripts, columns=columns, sections=sections, esr_db=esr_db)
 
 
 def _had(column: Column, tasks: list[Task]) -> bool:
     return any(column.score in row.spreads for task in tasks for row in task.rows)
 
 
-def _best(task: Task) -> str:
-    """The row with the least error, in words; none where there is but one."""
-    row = task.rows[0]
-    if len(task.rows) < 2:
-        return ""
-    esr = row.spreads["esr"][0]
-    below = f", {-10 * math.log10(esr):.0f} dB below the signal" if 0 < esr < 1 else ""
-    speed = row.spreads.get("realtime_factor")
-    return f"{row.summary or row.name}: ESR {esr:.1e}{below}" + (f", {speed[0]:.0f}x real time" if speed else "")
+def _verdict(task: Task) -> str:
+    """Which run is best, what it is, and by how much, in a sentence."""
+    best, *others = task.rows
+    errors_db = [esr_db(row.spreads["esr"][0]) for row in task.rows]
+    verdict = f"{best.name} ({best.summary}): ESR {errors_db[0]:.1f} dB" if best.summary else best.name
+    if not others:
+        return verdict
+    ahead = f"{errors_db[1] - errors_db[0]:.1f} dB better than no. 2 ({others[0].summary or others[0].name})"
+    last = f", {errors_db[-1] - errors_db[0]:.0f} dB than the last" if len(others) > 1 else ""
+    return f"Best: {verdict}, {ahead}{last}"
 
 
 def _cells(row: Row, task: Task, first: list[Column], rest: list[Column], place: Path) -> Iterator[Cell]:
@@ -109,34 +118,58 @@ def _score(row: Row, column: Column, bar: int | None = None) -> Cell:
     median, low, high = row.spreads[column.score]
     note = f"{low:{column.format}} to {high:{column.format}}" if low != high else ""
     value = min(median, 1e300)  # JavaScript writes infinity in another way
-    return Cell(f"{median:{column.format}}", value, note, column.score in row.best, number=True, bar=bar)
+    text = f"{median:{column.format}}" + (f" ({esr_db(value):.1f} dB)" if column.score == "esr" else "")
+    return Cell(text, value, note, column.score in row.best, number=True, bar=bar)
 
 
 def _chart(task: Task, section: int) -> dict[str, Any] | None:
     """Error against cost on logarithmic axes, a point for each row; None for fewer than two."""
     cost = next((name for name in COSTS if all(name in row.spreads for row in task.rows)), None)
-    points = [(row, row.spreads[cost][0], row.spreads["esr"][0]) for row in task.rows] if cost else []
-    points = [point for point in points if 0 < point[1] < math.inf and 0 < point[2] < math.inf]
-    if len(points) < 2:
+    rows = [(row, row.spreads[cost][0], row.spreads["esr"][0]) for row in task.rows] if cost else []
+    rows = [row for row in rows if 0 < row[1] < math.inf and 0 < row[2] < math.inf]
+    if len(rows) < 2:
         return None
-    width, height, left, right, top, bottom = 760, 320, 70, 560, 22, 270
-    horizontal, vertical = (_Axis.of([point[i] for point in points]) for i in (1, 2))
+    width, height, left, right, top, bottom = 1000, 340, 70, 980, 22, 290
+    horizontal, vertical = (_Axis.of([row[i] for row in rows]) for i in (1, 2))
+    places = [(horizontal.at(x, left, right), vertical.at(y, bottom, top)) for _, x, y in rows]
+    labels = free_places(places, [len(str(row.number)) for row, _, _ in rows])
     return {
         **{"width": width, "height": height, "left": left, "right": right, "top": top, "bottom": bottom},
         "cost": next(column.heading for column in SCORES if column.score == cost),
         "horizontal": [{"at": horizontal.at(v, left, right), "label": f"{v:,.0f}"} for v in horizontal.ticks()],
-        "vertical": [{"at": vertical.at(v, bottom, top), "label": f"{v:.0e}"} for v in vertical.ticks()],
+        "vertical": [{"at": vertical.at(v, bottom, top), "label": f"{esr_db(v):.0f} dB"} for v in vertical.ticks()],
         "points": [
             {
-                "id": f"run-{section}-{row.number}",
-                "x": horizontal.at(x, left, right),
-                "y": vertical.at(y, bottom, top),
+                **{"id": f"run-{section}-{row.number}", "x": x, "y": y, "place": place, "number": row.number},
                 "label": f"{row.number}: {row.summary or plain(row.name)}",
-                "number": row.number,
             }
-            for row, x, y in points
+            for (row, _, _), (x, y), place in zip(rows, places, labels, strict=True)
         ],
     }
+
+
+def free_places(points: list[tuple[float, float]], letters: list[int]) -> list[tuple[float, float] | None]:
+    """Where the labels of points stand, (left end, middle) in pixels, so that none overlaps; None where all is full.
+
+    Args:
+        points: (x, y) in pixels, the most important first.
+        letters: of each label.
+    """
+    taken = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in points]
+    found: list[tuple[float, float] | None] = []
+    for (x, y), count in zip(points, letters, strict=True):
+        width = LETTER * count
+        right, left, middle = x + RADIUS + 2, x - RADIUS - 2 - width, x - width / 2
+        tried = [(right, y), (left, y), (middle, y - 15), (middle, y + 15), (right, y - 12), (right, y + 12)]
+        boxes = [(start, centre - 6, start + width, centre + 6) for start, centre in tried]
+        free = [box for box in boxes if not any(_overlap(box, other) for other in taken)]
+        found.append((free[0][0], free[0][1] + 6) if free else None)
+        taken += free[:1]
+    return found
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,17 @@ from scipy.signal import butter, sosfiltfilt
 from torch import Tensor, from_numpy
 
 from fxemu.audio.loudness import loudness_lufs
+from fxemu.evaluation.compare import group_runs, tasks
 from fxemu.evaluation.listening import ANCHOR, FORMAT, REFERENCE, Order, draw_order, quantile, run_key, sealed
+from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, render
 from fxemu.evaluation.pages.sounds import encode, stretch
 from fxemu.evaluation.runs import Run, RunError, plain
 
 # The low anchor of ITU-R BS.1534: the reference below this frequency.
 ANCHOR_HZ = 3500.0
+# JSON has no infinity.
+WORST_ESR = 1e30
 
 
 def listen_page(runs: Sequence[Run], songs: Sequence[str], seconds: float, trials: int, seed: int) -> str:
@@ -37,6 +41,8 @@ def listen_page(runs: Sequence[Run], songs: Sequence[str], seconds: float, trial
     return render(
         "listen.html",
         ("player.js", "listen.js"),
+        trials=len(order.trials),
+        screens=len(order.screens),
         minutes=max(1, round((trials * len(runs) * 15 + len(songs) * 90) / 60)),
         data={"sounds": sounds, "salt": salt, "plan": sealed(_plan(runs, songs, order, places), salt)},
     )
@@ -47,7 +53,13 @@ def _plan(runs: Sequence[Run], songs: Sequence[str], order: Order, places: dict)
     return {
         "format": FORMAT,
         "seed": order.seed,
-        "runs": [{"key": run_key(run), "name": plain(run.folder.name)} for run in runs],
+        "runs": [
+            {
+                **{"key": run_key(run), "name": plain(run.folder.name), "what": what},
+                "esr_db": esr_db(min(run.scores["esr"], WORST_ESR)),
+            }
+            for run, what in zip(runs, _in_words(runs), strict=True)
+        ],
         "songs": [plain(song) for song in songs],
         "quantile": quantile(len(songs)) if len(songs) > 1 else None,
         "abx": [
@@ -65,6 +77,15 @@ def _plan(runs: Sequence[Run], songs: Sequence[str], order: Order, places: dict)
             for song, items in order.screens
         ],
     }
+
+
+def _in_words(runs: Sequence[Run]) -> list[str]:
+    """What tells each run from the others, and its folder's name where nothing does."""
+    words = {run.folder: row.summary for task in tasks(group_runs(runs)) for row in task.rows for run in row.runs}
+    return [
+        words[run.folder] if list(words.values()).count(words[run.folder]) == 1 else plain(run.folder.name)
+        for run in runs
+    ]
 
 
 def _sounds(runs: Sequence[Run], songs: Sequence[str], seconds: float, chance: random.Random) -> tuple[list, dict]:

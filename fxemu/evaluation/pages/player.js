@@ -1,5 +1,5 @@
 // Plays several sounds of one song in step. All run from the same moment; all but one are silent, so that a change
-// from one to another needs no new start. Sounds: [{flac: base64, gain, lufs}].
+// from one to another needs no new start. Sounds: [{flac: base64, gain, lufs}], decoded once.
 let context = null;
 let audible = null; // the one player that runs
 
@@ -19,7 +19,8 @@ class Sounds {
 
   async load() {
     context ??= new AudioContext();
-    this.buffers ??= await Promise.all(this.sounds.map(({ flac }) => context.decodeAudioData(bytesOf(flac))));
+    const decoded = this.sounds.map((sound) => (sound.decoded ??= context.decodeAudioData(bytesOf(sound.flac))));
+    this.buffers ??= await Promise.all(decoded);
     await context.resume();
   }
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 import fxemu.effects
+from fxemu.evaluation.metrics import TREBLE_HZ, esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, picture, render
 from fxemu.evaluation.pages.sounds import Sound, stretch
 from fxemu.evaluation.plots import PLOTS
@@ -21,6 +22,8 @@ from fxemu.library.songs import file_stem
 
 PAGE = "report.html"
 SONGS, SECONDS = 3, 8.0
+# A difference in loudness that nobody hears.
+AUDIBLE_LU = 0.5
 # Score, its name, how it is written, and what it is.
 TABLE = (
     ("esr", "ESR", ".2e", "error-to-signal ratio of a free run, over all held-out songs"),
@@ -69,8 +72,10 @@ def run_page(run: Run) -> str:
         about=f"trained on {plain(about['device'])}" if "device" in about else "",
         warnings=list(_warnings(run)),
         figures=list(_figures(run)),
-        beside=_beside(run.folder),
+        verdict=_verdict(run),
+        words=list(_in_words(run)),
         songs=songs.items(),
+        esr_db=esr_db,
         silent=len(run.songs) - len(songs),
         effect=effect_in_words(run.options),
         command=_command(run.folder),
@@ -92,25 +97,53 @@ def _title(run: Run) -> str:
     return f"{effect or 'An effect'} learned by {model or 'a model'}, {' to '.join(dict.fromkeys(filter(None, sides)))}"
 
 
-def _beside(folder: Path) -> str:
-    """What is left where there is no network, in a sentence; empty for a run without baselines."""
-    test = _json(folder / "metrics.json").get("test")
+def _verdict(run: Run) -> str:
+    """How good it is in a sentence, beside what is left where there is no network."""
+    test = _json(run.folder / "metrics.json").get("test")
     baselines = test.get("baselines") if isinstance(test, dict) else None
-    if not isinstance(baselines, dict):
-        return ""
     said = []
-    for name, meaning in (("gain", "a volume knob at its best"), ("fir", "the best short filter")):
-        esr = baselines[name].get("esr") if isinstance(baselines.get(name), dict) else None
+    for name, meaning in (("fir", "the best short filter"), ("gain", "a volume knob at its best")):
+        baseline = baselines.get(name) if isinstance(baselines, dict) else None
+        esr = baseline.get("esr") if isinstance(baseline, dict) else None
         if isinstance(esr, int | float):
-            said.append(f"{meaning} has an ESR of {esr:.1e}")
-    return f"Beside it {' and '.join(said)}; 0 is perfect, 1 is as bad as silence." if said else ""
+            said.append(f"{meaning} leaves {esr_db(esr):.0f} dB")
+    beside = f"; {', '.join(said)}" if said else ""
+    return f"Its error is {esr_db(run.scores['esr']):.0f} dB relative to the signal (ESR, lower is better){beside}."
+
+
+def _in_words(run: Run) -> Iterator[tuple[str, str]]:
+    """(question, answer) of what a listener asks first."""
+    if said := list(sound_in_words(run)):
+        yield "How it sounds", f"{'; '.join(said)}."
+    if len(run.songs) > 1:
+        songs = sorted(run.songs, key=run.songs.__getitem__)
+        best, worst = (f"{plain(song)}, {esr_db(run.songs[song]):.0f} dB" for song in (songs[0], songs[-1]))
+        yield "Best and worst song", f"{best}; {worst}."
+    race = _json(run.folder / "metrics.json").get("race")
+    if isinstance(race, dict) and isinstance(race.get("why"), str):
+        yield "Why this model", f"{plain(race['why'])}."
+    else:
+        yield "Why this model", "it was asked for, and no other was tried; fxemu compare puts runs side by side."
+
+
+def sound_in_words(run: Run) -> Iterator[str]:
+    """How a run sounds, as far as figures tell."""
+    scores = run.scores
+    if (louder := scores.get("loudness_error_lu")) is not None:
+        yield "as loud as the target" if abs(louder) < AUDIBLE_LU else f"{louder:+.1f} LU louder than the target"
+    if treble := scores.get("esr_treble"):
+        yield f"above {TREBLE_HZ / 1000:.0f} kHz its error is {esr_db(treble):.0f} dB relative to the signal there"
+    if scores.get("divergences"):
+        yield f"{scores['divergences']:.0f} of {len(run.songs)} songs end stuck"
+    if run.levels:
+        quietest = min(run.levels)
+        yield f"at an input of {quietest:.0f} dBFS its error is {esr_db(run.levels[quietest]):.0f} dB"
 
 
 def _figures(run: Run) -> Iterator[tuple[str, str]]:
     esr = run.scores["esr"]
     yield f"{esr:.1e}", "ESR, free run"
-    if 0 < esr < 1:
-        yield f"{-10 * math.log10(esr):.0f} dB", "error below the signal"
+    yield f"{esr_db(esr):.0f} dB", "ESR in dB"
     for key, form, meaning in (
         ("esr_preemphasis", ".1e", "ESR, pre-emphasis"),
         ("mrstft", ".2f", "MR-STFT"),
@@ -165,9 +198,15 @@ def _commands(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
+def shown_songs(run: Run) -> list[str]:
+    """The songs that are played: the worst, the best, and others."""
+    ranked = sorted(run.songs, key=run.songs.__getitem__, reverse=True)
+    return list(dict.fromkeys([*ranked[:1], *ranked[-1:], *run.songs]))[:SONGS]
+
+
 def _songs(run: Run) -> Iterator[tuple[str, list[Sound]]]:
     """Dry, target, prediction and error of the first songs, as far as the page has room for them."""
-    for song in list(run.songs)[:SONGS]:
+    for song in shown_songs(run):
         files = {kind: (run.folder, kind) for kind in ("target", "prediction", "dry")}
         found = stretch(files, song, SECONDS)
         if found is not None:
@@ -179,7 +218,7 @@ def _songs(run: Run) -> Iterator[tuple[str, list[Sound]]]:
 def _plots(run: Run) -> Iterator[tuple[str, str]]:
     """(caption, data URL) of a run's pictures."""
     names = ["training_curve", "race", "levels", "contraction", "first_layer"]
-    names += [f"{file_stem(song)}-{plot}" for song in list(run.songs)[:SONGS] for plot in PLOTS]
+    names += [f"{file_stem(song)}-{plot}" for song in shown_songs(run) for plot in PLOTS]
     for name in names:
         source = picture(run.folder / "plots" / f"{name}.png")
         if source is not None:

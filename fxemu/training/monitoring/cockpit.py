@@ -25,18 +25,25 @@ EXPECTED_S = 0.5
 # Of the validation song that is shown, and of what is turned down by LEVELS_DB.
 SONG_S, LEVEL_S = 4.0, 1.0
 LEVELS_DB = (0, -24, -48)
+# TensorBoard shows two charts side by side, four at once, and some 40 letters of a title.
 LAYOUT: dict[str, Any] = {
-    "error": {
-        "free run against teacher forced": ["Multiline", ["^val/esr_from_silence$", "^val/teacher_forced_esr$"]],
-        "by song": ["Multiline", ["^val_songs/"]],
-        "by level": ["Multiline", ["^val_levels/"]],
-        "selection score": ["Multiline", ["^val/esr$"]],
+    "Error on validation songs in dB: lower is better": {
+        "free run; band: teacher forced to worst song": [
+            "Margin",
+            ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"],
+        ],
+        "free run, by song": ["Multiline", ["^val_songs_db/"]],
+        "free run, input turned down by 0, 24, 48 dB": ["Multiline", ["^val_levels_db/"]],
+        "share of training done, in its stage": [
+            "Margin",
+            ["train/progress", "train/stage_begins", "train/stage_ends"],
+        ],
     },
-    "training": {
-        "stage of the schedule": ["Margin", ["train/progress", "train/stage_begins", "train/stage_ends"]],
-        "loss": ["Multiline", ["^train/loss$"]],
+    "Training": {
+        "loss: lower is better": ["Multiline", ["^train/loss$"]],
         "predictions in a rollout": ["Multiline", ["^train/rollout$"]],
         "seconds spent": ["Multiline", ["^time/"]],
+        "selection score: lower is better": ["Multiline", ["^val/esr$"]],
     },
 }
 
@@ -78,12 +85,9 @@ class Cockpit(pl.Callback):
             self.gallery.layout(LAYOUT)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        progress = module.progress()
-        begins, ends = module.schedule.bounds(progress)
-        elapsed = time.perf_counter() - self.begun
-        figures = {"train/progress": progress, "train/stage_begins": begins, "train/stage_ends": ends}
+        progress, elapsed = module.progress(), time.perf_counter() - self.begun
         spent = {"training": elapsed, "validation": module.validating_s, "dashboard": self.spent}
-        figures |= {f"time/{name}_s": seconds for name, seconds in spent.items()}
+        figures = {f"time/{name}_s": seconds for name, seconds in spent.items()}
         module.log_dict({**figures, "step": float(trainer.global_step)}, sync_dist=True)
         moment = int(progress * MOMENTS)
         affordable = self.spent + self.expected <= SHARE * elapsed
@@ -109,6 +113,6 @@ class Cockpit(pl.Callback):
         for draw in (waveform, error_over_time):
             figure = draw(song.dry, song.wet, prediction, data.sample_rate, limit)
             gallery.image(f"A validation song/{draw.__name__}", pixels(figure))
-        errors = [metrics.esr(p, pair.wet) for p, pair in zip(quiet, levels, strict=True)]
+        errors = [metrics.esr_db(metrics.esr(p, pair.wet)) for p, pair in zip(quiet, levels, strict=True)]
         if errors:
-            gallery.scores({f"val_levels/{level}dB": e for level, e in zip(LEVELS_DB, errors, strict=True)})
+            gallery.scores({f"val_levels_db/at_{level}dB": e for level, e in zip(LEVELS_DB, errors, strict=True)})

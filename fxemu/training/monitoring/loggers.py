@@ -13,22 +13,28 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 from fxemu.audio.tensors import write_wav
 from fxemu.errors import ConfigError
+from fxemu.evaluation.compare import FEEDBACK, LIBRARY, word
 from fxemu.files import printable
+from fxemu.training.environment import words_of
 
 # The loggers that a config may name, and what a run gives each beside its options.
 PLACE = {
-    "TensorBoardLogger": lambda folder: {"save_dir": folder},
-    "CSVLogger": lambda folder: {"save_dir": folder},
-    "WandbLogger": lambda folder: {"save_dir": folder, "name": folder.name},
-    "MLFlowLogger": lambda folder: {"save_dir": str(folder / "mlruns"), "run_name": folder.name},
+    # Of a run whose events lie in the folder that it is shown, TensorBoard says nothing but ".".
+    "TensorBoardLogger": lambda folder, name: {"save_dir": folder, "name": name, "version": ""},
+    "CSVLogger": lambda folder, name: {"save_dir": folder},
+    "WandbLogger": lambda folder, name: {"save_dir": folder, "name": folder.name},
+    "MLFlowLogger": lambda folder, name: {"save_dir": str(folder / "mlruns"), "run_name": folder.name},
 }
 MODULE = "pytorch_lightning.loggers"
 # A run from before there was a choice of loggers.
-DEFAULT = {"tensorboard": {"_target_": f"{MODULE}.TensorBoardLogger", "name": "", "version": ""}}
+DEFAULT = {"tensorboard": {"_target_": f"{MODULE}.TensorBoardLogger"}}
 
 
 def build_loggers(config: DictConfig, folder: Path) -> list[Logger]:
@@ -45,12 +51,17 @@ def build_loggers(config: DictConfig, folder: Path) -> list[Logger]:
         # MLflow 3 asks whether its folders, which it no longer develops, are meant.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         try:
-            made.append(instantiate({**options, **PLACE[kind](folder)}))
+            made.append(instantiate({**options, **PLACE[kind](folder, _run_name(config))}))
         except ModuleNotFoundError as error:
             raise ConfigError(f'logger={name}: its package is missing; pip install "fxemu[{name}]"') from error
         except Exception as error:
             raise ConfigError(f"logger.{name}: {error}") from error
     return made
+
+
+def _run_name(config: DictConfig) -> str:
+    """A run as TensorBoard names it: its effect and its model, of `model=auto` the one that won."""
+    return "-".join(words_of(config)).replace(", ", "-").replace(" ", "-")
 
 
 class Gallery:
@@ -110,11 +121,19 @@ class Gallery:
                 case MLFlowLogger():
                     logger.experiment.log_text(logger.run_id, markdown, f"{_file(tag)}-{self.step}.md")
 
-    def options(self, chosen: dict[str, Any], scores: Sequence[str]) -> None:
-        """The options that tell runs apart, and for TensorBoard's table the names of the scores that follow."""
+    def options(self, chosen: dict[str, Any], headings: dict[str, str], swept: bool = False) -> None:
+        """The options that tell runs apart, and for TensorBoard's table the scores that follow.
+
+        Args:
+            chosen: options by name.
+            headings: of the scores, by the tag that each is logged under.
+            swept: whether the run is one of a sweep, so that numbers have columns of their own.
+        """
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(chosen, dict.fromkeys(scores, float("nan")))
+                logger.hparams.update(chosen)
+                for summary in _table(_columns(chosen, swept), headings):
+                    logger.experiment._get_file_writer().add_summary(summary)
             else:
                 logger.log_hyperparams(chosen)
 
@@ -135,6 +154,34 @@ class Gallery:
             logger.save()
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
+
+
+def _columns(chosen: dict[str, Any], swept: bool) -> dict[str, Any]:
+    """Options as the few columns that TensorBoard has room for: effect, model, and the others in words."""
+    others = {name: value for name, value in chosen.items() if name not in ("effect", "model", FEEDBACK, LIBRARY)}
+    apart = {name: float(value) for name, value in others.items() if swept and _is_number(value)}
+    words = [word(name, str(value)) for name, value in others.items() if name not in apart]
+    named = {name: chosen[name] for name in ("effect", "model") if name in chosen}
+    return {**named, "options": ", ".join(words), **apart}
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _table(columns: dict[str, Any], headings: dict[str, str]) -> tuple[Summary, Summary, Summary]:
+    """A row of TensorBoard's HPARAMS, with headings of its scores that PyTorch does not write."""
+    experiment, start, end = hparams(columns, dict.fromkeys(headings))
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.metric_infos:
+        info.display_name = headings[info.name.tag]
+    plugin.content = content.SerializeToString()
+    return experiment, start, end
 
 
 def _file(tag: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from fxemu.effects import Tanh
 from fxemu.errors import ConfigError
@@ -17,21 +18,21 @@ from fxemu.training.environment import told_options
 from fxemu.training.monitoring.cockpit import LEVELS_DB, MOMENTS, Cockpit
 from fxemu.training.monitoring.loggers import Gallery, build_loggers
 from fxemu.training.run_folder import CONF
-from fxemu.training.schedule import Schedule
 
+TABLE = ("experiment", "session_start_info")
 SOUND = torch.sin(0.1 * torch.arange(4000))
 
 
 def loggers(folder, *words: str):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build_loggers(compose("train", [*words]), folder)
+        return build_loggers(compose("train", ["effect=tanh", "model=gru", *words]), folder)
 
 
 def shown(folder, *words: str) -> Gallery:
     """A gallery that everything was shown in."""
     gallery = Gallery(loggers(folder, *words))
-    gallery.options({"model": "gru", "seed": 0}, ["test/esr"])
-    gallery.layout({"error": {"by song": ["Multiline", ["^val_songs/"]]}})
+    gallery.options({"effect": "tanh", "model": "gru", "seed": 0, "repr": "raw"}, {"test/esr": "ESR: low is good"})
+    gallery.layout({"error": {"by song": ["Multiline", ["^val_songs_db/"]]}})
     for step in (1, 2):
         later = gallery.at(step)
         later.scores({"test/esr": 0.1 * step})
@@ -49,7 +50,7 @@ def test_a_run_of_a_race_is_told_by_what_won(tmp_path):
         config = compose("train", ["model=gru", "model.feedback=false", "loss=esr"])
     chosen = {"effect": "tanh", "model": "auto", "loss": "mulaw_mse"}
     assert told_options(tmp_path, config, chosen) == {
-        **{"effect": "tanh", "model": "auto: gru, no feedback", "loss": "esr", "seed": 0},
+        **{"effect": "tanh", "model": "gru, no feedback (auto)", "loss": "esr", "seed": 0},
         "effect.gain": "3",
     }
     assert told_options(tmp_path, config, chosen | {"model": "gru"})["loss"] == "mulaw_mse"
@@ -57,13 +58,43 @@ def test_a_run_of_a_race_is_told_by_what_won(tmp_path):
 
 def test_several_loggers_write_at_once(tmp_path):
     assert shown(tmp_path, "logger=[tensorboard,csv]").shows
-    (file,) = tmp_path.glob("events.out.tfevents.*")
+    (file,) = tmp_path.glob("tanh-gru/events.out.tfevents.*")
     events = EventAccumulator(str(file)).Reload()
     assert [event.step for event in events.Audio("a song/prediction")] == [1, 2]
     assert [event.step for event in events.Images("a song/waveform")] == [1, 2]
-    assert [event.value for event in events.Scalars("test/esr")][1:] == pytest.approx([0.1, 0.2])
+    assert [event.value for event in events.Scalars("test/esr")] == pytest.approx([0.1, 0.2])
     with (tmp_path / "csv" / "version_0" / "metrics.csv").open() as table:
         assert [float(row["test/esr"]) for row in csv.DictReader(table)] == pytest.approx([0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("swept", "columns"),
+    [
+        (False, {"effect": "tanh", "model": "gru", "options": "raw, seed 0, learning_rate 1e-3, 50 s"}),
+        (
+            True,
+            {
+                "effect": "tanh",
+                "model": "gru",
+                "options": "raw, 50 s",
+                "seed": 0,
+                "training.learning_rate": 1e-3,
+            },
+        ),
+    ],
+)
+def test_tensorboards_table_has_few_columns_and_numbers_of_a_sweep_apart(tmp_path, swept, columns):
+    gallery = Gallery(loggers(tmp_path, "effect=tanh", "model=gru", "model.feedback=false"))
+    options = {"effect": "tanh", "repr": "raw", "model": "gru", "seed": 0, "training.learning_rate": "1e-3"}
+    left_out = {"data.library": "songs", "model.feedback": "false"}
+    gallery.options({**options, "trainer.max_time": "00:00:00:50", **left_out}, {"test/esr": "ESR: low is good"}, swept)
+    gallery.flush()
+    plugin = EventAccumulator(str(tmp_path / "tanh-gru-no-feedback")).Reload().SummaryMetadata
+    contents = {tag: HParamsPluginData.FromString(plugin(f"_hparams_/{tag}").plugin_data.content) for tag in TABLE}
+    start = contents["session_start_info"].session_start_info.hparams
+    assert {name: value.string_value or value.number_value for name, value in start.items()} == columns
+    (score,) = contents["experiment"].experiment.metric_infos
+    assert (score.name.tag, score.display_name) == ("test/esr", "ESR: low is good")
 
 
 def test_numbers_alone_need_nothing_shown(tmp_path):
@@ -133,10 +164,7 @@ def test_moments_of_training_are_shown_as_far_as_their_time_allows(make_loop, el
     data = SimpleNamespace(validation_songs=lambda: [song], effect=effect, sample_rate=8000)
     trainer = SimpleNamespace(datamodule=data, is_global_zero=True, global_step=0)
     logged = []
-    schedule = Schedule([{"share": 0.25, "length": 4, "free": False}, {"share": 0.75, "length": 8, "free": True}])
-    module = SimpleNamespace(
-        loop=make_loop(), schedule=schedule, validating_s=1.0, log_dict=lambda values, **_: logged.append(values)
-    )
+    module = SimpleNamespace(loop=make_loop(), validating_s=1.0, log_dict=lambda values, **_: logged.append(values))
     cockpit = Cockpit(gallery := Recorder())
     cockpit.begun = time.perf_counter() - elapsed_s
     for step in range(30):
@@ -146,6 +174,5 @@ def test_moments_of_training_are_shown_as_far_as_their_time_allows(make_loop, el
     steps = [step for step, tag in gallery.seen if tag == "A validation song/prediction"]
     assert steps == list(range(0, 30, 3))[:moments]
     assert [step for step, tag in gallery.seen if tag == "A validation song/target"] == [0][:moments]
-    assert sum(tag.startswith("val_levels/") for _, tag in gallery.seen) == len(LEVELS_DB) * moments
-    bounds = [(values["train/stage_begins"], values["train/stage_ends"]) for values in logged]
-    assert bounds == [(0, 0.25)] * 8 + [(0.25, 1)] * 22
+    assert sum(tag.startswith("val_levels_db/") for _, tag in gallery.seen) == len(LEVELS_DB) * moments
+    assert [values["time/validation_s"] for values in logged] == [1.0] * 30
