@@ -25,19 +25,22 @@ EXPECTED_S = 0.5
 # Of the validation song that is shown, and of what is turned down by LEVELS_DB.
 SONG_S, LEVEL_S = 4.0, 1.0
 LEVELS_DB = (0, -24, -48)
-# TensorBoard shows two charts side by side, four at once, and some 40 letters of a title.
+# TensorBoard shows two charts side by side, four at once, the last of two with bands first, and 45 letters of a title.
+# It smooths lines, and no bands.
 LAYOUT: dict[str, Any] = {
-    "Error on validation songs in dB: lower is better": {
-        "free run; band: teacher forced to worst song": [
-            "Margin",
-            ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"],
-        ],
-        "free run, by song": ["Multiline", ["^val_songs_db/"]],
-        "free run, input turned down by 0, 24, 48 dB": ["Multiline", ["^val_levels_db/"]],
-        "share of training done, in its stage": [
+    "Error of the free run over validation songs, in dB: lower is better": {
+        "share of training done; band: its stage": [
             "Margin",
             ["train/progress", "train/stage_begins", "train/stage_ends"],
         ],
+        "line: all songs; band: teacher forced to worst": [
+            "Margin",
+            ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"],
+        ],
+    },
+    "The same by song, and by input level": {
+        "a line for each song, dB": ["Multiline", ["^val_songs_db/"]],
+        "input turned down by 0, 24 and 48 dB, dB": ["Multiline", ["^val_levels_db/"]],
     },
     "Training": {
         "loss: lower is better": ["Multiline", ["^train/loss$"]],
