@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     if not errors:
         raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m study=how_little_audio` first")
     seconds = sorted(errors)
-    print("| seconds of audio | ESR of the free run, a number a seed |")
+    print("| seconds of training audio | ESR |")
     print("|---|---|")
     for s in seconds:
         print(f"| {s:.3g} | {', '.join(f'{e:.1e}' for e in sorted(errors[s]))} |")

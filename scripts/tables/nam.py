@@ -27,13 +27,17 @@ def run(options: argparse.Namespace) -> None:
         raise SystemExit("--nam: the Python of an environment with neural-amp-modeler, see scripts/nam_training.py")
     data = SongData(Distortion(), context=255)
     data.setup()
-    print("| seed | fxemu | Neural Amp Modeler | ratio |\n|---|---|---|---|")
+    errors = []
     for seed in SEEDS:
         with ThreadPoolExecutor(2) as pool:
             ours = pool.submit(train, [*OPTIONS, f"seed={seed}"], 1)
             theirs = pool.submit(nam_esr, options.nam, data.parts, seed)
-        esr = ours.result()["test"]["esr"]
-        print(f"| {seed} | {esr:.1e} | {theirs.result():.1e} | {esr / theirs.result():.2f} |", flush=True)
+        errors.append((ours.result()["test"]["esr"], theirs.result()))
+    own, peer = zip(*errors, strict=True)
+    print(f"| | {' | '.join(f'seed {seed}' for seed in SEEDS)} |\n|{'---|' * (1 + len(SEEDS))}")
+    print(f"| fxemu, `{' '.join(OPTIONS[:3])}` | {' | '.join(f'{esr:.1e}' for esr in own)} |")
+    print(f"| Neural Amp Modeler, standard WaveNet | {' | '.join(f'{esr:.1e}' for esr in peer)} |")
+    print(f"| fxemu over Neural Amp Modeler | {' | '.join(f'{ours / theirs:.2f}' for ours, theirs in errors)} |")
     print(f"effect=distortion, {SECONDS} s and one thread a training")
 
 
