@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,42 +11,54 @@ from torch.nn import functional
 
 from fxemu.engine.activations.record import OPTIONS, F, elementwise
 
-TANH_C = """/* Lambert's continued fraction for tanh: within 2e-6. */
-static inline float near_tanh(float x)
+# tanh(x) = x p(x^2) / q(x^2), of the least largest relative error up to x = 8 (Remez' algorithm): within 6e-7 of tanh
+# anywhere, near 0 in proportion, and never beyond 1. From the constant on; the last of q is 1.
+TANH_P, TANH_Q = (4066353.49, 525603.15, 11999.9001, 46.471943), (4066354.08, 1881049.72, 96842.4441, 970.512337)
+# tanh(x / 2) / 2 = x p(x^2) / q(x^2) up to x = 16: the same numbers times powers of 4.
+SIGMOID_P = tuple(c * 4 ** (3 - i) for i, c in enumerate(TANH_P))
+SIGMOID_Q = tuple(c * 4 ** (4 - i) for i, c in enumerate(TANH_Q))
+
+RATIO_C = """/* %s: within 2e-6. Only -ffast-math makes vectors of comparisons. */
+static inline float near_%s(float x)
 {
   float s, p, q;
-  x = 0.5f * (fabsf(x + 7.62f) - fabsf(x - 7.62f));
+#ifdef __FAST_MATH__
+  x = x < -%sf ? -%sf : x;
+  x = x > %sf ? %sf : x;
+#else
+  x = 0.5f * (fabsf(x + %sf) - fabsf(x - %sf));
+#endif
   s = x * x;
-  p = 64324260.0f + s * (675675.0f + s * (2145.0f + s));
-  p = 13749310575.0f + s * (1964187225.0f + s * p);
-  q = 413513100.0f + s * (7567560.0f + s * (45045.0f + s * 66.0f));
-  q = 13749310575.0f + s * (6547290750.0f + s * q);
+  p = %sf + s * (%sf + s * (%sf + s * %sf));
+  q = %sf + s * (%sf + s * (%sf + s * (%sf + s)));
   return x * p / q;
 }"""
+TANH_C = RATIO_C % ("tanh", "tanh", *[8.0] * 6, *TANH_P, *TANH_Q)
+SIGMOID_C = RATIO_C % ("A sigmoid less a half", "sigmoid", *[16.0] * 6, *SIGMOID_P, *SIGMOID_Q)
 
 
-@njit(**OPTIONS, inline="always")
-def numba_tanh(x):
-    """Lambert's continued fraction for tanh, cut after eleven terms: within 1e-6, and near 0 in proportion."""
-    # Clamped to +-7.62 without a branch, so that the loop around this is vectorised.
-    x = min(max(x, F(-7.62)), F(7.62))
-    s = x * x
-    p = F(64324260) + s * (F(675675) + s * (F(2145) + s))
-    p = F(13749310575) + s * (F(1964187225) + s * p)
-    q = F(413513100) + s * (F(7567560) + s * (F(45045) + s * F(66)))
-    q = F(13749310575) + s * (F(6547290750) + s * q)
-    return x * p / q
+def numba_ratio(limit: float, p: Sequence[float], q: Sequence[float]) -> Callable[[Any], Any]:
+    """x p(x^2) / q(x^2), x held at +-limit, compiled."""
+    (p0, p1, p2, p3), (q0, q1, q2, q3), most = map(F, p), map(F, q), F(limit)
+
+    @njit(**OPTIONS, inline="always")
+    def ratio(x):
+        # Without a branch, so that the loop around this is vectorised.
+        x = min(max(x, -most), most)
+        s = x * x
+        return x * (p0 + s * (p1 + s * (p2 + s * p3))) / (q0 + s * (q1 + s * (q2 + s * (q3 + s))))
+
+    return ratio
 
 
-def llvm_tanh(x: Any) -> Any:
+numba_tanh, _numba_sigmoid = numba_ratio(8.0, TANH_P, TANH_Q), numba_ratio(16.0, SIGMOID_P, SIGMOID_Q)
+
+
+def llvm_ratio(x: Any, limit: float, p: Sequence[float], q: Sequence[float]) -> Any:
     """The same as instructions."""
-    x = x.at_least(-7.62).at_most(7.62)
+    x = x.at_least(-limit).at_most(limit)
     s = x * x
-    p = ((s + 2145) * s + 675675) * s + 64324260
-    p = (p * s + 1964187225) * s + 13749310575
-    q = ((s * 66 + 45045) * s + 7567560) * s + 413513100
-    q = (q * s + 6547290750) * s + 13749310575
-    return x * p / q
+    return x * (((s * p[3] + p[2]) * s + p[1]) * s + p[0]) / ((((s + q[3]) * s + q[2]) * s + q[1]) * s + q[0])
 
 
 RECORDS = {
@@ -62,7 +75,7 @@ RECORDS = {
         slope=lambda y, p: 1 - y.square(),
         numba=lambda x, p: numba_tanh(x),
         numba_slope=lambda y, p: F(1) - y * y,
-        llvm=lambda x, p: llvm_tanh(x),
+        llvm=lambda x, p: llvm_ratio(x, 8.0, TANH_P, TANH_Q),
         c="near_tanh(x)",
         c_helpers=(TANH_C,),
     ),
@@ -77,11 +90,11 @@ RECORDS = {
     "sigmoid": elementwise(
         torch=lambda x, p: torch.sigmoid(x),
         slope=lambda y, p: y * (1 - y),
-        numba=lambda x, p: F(0.5) + F(0.5) * numba_tanh(F(0.5) * x),
+        numba=lambda x, p: F(0.5) + _numba_sigmoid(x),
         numba_slope=lambda y, p: y * (F(1) - y),
-        llvm=lambda x, p: llvm_tanh(x * 0.5) * 0.5 + 0.5,
-        c="0.5f + 0.5f * near_tanh(0.5f * x)",
-        c_helpers=(TANH_C,),
+        llvm=lambda x, p: llvm_ratio(x, 16.0, SIGMOID_P, SIGMOID_Q) + 0.5,
+        c="0.5f + near_sigmoid(x)",
+        c_helpers=(SIGMOID_C,),
     ),
     "softsign": elementwise(
         torch=lambda x, p: functional.softsign(x),
