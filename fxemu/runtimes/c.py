@@ -118,12 +118,17 @@ def _lines(lines: list[str], indent: int) -> str:
 
 
 def _functions() -> dict[str, str]:
-    """The C functions that steps may call, by name: helpers, and one an activation, `to_KIND`."""
+    """The C functions that steps may call, by name: helpers, and of an activation `to_KIND` (rows), `unit_KIND`."""
     texts = (HERE / "helpers.c").read_text().strip().split("\n\n")
     texts += [text for record in RECORDS.values() for text in record.c_helpers]
     texts += [
         f"static inline void to_{kind}(float *z, int units, int n, float p)\n{{\n{record.c}}}"
         for kind, record in RECORDS.items()
+    ]
+    texts += [
+        f"static inline float unit_{kind}(float x, float p)\n{{\n  (void)p;\n  return {record.c_unit};\n}}"
+        for kind, record in RECORDS.items()
+        if record.c_unit is not None
     ]
     return {re.search(r"(\w+)\(", text.split("*/")[-1])[1]: text for text in texts}
 

@@ -6,15 +6,19 @@ In what is written, `s` is the struct, `t` the first sample of the block to comp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
+from fxemu.engine.activations import RECORDS
 from fxemu.engine.layout import Layout
 from fxemu.engine.partition import Partition
 from fxemu.engine.plan import IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
 from fxemu.engine.simplify import on_cpu
 from fxemu.engine.steady_state import steady_state
 from fxemu.runtimes.base import Model
+from fxemu.runtimes.c_runs import read_after, runs, stacks
 
 # Samples computed at once; pasts are moved back to the start of their rows every so many.
 BLOCK = 128
@@ -37,10 +41,42 @@ class PlanInC:
         # An array a signal, not one for all: so a compiler knows that they do not overlap.
         self.arrays = {f"v{value}": signal for value, signal in values}
         self.arrays |= {f"d{value}": signal for value, signal in drives if self.layout.driven(value)}
+        # Those of one sample are on the stack, where a compiler knows of every pointer; the others in the struct.
+        self.places, self.sizes = {name: f"s->{name}" for name in self.arrays}, {}
+        self.groups = [group for run in runs(self.plan, self.partition.looping) for group in self._groups(run)]
+        for group in self.groups:
+            self._stack(group)
+
+    def _groups(self, run: list[int]) -> list[list[int]]:
+        """The values of a run in groups, each computed by one piece of code."""
+        if not isinstance(self.plan.step(run[0]), Layer):
+            return [run]
+        passing = [value for value in run if self._passes(value)]
+        return [[value] for value in run if value not in passing] + stacks(self.partition, passing)
+
+    def _passes(self, value: int) -> bool:
+        """Whether a looping value is overwritten with every sample."""
+        return not self.layout.signals[value].stride
+
+    def _stored(self, value: int, group: list[int]) -> bool:
+        """Whether steps outside its group read a value."""
+        return not self._passes(value) or value in read_after(self.plan, group)
+
+    def _stack(self, group: list[int]) -> None:
+        """Put those values of a group on the stack that are overwritten and that other steps read; layers in one array."""
+        layers = isinstance(self.plan.step(group[0]), Layer)
+        for value in group:
+            if not self._passes(value) or not self._stored(value, group):
+                continue
+            array = f"r{group[0] if layers else value}"
+            first = self.sizes.get(array, 0)
+            self.places[f"v{value}"] = f"{array} + {first}" if first else array
+            self.sizes[array] = first + self.plan.width(value)
 
     def members(self) -> list[str]:
         """The arrays that the struct holds."""
-        return [f"float {name}[{signal.rows * signal.width}];" for name, signal in self.arrays.items()]
+        kept = {name: signal for name, signal in self.arrays.items() if self.places[name] == f"s->{name}"}
+        return [f"float {name}[{signal.rows * signal.width}];" for name, signal in kept.items()]
 
     def start(self) -> list[str]:
         """Lines that put what is not zero in silence into the past."""
@@ -74,7 +110,8 @@ class PlanInC:
 
     def sample(self) -> list[str]:
         """Lines for the other steps, for the sample t."""
-        return [line for value in self.partition.looping for line in self._step(value, "1")]
+        arrays = [f"float {name}[{size}];" for name, size in self.sizes.items()]
+        return arrays + [line for group in self.groups for line in self._together(group)]
 
     def row(self, value: int, back: int = 0) -> str:
         """The row of sample t, or of the one `back` before."""
@@ -83,33 +120,59 @@ class PlanInC:
     def _place(self, first: int, stride: int) -> str:
         """An address of the layout, `stride` further on with every sample."""
         name, signal = next(item for item in self.arrays.items() if item[1].start <= first < item[1].end)
-        return f"s->{name} + {first - signal.start}" + (f" + t * {stride}" if stride else "")
+        return f"{self.places[name]} + {first - signal.start}" + (f" + t * {stride}" if stride else "")
 
     def _step(self, value: int, n: str) -> list[str]:
         step = self.plan.step(value)
-        make = {Layer: self._layer, Mix: self._mix, Lookup: self._lookup, Part: self._part}[type(step)]
-        lines = [f"float *z = {self.row(value)};", *make(value, step, n), *_activate(step, n)]
-        return [f"{{ /* {value}: {_words(step)} */", *(f"  {line}" for line in lines), "}"]
+        if isinstance(step, Mix):
+            return _block([value], step, self._mixes([value], n))
+        make = {Layer: self._layer, Lookup: self._lookup, Part: self._part}[type(step)]
+        return _block([value], step, [f"float *z = {self.row(value)};", *make(value, step, n), *_activate(step, n)])
+
+    def _together(self, group: list[int]) -> list[str]:
+        """Lines that compute a group for one sample."""
+        first = self.plan.step(group[0])
+        if isinstance(first, Mix):
+            return _block(group, first, self._mixes(group, "1"))
+        if len(group) == 1:
+            return self._step(group[0], "1")
+        layers = [self.plan.step(value) for value in group]
+        lines = [f"float *z = {self.row(group[0])};"]
+        lines += [self._start(value, self.row(value), "1") for value in group]
+        terms = [
+            replace(same[0], weight=torch.cat([term.weight for term in same]))
+            for same in zip(*map(self.partition.looping_terms, group), strict=True)
+        ]
+        lines += self._terms(group[0], terms, sum(layer.units for layer in layers), "1")
+        for value, layer in zip(group, layers, strict=True):
+            lines += _activate(layer, "1", self.row(value))
+        return _block(group, first, lines)
 
     def _layer(self, value: int, layer: Layer, n: str) -> list[str]:
+        driven = value in self.layout.drives and self.layout.driven(value)
+        terms = self.partition.looping_terms(value) if driven else layer.terms
+        return [self._start(value, "z", n), *self._terms(value, terms, layer.units, n)]
+
+    def _start(self, value: int, z: str, n: str) -> str:
+        """A line that puts into a layer's row what is known before the loop."""
+        layer = self.plan.step(value)
         if value not in self.layout.drives or not self.layout.driven(value):
             # Constants, not a copy of them: a compiler makes more of these.
-            return [self._bias(value, layer, n), *self._terms(value, layer.terms, layer.units, n)]
+            return self._bias(value, layer, z, n)
         drive = self.layout.drives[value]
-        start = f"memcpy(z, {self._place(drive.row(0), drive.stride)}, {layer.units} * sizeof(float));"
-        return [start, *self._terms(value, self.partition.looping_terms(value), layer.units, n)]
+        return f"memcpy({z}, {self._place(drive.row(0), drive.stride)}, {layer.units} * sizeof(float));"
 
     def _drive(self, value: int) -> list[str]:
         """The part of a looping layer that is computed before the loop, bias included."""
         layer, drive = self.plan.step(value), self.layout.drives[value]
-        start = [f"float *z = {self._place(drive.row(0), drive.stride)};", self._bias(value, layer, "n")]
+        start = [f"float *z = {self._place(drive.row(0), drive.stride)};", self._bias(value, layer, "z", "n")]
         lines = start + self._terms(value, self.partition.driving_terms(value), layer.units, "n", "d")
         return [f"{{ /* into {value} */", *(f"  {line}" for line in lines), "}"]
 
-    def _bias(self, value: int, layer: Layer, n: str) -> str:
+    def _bias(self, value: int, layer: Layer, z: str, n: str) -> str:
         if layer.bias is None:
-            return f"memset(z, 0, (size_t){n} * {layer.units} * sizeof(float));"
-        return f"fill(z, {self._table(f'b{value}', layer.bias)}, {layer.units}, {n});"
+            return f"memset({z}, 0, (size_t){n} * {layer.units} * sizeof(float));"
+        return f"fill({z}, {self._table(f'b{value}', layer.bias)}, {layer.units}, {n});"
 
     def _terms(self, value: int, terms: Sequence[Term], units: int, n: str, of: str = "w") -> list[str]:
         """A call for each stretch of the terms (see `Layout.stretches`)."""
@@ -130,14 +193,23 @@ class PlanInC:
                 lines.append(f"add(z, {x}, {w}, {units}, {count});")
         return lines
 
-    def _mix(self, value: int, mix: Mix, n: str) -> list[str]:
-        factors = sorted({factor for product in mix.products for factor in product.factors})
-        rows = [f"const float *x{factor} = {self.row(factor)};" for factor in factors]
-        total = " + ".join(self._product(f"s{value}_{i}", product, mix.units) for i, product in enumerate(mix.products))
-        return [*rows, "int i;", f"for (i = 0; i < {n} * {mix.units}; i++) z[i] = {total};"]
+    def _mixes(self, group: list[int], n: str) -> list[str]:
+        """One loop over the units of mixes of the same width; what is read nowhere else is not stored."""
+        mixes = {value: self.plan.step(value) for value in group}
+        read = sorted({factor for mix in mixes.values() for factor in mix.spans()} - set(group))
+        stored = [value for value in group if self._stored(value, group)]
+        lines = [f"const float *x{factor} = {self.row(factor)};" for factor in read]
+        lines += [f"float *z{value} = {self.row(value)};" for value in stored]
+        lines += ["int i;", f"for (i = 0; i < {n} * {mixes[group[0]].units}; i++) {{"]
+        for value, mix in mixes.items():
+            products = [self._product(f"s{value}_{i}", p, mix.units, group) for i, p in enumerate(mix.products)]
+            lines.append(f"  const float y{value} = {_activated(' + '.join(products), mix.activation)};")
+        lines += [*(f"  z{value}[i] = y{value};" for value in stored), "}"]
+        of_rows = [value for value in group if RECORDS[mixes[value].activation.kind].c_unit is None]
+        return lines + [line for value in of_rows for line in _activate(mixes[value], n, f"z{value}")]
 
-    def _product(self, name: str, product: Product, units: int) -> str:
-        factors = [f"x{factor}[i]" for factor in product.factors]
+    def _product(self, name: str, product: Product, units: int, group: list[int]) -> str:
+        factors = [f"y{factor}" if factor in group else f"x{factor}[i]" for factor in product.factors]
         if isinstance(product.scale, Tensor):
             factors.insert(0, f"{self._table(name, product.scale)}[i % {units}]")
         elif product.scale != 1:
@@ -163,17 +235,24 @@ class PlanInC:
         return self.names[content]
 
 
-def _activate(step: Step, n: str) -> list[str]:
+def _activate(step: Step, n: str, z: str = "z") -> list[str]:
     activation: Activation = IDENTITY if isinstance(step, Part) else step.activation
     if activation == IDENTITY:
         return []
-    return [f"to_{activation.kind}(z, {step.units}, {n}, {number(activation.parameter)});"]
+    return [f"to_{activation.kind}({z}, {step.units}, {n}, {number(activation.parameter)});"]
 
 
-def _words(step: Step) -> str:
-    kind = type(step).__name__.lower()
-    active = "" if isinstance(step, Part) or step.activation == IDENTITY else f", {step.activation.kind}"
-    return f"{kind} of {step.units}{active}"
+def _activated(x: str, activation: Activation) -> str:
+    """An expression of one unit, activated if its activation is one of each unit alone."""
+    if activation == IDENTITY or RECORDS[activation.kind].c_unit is None:
+        return x
+    return f"unit_{activation.kind}({x}, {number(activation.parameter)})"
+
+
+def _block(group: Sequence[int], step: Step, lines: list[str]) -> list[str]:
+    kind = type(step).__name__.lower() if len(group) == 1 else {Layer: "layers", Mix: "mixes"}[type(step)]
+    units = f" of {step.units}" if len(group) == 1 or isinstance(step, Mix) else ""
+    return [f"{{ /* {', '.join(map(str, group))}: {kind}{units} */", *(f"  {line}" for line in lines), "}"]
 
 
 def table(name: str, values: Tensor) -> str:

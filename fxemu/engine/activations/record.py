@@ -39,7 +39,8 @@ class Record:
         numba: (memory, z, units, lanes, p) activates the row that begins at z, in place.
         numba_back: (memory, grads, z, units, lanes, p) turns the gradient of a row of y into that of x, in place.
         c: body of a C function of (float *z, int units, int n, float p) that activates n rows in place.
-        c_helpers: the C functions that it calls, each after a comment.
+        c_unit: the same for one unit, an expression of x and p; None for units that depend on each other.
+        c_helpers: the C functions that these call, each after a comment.
         llvm: (x, p) to y for units that do not depend on each other, if it pays to write it out; None to call `numba`.
         onnx: PyTorch's operators that ONNX lacks, each with what to write instead (see `torch.onnx`).
         jumps: whether a small change of x can make a large one of y.
@@ -51,6 +52,7 @@ class Record:
     numba: Callable[..., None]
     numba_back: Callable[..., None]
     c: str
+    c_unit: str | None = None
     c_helpers: tuple[str, ...] = ()
     llvm: Callable[[Any, Any], Any] | None = None
     onnx: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -78,7 +80,7 @@ def elementwise(*, numba: Callable[..., Any], numba_slope: Callable[..., Any], c
         for i in range(z, z + units * lanes):
             grads[i] *= slope(memory[i], p)
 
-    return Record(numba=activate, numba_back=pull_back, c=ELEMENTWISE_C % c, **others)
+    return Record(numba=activate, numba_back=pull_back, c=ELEMENTWISE_C % c, c_unit=c, **others)
 
 
 def no_slope(y: Tensor, p: float) -> Tensor:
