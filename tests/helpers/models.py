@@ -55,6 +55,7 @@ VARIANTS = {
     "gru, no skip": partial(MODELS["gru"], dry_skip=False),
     "convnet, kernel of 3": partial(ConvNet, width=4, kernel=3, dilations=[1, 3], activation="sigmoid"),
     "linear, more feedback": partial(Linear, context_window=3, feedback_window=9),
+    "periodic filter, two rates": partial(MODELS["periodic_filter"], rates=2),
     "wavenet, gated, one array": partial(WaveNet, width=4, arrays=1, kernel=2, dilations=[1, 3], gated=True),
 }
 
@@ -73,6 +74,7 @@ WET_WEIGHTS = {
     "dynamics": "bend",
     "oscillator": "amplitude",
     "periodic_filter": "mixing",
+    "periodic filter, two rates": "mixing",
 }
 BESIDE_DRY = {
     "lstm": "recurrent.weight_ih_l0",

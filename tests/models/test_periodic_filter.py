@@ -111,6 +111,38 @@ def test_primed_within_a_song_it_finds_the_phase_and_keeps_it(weights: dict[str,
     assert errors[False] > 0.1
 
 
+SECOND = 0.618 * RATE
+
+
+def two_rotors(dry: Tensor, start: int = 0) -> Tensor:
+    """As `sweeping`, and another echo comes and goes at a rate of its own."""
+    phase = SECOND * torch.arange(start, start + dry.numel(), dtype=torch.float64)
+    return sweeping(dry, start) + (0.3 * phase.sin() * F.pad(dry, (5, -5)).double()).float()
+
+
+def test_two_rates_are_found_and_their_phases_kept() -> None:
+    dry = [music(240_000, seed) for seed in (1, 2)]
+    predictor = PeriodicFilter(context_window=TAPS, rank=3, harmonics=3, rates=2, memory_samples=20)
+    predictor.fit([(x, two_rotors(x)) for x in dry])
+    # A rate a few times slower has the same harmonics.
+    slow, fast = sorted(predictor.rate.tolist())
+    assert (fast, slow * round(SECOND / slow)) == pytest.approx((RATE, SECOND), rel=1e-4)
+    loop = ClosedLoop(predictor, Raw(), Raw())
+    loop.limit.fill_(10.0)
+    dry, primed, start = music(150_000, seed=5), 60_000, 40_000
+    assert esr(render(loop, dry), two_rotors(dry)) < 1e-4
+    wet, stream = two_rotors(dry, start), Stream(loop)
+    assert esr(render(loop, dry), wet) > 0.2
+    stream.process(dry[:primed], wet[:primed])
+    assert esr(stream.process(dry[primed:]), wet[primed:]) < 0.03
+
+
+def test_fewer_rates_than_asked_for_are_refused(songs: list[tuple[Tensor, Tensor]]) -> None:
+    noisy = [(dry, wet + 0.01 * music(wet.numel(), seed=9)) for dry, wet in songs]
+    with pytest.raises(ValueError, match="rates: got 2; dry and wet show 1"):
+        PeriodicFilter(context_window=TAPS, rank=3, harmonics=3, rates=2, memory_samples=20).fit(noisy)
+
+
 @torch.no_grad()
 def test_the_compiled_loop_primed_is_the_step_primed(weights: dict[str, Tensor]) -> None:
     loop, dry = fitted(weights), music(700, seed=6)

@@ -23,11 +23,12 @@ FEW, PLACES = 6, 129
 SLOWER = 16
 
 
-def find_movement_rate(songs: Songs, taps: int) -> float:
+def find_movement_rate(songs: Songs, taps: int, slower: int = SLOWER) -> float:
     """The rate in radians a sample at which the response of wet to dry repeats, good to a part of a cycle in a song.
 
     What no fixed filter explains is compared with dry frame by frame, both whitened; the strongest peak in the spectrum
-    of how this response changes is the rate, refined to where its first harmonics are strongest over all songs.
+    of how this response changes is the rate, refined to where its first harmonics are strongest over all songs, or its
+    harmonic, up to the one of number `slower`.
     """
     series = _shapes([_responses(dry, rest, taps) for dry, rest in _departures(songs, taps)])
     longest = max(len(x) for x in series)
@@ -37,7 +38,7 @@ def find_movement_rate(songs: Songs, taps: int) -> float:
     # Two cycles or more in the longest song: what is slower cannot be told from a trend.
     slowest, width = 2 * size // longest, 2 * math.pi / longest
     peak = 2 * math.pi / size * (slowest + int(spectrum[slowest:].argmax()))
-    return _undivided(series, _refined(series, peak, width)) / FRAME
+    return _undivided(series, _refined(series, peak, width), slower) / FRAME
 
 
 def _refined(series: list[Tensor], peak: float, width: float) -> float:
@@ -48,7 +49,7 @@ def _refined(series: list[Tensor], peak: float, width: float) -> float:
     return float(result.x)
 
 
-def _undivided(series: list[Tensor], peak: float) -> float:
+def _undivided(series: list[Tensor], peak: float, slower: int) -> float:
     """The rate of which a peak is a harmonic: the fastest whose lines hold nearly all that those of slower ones do."""
     # Two widths of a line away, where there is as much that is no line.
     aside = 4 * math.pi / max(len(x) for x in series)
@@ -57,7 +58,7 @@ def _undivided(series: list[Tensor], peak: float) -> float:
         beside = sum(_strength(series, rate, harmonics, offset) for offset in (aside, -aside)) / 2
         return _strength(series, rate, harmonics) - beside
 
-    strengths = [standing_out(peak / m, FEW * m) for m in range(1, SLOWER + 1)]
+    strengths = [standing_out(peak / m, FEW * m) for m in range(1, slower + 1)]
     return peak / next(m for m, x in enumerate(strengths, start=1) if x >= 0.9 * max(strengths))
 
 

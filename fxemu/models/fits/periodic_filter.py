@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.models.fits.fixed_filter import Songs, filtered, fixed_filter, normal_equations, ridge_solution
-from fxemu.models.fits.movement_rate import find_movement_rate
+from fxemu.models.fits.movement_rate import SLOWER, find_movement_rate
 
 BINS = 256
 # Bins while the rate alone is looked for.
@@ -21,6 +21,8 @@ COARSE = 64
 # Regularisation of the moving filter towards the fixed one, where dry says little, as a share of the mean energy of a
 # lag. With 1e-7 a phaser of other makers had ten times the error, ours as much.
 RIDGE = 1e-4
+# The strongest harmonic of each of several movements: a very slow rate has harmonics near those of all of them.
+FEW_SLOWER = 4
 # The most that a further movement leaves of what those before it do not explain.
 LEFT = 0.9
 # Phases at which the rows of a table are kept when a whole song is predicted.
@@ -60,19 +62,26 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
         ValueError: if there are fewer rates.
     """
     movements: list[Movement] = []
+    few = min(harmonics, COARSE // 4)
     for _ in range(rates):
         rest = without(songs, movements)
-        rate = find_movement_rate(rest, taps)
-        movements.append(Movement(rate, _factored(rest, rate, taps, rank, min(harmonics, COARSE // 4), COARSE)))
+        rate = find_movement_rate(rest, taps, SLOWER if rates == 1 else FEW_SLOWER)
+        first = Movement(rate, _factored(rest, rate, taps, rank, few, COARSE))
+        movements.append(_nearer(rest, first, few, COARSE))
         if len(movements) > 1 and _energy(without(songs, movements)) > LEFT * _energy(rest):
             raise ValueError(f"rates: got {rates}; dry and wet show {len(movements) - 1}")
-    for bins in (COARSE, BINS):
+    for bins, resolved in ((COARSE, few), (BINS, harmonics)) if rates > 1 else ((BINS, harmonics),):
         for place, movement in enumerate(movements):
             rest = without(songs, movements[:place] + movements[place + 1 :])
-            rate = movement.rate + drift(rest, movement)
-            resolved = min(harmonics, bins // 4)
-            movements[place] = Movement(rate, _factored(rest, rate, taps, rank, resolved, bins))
+            movements[place] = _nearer(rest, movement, resolved, bins)
     return movements
+
+
+def _nearer(songs: Songs, movement: Movement, harmonics: int, bins: int) -> Movement:
+    """A movement whose rate is mended, and its taps fitted with that."""
+    rank, taps = movement.taps.basis.shape
+    rate = movement.rate + drift(songs, movement)
+    return Movement(rate, _factored(songs, rate, taps, rank, harmonics, bins))
 
 
 def without(songs: Songs, movements: list[Movement]) -> Songs:

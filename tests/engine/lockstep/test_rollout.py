@@ -51,6 +51,7 @@ CASES = {
     "dynamics, no feedback": {"model": "dynamics", "feedback": False},
     "oscillator": {"model": "oscillator", "loop_gain": 1.0},
     "periodic filter": {"model": "periodic_filter", "loop_gain": 1.0},
+    "periodic filter, two rates": {"model": "periodic filter, two rates", "loop_gain": 1.0},
     "periodic filter, no feedback": {"model": "periodic_filter", "feedback": False},
     "oscillator, no feedback": {"model": "oscillator", "feedback": False},
     "octave_gain": {"model": "octave_gain", "loop_gain": 1.0},
