@@ -19,9 +19,9 @@ from fxemu.evaluation.measurements.contraction import contraction, contraction_l
 from fxemu.evaluation.measurements.decay import decay
 from fxemu.evaluation.measurements.levels import LISTENED_DB, at_levels
 from fxemu.evaluation.measurements.priming import primed
+from fxemu.evaluation.measurements.settings import KnobScores, at_held_out, at_recorded
+from fxemu.evaluation.measurements.settings import lines as knob_lines
 from fxemu.evaluation.measurements.stability import stability
-from fxemu.evaluation.measurements.turned import KnobScores, at_held_out, at_recorded
-from fxemu.evaluation.measurements.turned import lines as knob_lines
 from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
 from fxemu.evaluation.publishing import Dashboard, Publisher
 from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fxemu.evaluation.measurements.turned import KnobScores
+from fxemu.evaluation.measurements.settings import KnobScores
 
 
 @dataclass(frozen=True)

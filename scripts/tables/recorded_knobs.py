@@ -19,7 +19,7 @@ from fxemu.effects import Recorded
 from fxemu.emulation.locate import read_model
 from fxemu.evaluation import metrics
 from fxemu.evaluation.baselines import best_gain
-from fxemu.evaluation.measurements.turned import at_recorded
+from fxemu.evaluation.measurements.settings import at_recorded
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.pairs import read_recordings
 from fxemu.models.knobs import Knob, positions

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.library.recordings.delay_line import beyond_doubt, coarse_line, robust_line, slant_stack
+from fxemu.library.recordings.drift import beyond_doubt, coarse_line, robust_line, slant_stack
 from fxemu.library.recordings.innovations import innovations
 from fxemu.library.recordings.interpolation import resample
 from fxemu.library.recordings.response import (

@@ -1,4 +1,4 @@
-"""Errors of a model with knobs over settings that it was not trained at."""
+"""Errors of a model with knobs at settings that it was not trained at."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from helpers.models import one_pole
 from fxemu.effects import Tanh
 from fxemu.effects.knobs import Turned
 from fxemu.evaluation import metrics
-from fxemu.evaluation.measurements.turned import at_held_out, at_recorded, lines
+from fxemu.evaluation.measurements.settings import at_held_out, at_recorded, lines
 from fxemu.library.pair import Pair
 from fxemu.models.knobs import Knob
 

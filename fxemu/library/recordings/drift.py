@@ -1,4 +1,4 @@
-"""The line of delay over time on which most blocks of a recording lie, and whether its slope is beyond doubt.
+"""Delay and drift of a recording: the line of delay over time near most blocks, and whether its slope is beyond doubt.
 
 Shapes: K blocks or places.
 """
