@@ -63,7 +63,7 @@ class PlanInC:
         return not self._passes(value) or value in read_after(self.plan, group)
 
     def _stack(self, group: list[int]) -> None:
-        """Put those values of a group on the stack that are overwritten and that other steps read; layers in one array."""
+        """Put on the stack the values of a group that are overwritten and read by other steps; layers in one array."""
         layers = isinstance(self.plan.step(group[0]), Layer)
         for value in group:
             if not self._passes(value) or not self._stored(value, group):
