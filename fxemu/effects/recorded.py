@@ -56,7 +56,7 @@ class Recorded(Effect):
         return turned
 
     def positions(self, recordings: Sequence[tuple[Path, Path]]) -> Sequence[Tensor | None]:
-        """Where the knobs stood in each recording, given as paths of dry and wet, (K,); None without knobs.
+        """Positions (K,) of the knobs in each recording, given as paths of dry and wet; None without knobs.
 
         Raises:
             KnobError: for a recording without a setting.

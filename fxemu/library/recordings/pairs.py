@@ -35,7 +35,7 @@ class RecordedEffect(Protocol):
     wet_channel: int | None
 
     def positions(self, recordings: Sequence[tuple[Path, Path]]) -> Sequence[Tensor | None]:
-        """Where the knobs stood in each recording, given as paths of dry and wet, (K,); None without knobs."""
+        """Positions (K,) of the knobs in each recording, given as paths of dry and wet; None without knobs."""
 
 
 def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:

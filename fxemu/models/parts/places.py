@@ -1,4 +1,4 @@
-"""Where the parameters of a predictor are in its plan, found by changing one after another.
+"""Places of a predictor's parameters in its plan, found by changing one after another.
 
 A place is a unit of a layer with a bias, the layer being counted in the predictor's own plan.
 """
@@ -18,7 +18,7 @@ from fxemu.models.base import Predictor
 
 @dataclass(frozen=True)
 class Places:
-    """Where rows of a parameter are: row `rows[i]`, times `factors[i]`, is at unit `units[i]` of layer `layers[i]`."""
+    """Places of a parameter's rows: row `rows[i]`, times `factors[i]`, is at unit `units[i]` of layer `layers[i]`."""
 
     rows: Tensor
     layers: Tensor
@@ -58,7 +58,7 @@ def has_bias(step: Step) -> bool:
 
 @torch.no_grad()
 def bias_places(predictor: Predictor, channels: int) -> dict[str, Places]:
-    """Where the numbers of each bias are, by its name; a plan's biases are sums of multiples of the predictor's."""
+    """Places of the numbers of each bias, by its name; a plan's biases are sums of multiples of the predictor's."""
     own = planned(predictor, Plan(channels=channels)).steps
     found = {}
     for name, x in predictor.named_parameters():

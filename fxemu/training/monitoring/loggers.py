@@ -149,7 +149,7 @@ class Gallery:
         return any(isinstance(logger, TensorBoardLogger | WandbLogger | MLFlowLogger) for logger in self.loggers)
 
     def flush(self) -> None:
-        """Write what is kept back."""
+        """Write to disk what the loggers have buffered."""
         for logger in self.loggers:
             logger.save()
             if isinstance(logger, TensorBoardLogger):
