@@ -30,6 +30,8 @@ QUIET = 0.1
 UNUSABLE = 100
 # Most of the training time that validations take, as a share, and what they may take in any case, in s.
 VALIDATION_SHARE, VALIDATION_S = 0.1, 5.0
+# The share of the training after which it is logged again how far it has come.
+SHOWN_SHARE = 0.01
 
 
 class TrainingModule(pl.LightningModule):
@@ -62,6 +64,7 @@ class TrainingModule(pl.LightningModule):
         self.validating_s = self.validation_s = 0.0
         self.began = time.perf_counter()
         self.validates = 1.0
+        self.shown_progress = 0.0
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
@@ -139,12 +142,22 @@ class TrainingModule(pl.LightningModule):
         writing = self.trainer._logger_connector.should_update_logs
         ends = self.trainer.should_stop or batch_index + 1 == self.trainer.num_training_batches
         if writing or ends:
-            progress = self.progress()
-            stage = dict(zip(("train/stage_begins", "train/stage_ends"), self.schedule.bounds(progress), strict=True))
             # Numbered by steps, not by epochs.
-            self.log_dict({**self.logged, "train/progress": progress, **stage, "step": float(self.global_step)})
+            self.log_dict({**self.logged, **self._stage_figures(), "step": float(self.global_step)})
         if ends:
             self.trainer.limit_val_batches = self.validates if self._validation_due() else 0.0
+
+    def _stage_figures(self) -> dict[str, float]:
+        """The share that is done, and the bounds of its stage; none until it has grown by SHOWN_SHARE.
+
+        TensorBoard passes over a band where most points lie elsewhere, such as in a stage of quick steps.
+        """
+        progress = self.progress()
+        if progress - self.shown_progress < SHOWN_SHARE:
+            return {}
+        self.shown_progress = progress
+        begins, ends = self.schedule.bounds(progress)
+        return {"train/progress": progress, "train/stage_begins": begins, "train/stage_ends": ends}
 
     def _validation_due(self) -> bool:
         """Whether another validation fits in the share of the time that they may take, as the first process finds."""
