@@ -28,7 +28,7 @@ LEVELS_DB = (0, -24, -48)
 # TensorBoard shows two charts side by side, four at once, the last of two with bands first, and 45 letters of a title.
 # It smooths lines, and no bands.
 LAYOUT: dict[str, Any] = {
-    "Error of the free run over validation songs, in dB: lower is better": {
+    "Error of the free run over validation songs, in dB: lower is better; AUDIO plays one": {
         "share of training done; band: its stage": [
             "Margin",
             ["train/progress", "train/stage_begins", "train/stage_ends"],

@@ -20,7 +20,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from fxemu.audio.tensors import write_wav
 from fxemu.errors import ConfigError
-from fxemu.evaluation.compare import FEEDBACK, LIBRARY, word
+from fxemu.evaluation.compare import FEEDBACK, LIBRARY, MAX_TIME, word
 from fxemu.files import printable
 from fxemu.training.environment import words_of
 
@@ -158,7 +158,9 @@ class Gallery:
 
 def _columns(chosen: dict[str, Any], swept: bool) -> dict[str, Any]:
     """Options as the few columns that TensorBoard has room for: effect, model, and the others in words."""
-    others = {name: value for name, value in chosen.items() if name not in ("effect", "model", FEEDBACK, LIBRARY)}
+    shown_first = {name: chosen[name] for name in ("repr", "loss", MAX_TIME) if name in chosen}
+    left_out = ("effect", "model", FEEDBACK, LIBRARY)
+    others = {name: value for name, value in (shown_first | chosen).items() if name not in left_out}
     apart = {name: float(value) for name, value in others.items() if swept and _is_number(value)}
     words = [word(name, str(value)) for name, value in others.items() if name not in apart]
     named = {name: chosen[name] for name in ("effect", "model") if name in chosen}

@@ -70,7 +70,7 @@ def test_several_loggers_write_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("swept", "columns"),
     [
-        (False, {"effect": "tanh", "model": "gru", "options": "raw, seed 0, learning_rate 1e-3, 50 s"}),
+        (False, {"effect": "tanh", "model": "gru", "options": "raw, 50 s, seed 0, learning_rate 1e-3"}),
         (
             True,
             {
