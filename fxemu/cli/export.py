@@ -10,7 +10,7 @@ from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_knob_option, add_oversample_option
 from fxemu.emulation.locate import read_files
 from fxemu.emulation.turning import parse_settings, standing
-from fxemu.engine.forgetting import forgetting
+from fxemu.engine.contraction import contraction_bound
 from fxemu.files import printable
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, packed, parse
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
     found = export(model, form, path)
     print(f"{path}\n{found}")
-    if (bound := forgetting(loop.plan())) is not None:
+    if (bound := contraction_bound(loop.plan())) is not None:
         print(f"its weights guarantee that any past is forgotten (-60 dB) within {bound.samples() / rate:.2g} s")
 
 

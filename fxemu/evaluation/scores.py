@@ -104,7 +104,7 @@ class ContractionScores:
         effect: of the effect itself (None for recordings, which cannot be played again after another past).
         warning: what is wrong, in a sentence (None: nothing).
         guaranteed_s: until the difference of any two runs is down to 1e-3 of what it began with, by the weights alone,
-            see `engine/forgetting.py` (None: they guarantee nothing).
+            see `engine/contraction.py` (None: they guarantee nothing).
     """
 
     model: PastScores

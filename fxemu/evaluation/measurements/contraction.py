@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fxemu.effects import Effect
-from fxemu.engine.forgetting import forgetting
+from fxemu.engine.contraction import contraction_bound
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
 from fxemu.evaluation.scores import ContractionScores, PastScores
@@ -118,7 +118,7 @@ def contraction(
     if effect.replayable:
         found["effect"] = runs(target, own)
     scores = [found[name].scores() if name in found else None for name in ("model", "effect")]
-    bound = forgetting(loop.plan())
+    bound = contraction_bound(loop.plan())
     guaranteed_s = None if bound is None else bound.samples() / sample_rate
     apart = {name: each.apart() for name, each in found.items()}
     return ContractionScores(*scores, warning(*scores), guaranteed_s), apart

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxemu.engine.forgetting import Forgetting, forgetting
+from fxemu.engine.contraction import ContractionBound, contraction_bound
 from fxemu.engine.plan import DRY, WET, Activation, Plan, Product, Term
 from fxemu.engine.streaming.stream import render_many
 from fxemu.models.closed_loop import ClosedLoop
@@ -29,27 +29,27 @@ def rotation(radius: float, activation: str = "identity") -> Plan:
 
 @pytest.mark.parametrize("radius", [0.5, 0.999])
 def test_the_decay_is_the_spectral_radius(radius: float) -> None:
-    found = forgetting(rotation(radius))
+    found = contraction_bound(rotation(radius))
     assert found.window == 0 and found.decay == pytest.approx(radius, rel=1e-6)
     assert radius ** found.samples(1e-3) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_what_does_not_shrink_or_is_not_linear_is_not_guaranteed() -> None:
-    assert forgetting(rotation(1.0)) is None
-    assert forgetting(rotation(0.5, "tanh")) is None
+    assert contraction_bound(rotation(1.0)) is None
+    assert contraction_bound(rotation(0.5, "tanh")) is None
 
 
 @pytest.mark.parametrize("model", ["mlp", "wavenet", "convnet", "linear"])
 def test_without_feedback_and_states_the_memory_is_finite(make_loop: MakeLoop, model: str) -> None:
     loop = make_loop(model=model, feedback=False)
-    assert forgetting(loop.plan()) == Forgetting(loop.warm_up, 0.0)
+    assert contraction_bound(loop.plan()) == ContractionBound(loop.warm_up, 0.0)
 
 
 @pytest.mark.parametrize(
     "case", [{"model": "gru", "feedback": False}, {"model": "dynamics", "feedback": False}, {"model": "lru"}, {}]
 )
 def test_gates_and_feedback_are_not_guaranteed(make_loop: MakeLoop, case: dict[str, object]) -> None:
-    assert forgetting(make_loop(**case).plan()) is None
+    assert contraction_bound(make_loop(**case).plan()) is None
 
 
 def apart(loop: ClosedLoop, samples: int) -> Tensor:
@@ -62,7 +62,7 @@ def apart(loop: ClosedLoop, samples: int) -> Tensor:
 
 def test_linear_units_without_feedback_come_together_in_the_time_that_is_guaranteed(make_loop: MakeLoop) -> None:
     loop = make_loop(model="lru", feedback=False, layers=2, longest=200.0)
-    bound = forgetting(loop.plan())
+    bound = contraction_bound(loop.plan())
     slowest = max(layer.pole().detach().abs().max().item() for layer in loop.predictor.layers)
     assert bound.decay == pytest.approx(slowest, rel=1e-5)
     difference = apart(loop, 2 * round(bound.samples()))

@@ -1,4 +1,4 @@
-"""A bound on how long a plan remembers, from its weights alone: a guarantee that no measurement can give."""
+"""A bound on the contraction of a plan, from its weights alone: a guarantee that no measurement can give."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SLOWEST = 1 - 1e-6
 
 
 @dataclass(frozen=True)
-class Forgetting:
-    """How two runs over the same dry, begun from any two pasts, come together.
+class ContractionBound:
+    """Upper bound on the time in which two runs over the same dry, begun from any two pasts, come together.
 
     Args:
         window: samples after which all that is not in a state is the same.
@@ -32,7 +32,7 @@ class Forgetting:
         return self.window + (math.log(ratio) / math.log(self.decay) if self.decay else 0.0)
 
 
-def forgetting(plan: Plan) -> Forgetting | None:
+def contraction_bound(plan: Plan) -> ContractionBound | None:
     """The bound of a plan; None where its weights guarantee nothing.
 
     They do where the output is not fed back and states are linear in themselves, with weights that do not change: such
@@ -61,7 +61,7 @@ def forgetting(plan: Plan) -> Forgetting | None:
             ]
         )
         decay = max(decay, float(torch.linalg.eigvals(matrix).abs().max()))
-    return Forgetting(window, decay) if decay < SLOWEST else None
+    return ContractionBound(window, decay) if decay < SLOWEST else None
 
 
 def _part(row: Mapping[int, Tensor], plan: Plan, to: int, other: int) -> Tensor:
