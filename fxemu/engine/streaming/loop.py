@@ -44,8 +44,9 @@ from fxemu.engine.opcodes import (
 )
 from fxemu.engine.streaming.llvm import INDEX, Code, Number
 
-# Numbers in a vector: eight, or sixteen where the processor has AVX-512.
-VECTOR = 16 if binding.get_host_cpu_features().get("avx512f") else 8
+# Numbers in a vector: eight, or sixteen where the processor has AVX-512, unless it takes two turns for them (Zen 4).
+WIDE = binding.get_host_cpu_features().get("avx512f") and binding.get_host_cpu_name() != "znver4"
+VECTOR = 16 if WIDE else 8
 # Vectors that are summed up side by side: most of the registers that common processors have.
 SUMS = 12
 # Up to this many products a sum of them is written out; a longer one is a loop over as many vectors as this.
