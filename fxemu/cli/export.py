@@ -16,6 +16,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, packed, parse
 from fxemu.models.knobs import positions
 from fxemu.runtimes import FORMATS, ExportError, Model, export
+from fxemu.runtimes.nam_metadata import FIELDS
 
 
 @one_line_errors()
@@ -33,13 +34,16 @@ def main(arguments: list[str]) -> None:
     add_oversample_option(parser)
     add_knob_option(parser, "; the others at their defaults: what is exported at a setting has no controls")
     parser.add_argument("--name", help="of the emulation; else the run folder's")
+    parser.add_argument(
+        "--about", action="append", default=[], metavar="FIELD=VALUE", help=f"for nam, of {', '.join(FIELDS)}"
+    )
     given = parser.parse_args(arguments)
     form = FORMATS[given.format]()
     content = read_files(given.run)
     loop, rate = parse(content, printable(given.run))
     if given.knob or (loop.knobs and not form.turnable):
         loop, content = _baked(loop, content, given.knob)
-    model = Model(loop, rate, given.name or _name(given.run.resolve()), content, given.oversample)
+    model = Model(loop, rate, given.name or _name(given.run.resolve()), content, given.oversample, _fields(given.about))
     if given.output is None and not given.run.is_dir():
         raise ExportError(f"{printable(given.run)} is no folder: say with --output where to write the export")
     path = given.output or given.run / "export" / f"{model.identifier}{form.suffix}"
@@ -56,6 +60,13 @@ def _baked(loop: ClosedLoop, content: dict[str, bytes], words: list[str]) -> tup
         raise ExportError(f"this format has no knobs, so export a setting: such as {names} (the defaults)")
     baked = loop.at(positions(loop.knobs, standing(parse_settings(words))))
     return baked, packed(baked, json.loads(content[DESCRIPTION]))
+
+
+def _fields(words: list[str]) -> dict[str, str]:
+    """FIELD=VALUE, each given once, as a dict."""
+    if broken := [word for word in words if not word.partition("=")[2]]:
+        raise ExportError(f"--about {broken[0]}: must be FIELD=VALUE, such as gear_make=Fender")
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _name(run: Path) -> str:

@@ -53,6 +53,7 @@ class Model:
         name: of the emulation, for people; a letter or digit at least.
         files: content by name of the two files of `models.files.save`, which exported programs carry.
         oversample: 2, 4 or 8 to play at so many times the rate inside; 1 for none.
+        about: fields of a .nam file by name, such as gear_make.
     """
 
     loop: ClosedLoop
@@ -60,6 +61,7 @@ class Model:
     name: str = "fxemu"
     files: Mapping[str, bytes] = field(default_factory=dict)
     oversample: int = 1
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not any(map(str.isalnum, self.name)):
@@ -153,13 +155,14 @@ class Format(ABC):
 
     `suffix` is the end of a default file name; a name that a user chooses need only end with `extension`. `holds_pair`:
     whether the file itself holds a pair of input and output to check it by. `oversamples`: whether it can oversample.
-    `turnable`: whether a model keeps its knobs in it.
+    `turnable`: whether a model keeps its knobs in it. `described`: whether it says who made it, and of what gear.
     """
 
     suffix: str
     holds_pair = False
     oversamples = False
     turnable = False
+    described = False
 
     @property
     def extension(self) -> str:
@@ -185,6 +188,8 @@ def export(model: Model, form: Format, path: Path) -> str:
         raise ExportError(f"got {path} to write; its name must end with {form.extension}, by which programs know it")
     if model.oversample > 1 and not form.oversamples:
         raise ExportError("--oversample: this format cannot; c and lv2 can")
+    if model.about and not form.described:
+        raise ExportError("--about: this format has no such fields; nam has")
     # The name is kept, since formats look at its end, and the folder is new, since some make several files.
     folder = temporary_beside(path)
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from fxemu.engine.plan import DRY, Plan, Product, Term
 from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 from fxemu.runtimes.base import ExportError, Format, Model
 from fxemu.runtimes.foreign import Foreign, checked_model, layer, read_json, tensor, whole_number
+from fxemu.runtimes.nam_metadata import metadata
 from fxemu.runtimes.without_feedback import Cell, cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "Neural Amp Modeler"
@@ -35,6 +35,7 @@ class Nam(Format):
     """A .nam file, of a WaveNet, LSTM, ConvNet or linear model without feedback, for Neural Amp Modeler."""
 
     suffix = ".nam"
+    described = True
 
     @torch.no_grad()
     def write(self, model: Model, path: Path) -> None:
@@ -57,17 +58,12 @@ class Nam(Format):
             "config": config,
             "weights": torch.cat([w.flatten() for w in weights]).tolist(),
             "sample_rate": model.sample_rate,
-            "metadata": {"name": model.name, "modeled_by": "fxemu", "date": _now()},
+            "metadata": metadata(model),
         }
         path.write_text(json.dumps(data))
 
     def check(self, model: Model, path: Path) -> str:
         return compared_with_reader(model, parse(read_json(path)))
-
-
-def _now() -> dict[str, int]:
-    now = datetime.now(UTC)
-    return {unit: getattr(now, unit) for unit in ("year", "month", "day", "hour", "minute", "second")}
 
 
 def _lstm_content(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:

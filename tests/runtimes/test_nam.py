@@ -12,7 +12,7 @@ from torch import nn
 from fxemu.effects import EffectError, Nam
 from fxemu.emulation import load
 from fxemu.engine.streaming.stream import render
-from fxemu.models import GRU, LSTM, WaveNet
+from fxemu.models import GRU, LSTM, Linear, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes import ExportError, Model, export
@@ -51,6 +51,35 @@ def test_neural_amp_modeler_plays_an_exported_file_as_the_renderer_does(name, tm
     written = json.loads((tmp_path / "x.nam").read_text())
     assert written["config"] == found["file"]["config"]
     assert torch.allclose(torch.tensor(written["weights"]), torch.tensor(found["file"]["weights"]), atol=1e-6)
+
+
+def test_a_file_says_who_made_it_of_what_and_how_loud_it_is(tmp_path):
+    straight = Linear(1, 1, 4, feedback=False)
+    straight.dry.weight.data.copy_(torch.tensor([[[0.0, 0.0, 0.0, 0.5]]]))
+    straight.dry.bias.data.zero_()
+    about = {"modeled_by": "Jo", "gear_type": "pedal", "gear_make": "Ibanez", "input_level_dbu": "12.5"}
+    given = Model(ClosedLoop(straight, Raw(), Raw()), 48_000, "A box", about=about)
+    export(given, NamFormat(), tmp_path / "x.nam")
+    found = json.loads((tmp_path / "x.nam").read_text())
+    assert found["sample_rate"] == 48_000
+    said = found["metadata"]
+    assert said.items() >= {**about, "input_level_dbu": 12.5, "name": "A box", "tone_type": None}.items()
+    # Half of noise of -15 dB; what is in proportion to its input has a gain of none.
+    assert said["loudness"] == pytest.approx(-15 - 6.02, abs=0.01) and said["gain"] == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [
+        ({"gear": "amp"}, "no such field; choose from modeled_by"),
+        ({"tone_type": "loud"}, "got 'loud'; choose from clean"),
+        ({"output_level_dbu": "high"}, "must be a number of dBu"),
+    ],
+)
+def test_fields_that_no_reader_knows_are_refused(about, reason, tmp_path):
+    given = Model(ClosedLoop(Linear(1, 1, 4, feedback=False), Raw(), Raw()), 48_000, about=about)
+    with pytest.raises(ExportError, match=reason):
+        export(given, NamFormat(), tmp_path / "x.nam")
 
 
 def test_known_numbers_of_weights(tmp_path):
