@@ -18,13 +18,13 @@ GEAR_TYPES = ("amp", "pedal", "pedal_amp", "amp_cab", "amp_pedal_cab", "preamp",
 TONE_TYPES = ("clean", "overdrive", "crunch", "hi_gain", "fuzz")
 # What a user may say; the levels are the dBu that 0 dBFS stands for.
 FIELDS = ("modeled_by", "gear_type", "gear_make", "gear_model", "tone_type", "input_level_dbu", "output_level_dbu")
-# Pink noise as the package measures with, a quarter as long, at so many levels.
-NOISE_DB, NOISE_S, LEVELS = -15.0, 0.25, 11
+# Pink noise as the package measures with, a second of it, at so many levels.
+NOISE_DB, LEVELS = -15.0, 11
 
 
 def metadata(model: Model) -> dict[str, object]:
     """All fields of a file; those that the user leaves out are null. ExportError for what no reader knows."""
-    said = {name: _checked(name, value) for name, value in model.about.items()}
+    given = {name: _checked(name, value) for name, value in model.about.items()}
     now = datetime.now(UTC)
     return {
         "date": {unit: getattr(now, unit) for unit in ("year", "month", "day", "hour", "minute", "second")},
@@ -32,7 +32,7 @@ def metadata(model: Model) -> dict[str, object]:
         "name": model.name,
         **dict.fromkeys(FIELDS),
         "modeled_by": "fxemu",
-        **said,
+        **given,
     }
 
 

@@ -33,7 +33,6 @@ from fxemu.library.recordings.capture import most_energetic
 SECONDS, BRIEF_S = 12.0, 5.0  # of an excerpt; where a training waits for it
 EXPLAINED, SIMPLER = 1e-5, 0.5  # share left at which to stop; what is less simple must leave at most that much of it
 MOVES = 0.7  # share of what a fixed filter leaves that a moving one leaves at most
-CLOSES = ("filter", "dynamics", "following filter")  # kinds as which a gate may appear
 AFTER = 0.3  # likewise of a tail after the effect
 VARIES = 0.5  # likewise of a gain by blocks, or the fit of a follower is not worth its seconds
 
