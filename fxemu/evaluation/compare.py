@@ -53,6 +53,7 @@ SCORES = (
     Column("esr_preemphasis", "ESR, pre-emphasis", ".2e", -1),
     Column("esr_a_weighted", "ESR, A-weighted", ".2e", -1),
     Column("esr_treble", "ESR, treble", ".2e", -1),
+    Column("treble_level_db", "treble (dB)", "+.1f", 0),
     Column("nmae", "NMAE", ".2%", -1),
     Column(QUIET, f"ESR at {QUIET_DB:.0f} dB", ".2e", -1),
     Column("loudness_error_lu", "loudness (LU)", "+.2f", 0),

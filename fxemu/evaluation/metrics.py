@@ -57,6 +57,13 @@ def treble_esr(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
     return float(error / (signal + EPSILON))
 
 
+def treble_level_db(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
+    """Level of the prediction above TREBLE_HZ less the target's, in dB; 0 at a rate that holds nothing there."""
+    lowest = int(TREBLE_HZ * target.numel() / sample_rate) + 1
+    own, true = (torch.fft.rfft(x.double())[lowest:].abs().square().sum() for x in (prediction, target))
+    return 10 * math.log10(float((own + EPSILON) / (true + EPSILON)))
+
+
 def loudness_error_lu(prediction: Tensor, target: Tensor, sample_rate: int) -> float:
     """Loudness of the prediction less the target's in LU (ITU-R BS.1770-4); 0 where either is below -70 LUFS."""
     own, true = (loudness_lufs(x.numpy(), sample_rate) for x in (prediction, target))

@@ -111,6 +111,7 @@ def _errors_over_all(pairs: list[tuple[Tensor, Tensor]], sample_rate: int) -> di
         "esr_preemphasis": metrics.esr(metrics.preemphasis(prediction), metrics.preemphasis(target)),
         "esr_a_weighted": metrics.a_weighted_esr(prediction, target, sample_rate),
         "esr_treble": metrics.treble_esr(prediction, target, sample_rate),
+        "treble_level_db": metrics.treble_level_db(prediction, target, sample_rate),
         "loudness_error_lu": metrics.loudness_error_lu(prediction, target, sample_rate),
         "gain_error_db": metrics.gain_error_db(prediction, target),
         "dc": metrics.dc(prediction, target),

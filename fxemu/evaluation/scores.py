@@ -148,8 +148,8 @@ class Scores:
     """Scores of a model on held-out songs.
 
     Args:
-        esr, nmae, esr_preemphasis, esr_a_weighted, esr_treble, loudness_error_lu, dc, mrstft, gain_error_db: see
-            `metrics`; over all songs together.
+        esr, nmae, esr_preemphasis, esr_a_weighted, esr_treble, treble_level_db, loudness_error_lu, dc, mrstft,
+            gain_error_db: see `metrics`; over all songs together.
         esr_median, esr_worst: of single songs.
         inverted_esr: ESR with the output upside down; below `esr` a sign is wrong.
         teacher_forced_esr: ESR of one-step predictions from the true past.
@@ -172,6 +172,7 @@ class Scores:
     esr_preemphasis: float
     esr_a_weighted: float
     esr_treble: float
+    treble_level_db: float
     loudness_error_lu: float
     gain_error_db: float
     dc: float

@@ -46,6 +46,8 @@ def test_perceptual_errors_weigh_bass_and_treble_by_their_definitions():
     assert metrics.treble_esr(bass_off, target, 44_100) < 1e-6
     assert metrics.treble_esr(treble_off, target, 44_100) == pytest.approx(0.01, rel=1e-3)
     assert metrics.treble_esr(target, 0 * target, 8000) == 0
+    assert metrics.treble_level_db(bass_off, target, 44_100) == pytest.approx(0, abs=1e-6)
+    assert metrics.treble_level_db(treble_off, target, 44_100) == pytest.approx(-0.915, abs=1e-3)
     # IEC 61672-1's table: -10.9 dB at 200 Hz, -0.1 dB at 6.3 kHz.
     powers = 0.5**2 * 10**-1.09, 0.1**2 * 10**-0.01
     assert metrics.a_weighted_esr(bass_off, target, 44_100) == pytest.approx(0.01 * powers[0] / sum(powers), rel=0.02)

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+from pathlib import Path
 
 import av
 import pytest
@@ -15,8 +16,9 @@ from PIL import Image
 
 from fxemu.audio.tensors import write_wav
 from fxemu.cli.report import main
+from fxemu.evaluation.character import sound_in_brief, sound_in_words
 from fxemu.evaluation.pages.run_page import run_page, shown_songs
-from fxemu.evaluation.runs import read_run
+from fxemu.evaluation.runs import Run, read_run
 
 EVIL = '<script>document.title = "owned"</script><img src=x onerror="document.title = 1">"\''
 
@@ -79,11 +81,32 @@ def test_what_sounds_best_and_worst_and_why_it_won_stand_on_top(make_run):
     for words in (
         "b.wav, -30 dB; d.wav, 0 dB.",
         "as loud as the target",
-        "above 4 kHz its error is -20 dB",
+        "clean treble: above 4 kHz its error is -20 dB",
         "gru won &lt;b&gt;",
     ):
         assert words in top, words
     assert shown_songs(run) == ["d.wav", "b.wav", "a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "brief", "phrase"),
+    [
+        ({"esr_treble": 0.001, "treble_level_db": 0.1, "loudness_error_lu": 0.1}, "like the target", "as loud as"),
+        (
+            {"esr_treble": 0.9, "treble_level_db": -6.0, "loudness_error_lu": -3.0},
+            "quiet, dull",
+            "treble 6 dB too quiet",
+        ),
+        ({"esr_treble": 3.0, "treble_level_db": 4.0, "loudness_error_lu": 1.0}, "loud, bright", "1.0 LU louder"),
+        ({"esr_treble": 0.9, "treble_level_db": 0.0}, "rough", "rough: above 4 kHz its error is -0 dB"),
+        ({"esr_treble": 0.1}, "a little rough", "above 4 kHz"),
+        ({"divergences": 1}, "stuck", "1 of 1 songs end stuck"),
+        ({}, "", ""),
+    ],
+)
+def test_how_it_sounds_is_told_by_its_figures(scores, brief, phrase):
+    run = Run(Path("run"), {}, {"esr": 0.1, **scores}, {}, {"a.wav": 0.1})
+    assert sound_in_brief(run) == brief and phrase in "; ".join(sound_in_words(run))
 
 
 def test_what_the_effect_is_stands_on_the_page_as_text(folder):

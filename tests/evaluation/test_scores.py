@@ -24,7 +24,7 @@ from fxemu.evaluation.scores import (
 
 NUMBERS = {
     "esr": 0.1, "esr_median": 0.1, "esr_worst": 0.2, "nmae": 0.3, "inverted_esr": 3.9, "esr_preemphasis": 0.1,
-    "esr_a_weighted": 0.1, "esr_treble": 0.2, "loudness_error_lu": -0.1,
+    "esr_a_weighted": 0.1, "esr_treble": 0.2, "treble_level_db": -1.0, "loudness_error_lu": -0.1,
     "gain_error_db": 0.5, "dc": 0.0, "mrstft": 0.7, "teacher_forced_esr": 0.01, "divergences": 0,
     "realtime_factor": 90.0,
 }  # fmt: skip

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fxemu.evaluation.character import sound_in_words
 from fxemu.evaluation.compare import SCORES, Column, Row, Task, share_of_decades
 from fxemu.evaluation.listening import HEARD
 from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, data_url, render
-from fxemu.evaluation.pages.run_page import PAGE, sound_in_words
+from fxemu.evaluation.pages.run_page import PAGE
 from fxemu.evaluation.pages.sounds import Sound, stretch
 from fxemu.evaluation.plots import level_curves
 from fxemu.evaluation.runs import plain

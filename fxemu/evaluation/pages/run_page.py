@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 import fxemu.effects
-from fxemu.evaluation.metrics import TREBLE_HZ, esr_db
+from fxemu.evaluation.character import sound_in_words
+from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, picture, render
 from fxemu.evaluation.pages.sounds import Sound, stretch
 from fxemu.evaluation.plots import PLOTS
@@ -22,8 +23,6 @@ from fxemu.library.songs import file_stem
 
 PAGE = "report.html"
 SONGS, SECONDS = 3, 8.0
-# A difference in loudness that nobody hears.
-AUDIBLE_LU = 0.5
 # Score, its name, how it is written, and what it is.
 TABLE = (
     ("esr", "ESR", ".2e", "error-to-signal ratio of a free run, over all held-out songs"),
@@ -32,6 +31,7 @@ TABLE = (
     ("esr_preemphasis", "ESR, pre-emphasis", ".2e", "after 1 - 0.85 z^-1, so that treble counts"),
     ("esr_a_weighted", "ESR, A-weighted", ".2e", "as the ear weighs frequencies"),
     ("esr_treble", "ESR, treble", ".2e", "of what lies above 4 kHz"),
+    ("treble_level_db", "treble", "+.1f", "dB more than the target above 4 kHz"),
     ("mrstft", "MR-STFT", ".3f", "distance of spectra, at three resolutions"),
     ("loudness_error_lu", "loudness", "+.2f", "LU more than the target"),
     ("gain_error_db", "gain curve", ".2f", "dB off, in pieces of 10 ms"),
@@ -113,7 +113,7 @@ def _verdict(run: Run) -> str:
 
 def _in_words(run: Run) -> Iterator[tuple[str, str]]:
     """(question, answer) of what a listener asks first."""
-    if said := list(sound_in_words(run)):
+    if said := sound_in_words(run):
         yield "How it sounds", f"{'; '.join(said)}."
     if len(run.songs) > 1:
         songs = sorted(run.songs, key=run.songs.__getitem__)
@@ -124,20 +124,6 @@ def _in_words(run: Run) -> Iterator[tuple[str, str]]:
         yield "Why this model", f"{plain(race['why'])}."
     else:
         yield "Why this model", "it was asked for, and no other was tried; fxemu compare puts runs side by side."
-
-
-def sound_in_words(run: Run) -> Iterator[str]:
-    """How a run sounds, as far as figures tell."""
-    scores = run.scores
-    if (louder := scores.get("loudness_error_lu")) is not None:
-        yield "as loud as the target" if abs(louder) < AUDIBLE_LU else f"{louder:+.1f} LU louder than the target"
-    if treble := scores.get("esr_treble"):
-        yield f"above {TREBLE_HZ / 1000:.0f} kHz its error is {esr_db(treble):.0f} dB relative to the signal there"
-    if scores.get("divergences"):
-        yield f"{scores['divergences']:.0f} of {len(run.songs)} songs end stuck"
-    if run.levels:
-        quietest = min(run.levels)
-        yield f"at an input of {quietest:.0f} dBFS its error is {esr_db(run.levels[quietest]):.0f} dB"
 
 
 def _figures(run: Run) -> Iterator[tuple[str, str]]:
