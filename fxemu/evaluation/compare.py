@@ -149,8 +149,13 @@ def _section(name: str) -> int:
     return SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
 
 
-def tasks(groups: list[Group]) -> list[Task]:
-    """The rows of the table, task by task, with the best of each score among the rows of a task."""
+def tasks(groups: list[Group], in_full: bool = False) -> list[Task]:
+    """The rows of the table, task by task, with the best of each score among the rows of a task.
+
+    Args:
+        groups: in order, see `group_runs`.
+        in_full: whether summaries tell representation, loss and feedback also where all have the same.
+    """
     names = differing_options(groups)
     by_task: dict[tuple, list[Group]] = {}
     for group in groups:
@@ -158,21 +163,22 @@ def tasks(groups: list[Group]) -> list[Task]:
     found = []
     for (effect, sample_rate, songs), members in by_task.items():
         words = _effect_in_words(effect)
-        told = enumerate(zip(members, _summaries(members), strict=True), start=1)
+        told = enumerate(zip(members, _summaries(members, in_full), strict=True), start=1)
         rows = [_row(number, group, members, names, summary) for number, (group, summary) in told]
         found.append(Task(words, _title(words, sample_rate, len(songs)), rows))
     return found
 
 
-def _summaries(groups: list[Group]) -> list[str]:
+def _summaries(groups: list[Group], in_full: bool) -> list[str]:
     """What differs among groups, in few words for each: classes by name, the time, and what else tells them apart.
 
     An option is left out if those before it decide it, and where it has the value that most groups have. A group on
-    its own is told by its classes.
+    its own is told by its classes, and so are all `in_full`, but for a model that they share.
     """
     names = [name for name in differing_options(groups) if name != LIBRARY]
     first = (CLASSES[0], FEEDBACK, *CLASSES[1:], MAX_TIME)
-    told = [name for name in first if name in names or len(groups) == 1]
+    alone = len(groups) == 1
+    told = [name for name in first if name in names or alone or (in_full and name not in (CLASSES[0], MAX_TIME))]
 
     def values(group: Group, *more: str) -> tuple[str, ...]:
         return tuple(group.options.get(name, "") for name in (*told, *more))
@@ -181,7 +187,7 @@ def _summaries(groups: list[Group]) -> list[str]:
         if len({values(group, name) for group in groups}) > len({values(group) for group in groups}):
             told.append(name)
     usual = {name: _of_most([group.options.get(name, "") for group in groups]) for name in told}
-    usual |= dict.fromkeys((*CLASSES, MAX_TIME)) | ({FEEDBACK: "true"} if len(groups) == 1 else {})
+    usual |= dict.fromkeys((*CLASSES, MAX_TIME)) | ({FEEDBACK: "true"} if alone or in_full else {})
     summaries = []
     for group in groups:
         options = {name: value for name, value in zip(told, values(group), strict=True) if value != usual[name]}

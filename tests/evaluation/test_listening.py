@@ -24,6 +24,7 @@ from fxemu.evaluation.listening import (
     sealed,
     with_listening,
 )
+from fxemu.evaluation.pages.listen_page import _plan
 from fxemu.evaluation.runs import RunError, read_run
 
 TRIALS = 20
@@ -83,6 +84,14 @@ def test_nothing_in_the_page_tells_which_is_which(page):
     plan = opened(data["plan"], data["salt"])
     assert [run["name"] for run in plan["runs"]] == ["secret-one", "secret-two"]
     assert opened(sealed(plan, "00ff00ff"), "00ff00ff") == plan
+
+
+def test_runs_are_named_as_by_compare_also_where_they_share_it(make_run, tmp_path):
+    shared = {"repr.input._target_": "fxemu.representations.Raw", "repr.output._target_": "MuLaw"}
+    options = {**shared, "model._target_": "GRU", "model.feedback": False}
+    runs = [read_run(make_run(f"run{width}", {**options, "model.width": width})) for width in (1, 2)]
+    plan = _plan(runs, [], draw_order(0, 2, 0, 0), {})
+    assert [run["what"] for run in plan["runs"]] == [f"no feedback, raw, mulaw out, width {width}" for width in (1, 2)]
 
 
 def test_sounds_are_equally_loud(page):
@@ -161,10 +170,19 @@ def test_a_simulated_listener_takes_it_in_a_browser(page, runs, tmp_path):
         assert [run["mushra"] for run in found[2:]] == [100, 20]
         end = tab.evaluate("document.getElementById('end').innerText")
         assert "secret-one" in end and "the ratings can be trusted" in end
-        assert re.search(r"Best: (one|two) sounds good: rated 70 of 100; the next got 70, too close to be sure", end)
+        assert re.search(
+            r"First, but too close to be sure: (one|two) sounds good: rated 70 of 100; the next got 70", end
+        )
         assert "You can tell the best from the target: you were right 1" in end
         with tab.expect_download() as saving:
             tab.locator(".save").click()
         saving.value.save_as(tmp_path / "result.json")
+        for rated, points, sure in (([80, 81, 80], "11 ± 1", True), ([70, 99, 80], "8 ± 34", False)):
+            tab.evaluate(
+                "rated => { plan.quantile = 4.303; answers.mushra = rated.map(([a, b]) => ({ratings: {a, b}})); }",
+                list(zip((90, 92, 91), rated, strict=True)),
+            )
+            lead = tab.evaluate('lead({key: "a"}, {key: "b"})')
+            assert lead == {"points": f", {points} less song by song", "sure": sure}
     heard = with_listening([read_run(runs[0])], [read_result(tmp_path / "result.json")])[0]
     assert heard.scores["mushra"] == 70 and heard.scores["abx_right"] >= 0.8

@@ -161,15 +161,22 @@ const percent = (p) => `${Number((100 * p).toPrecision(2))} %`;
 const ratingOf = ({ mushra, mushra_interval: half }) =>
   half === null ? mushra.toFixed(0) : `${mushra.toFixed(0)} ± ${half.toFixed(0)}`;
 
-// Who won, by how much, and whether it can be told from the target; the best run comes first.
+// How far the first is ahead of the second on the same songs, its interval, and whether that is sure: a paired t-test.
+function lead(best, second) {
+  const ahead = answers.mushra.map(({ ratings }) => ratings[best.key] - ratings[second.key]);
+  const [mean, half] = meanAndInterval(ahead);
+  const points = half === null ? "" : `, ${ratingOf({ mushra: mean, mushra_interval: half })} less song by song`;
+  return { points, sure: half !== null && mean > half };
+}
+
+// Who won and by how much, if that is sure; the best run comes first.
 function verdict([best, second]) {
   const word = ["bad", "poor", "fair", "good", "excellent"][Math.min(4, Math.floor(best.mushra / 20))];
   const own = `${best.what} sounds ${word}: rated ${best.mushra.toFixed(0)} of 100`;
   if (!second) return `${own}.`;
-  const ahead = answers.mushra.map(({ ratings }) => ratings[best.key] - ratings[second.key]);
-  const [mean, half] = meanAndInterval(ahead);
-  const sure = half !== null && mean > half;
-  return `Best: ${own}; the next got ${second.mushra.toFixed(0)}${sure ? "" : ", too close to be sure"}.`;
+  const { points, sure } = lead(best, second);
+  const next = `the next got ${second.mushra.toFixed(0)}${points}`;
+  return sure ? `Best: ${own}; ${next}.` : `First, but too close to be sure: ${own}; ${next}.`;
 }
 
 function told({ trials, right, p }, several) {
@@ -200,7 +207,7 @@ function resultTable(runs, controls) {
     const { trials, right, p } = run;
     const abx = trials ? [`${p < 0.05 ? "yes" : "no"}, right ${right} of ${trials}`, percent(p)] : ["not asked", ""];
     const row = table.insertRow();
-    if (i === 0 && runs.length > 1) row.className = "chosen";
+    if (i === 0 && runs.length > 1 && lead(runs[0], runs[1]).sure) row.className = "chosen";
     const cells = [`${i + 1}.`, run.what, ratingOf(run), ...abx, `${run.esr_db.toFixed(0)} dB`, run.name];
     for (const text of cells) row.insertCell().textContent = text;
     row.lastChild.className = "name";

@@ -81,7 +81,12 @@ def _plan(runs: Sequence[Run], songs: Sequence[str], order: Order, places: dict)
 
 def _in_words(runs: Sequence[Run]) -> list[str]:
     """What tells each run from the others, and its folder's name where nothing does."""
-    words = {run.folder: row.summary for task in tasks(group_runs(runs)) for row in task.rows for run in row.runs}
+    words = {
+        run.folder: row.summary
+        for task in tasks(group_runs(runs), in_full=True)
+        for row in task.rows
+        for run in row.runs
+    }
     return [
         words[run.folder] if list(words.values()).count(words[run.folder]) == 1 else plain(run.folder.name)
         for run in runs
