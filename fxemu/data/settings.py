@@ -14,13 +14,19 @@ from fxemu.audio.tensors import amplify
 from fxemu.data.gains import SECONDS_PER_EPOCH, check_gains
 from fxemu.effects import Effect
 from fxemu.effects.knobs import CORNERS, held_out_settings, latin_hypercube
+from fxemu.engine.control import between_points
+from fxemu.engine.plan import PERIOD
 from fxemu.library.pair import Pair
+from fxemu.models.knobs import smoothed
 
 # Settings in a Latin hypercube, up to CORNERS of which are corners.
 HYPERCUBE = 64
 # A training song is cut into pieces of so many seconds, or of an effect's memory, each with a setting of its own: the
 # more settings a batch has, the better. Of an effect with a longer memory than LONGEST_S songs stay whole.
 PIECE_S, LONGEST_S = 1.0, 5.0
+# The share of draws in which knobs move, if the effect follows them, how long a turn takes, in s, and the share of them
+# that take no time.
+MOVING, TURN_S, JUMPS = 0.25, (0.02, 2.0), 0.25
 
 
 def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
@@ -31,6 +37,24 @@ def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
     inner = latin_hypercube(HYPERCUBE - len(corners), knobs, generator)
     settings = torch.cat([torch.tensor(corners).view(-1, knobs), inner])
     return settings[int(generator.permutation(HYPERCUBE)[place])]
+
+
+def drawn_track(number: int, knobs: int, seed: int, samples: int, sample_rate: int) -> Tensor | None:
+    """How the knobs move in draw `number`, positions (knobs, samples); None for three draws of four, with still knobs.
+
+    From its setting to another one, at once or in a straight line of 20 ms to 2 s, and smoothed as players do.
+    """
+    generator = np.random.default_rng((seed, number, 1))
+    if generator.random() >= MOVING:
+        return None
+    start, end = drawn_setting(number, knobs, seed), torch.from_numpy(generator.uniform(-1, 1, knobs)).float()
+    seconds = math.exp(generator.uniform(*map(math.log, TURN_S))) * (generator.random() > JUMPS)
+    begin = generator.uniform(-seconds, samples / sample_rate)
+    times = torch.arange(0, samples, PERIOD) / sample_rate
+    share = ((times - begin) / max(seconds, 1e-3)).clamp(0, 1)
+    aimed = start[:, None] + (end - start)[:, None] * share
+    moved = smoothed(aimed, aimed[:, 0], sample_rate)
+    return between_points(torch.cat((aimed[:, :1], moved), dim=1)[None], 0, samples)[0]
 
 
 class DrawnSettings:
@@ -83,8 +107,12 @@ class DrawnSettings:
         if piece not in self._made or self._made[piece][0] != number:
             dry, before, start = self.pieces[piece]
             dry = amplify(dry, gain_db) if gain_db else dry
-            wet = self.cached(self.effect.at(at))(dry, self.sample_rate, start)
-            self._made[piece] = number, Pair(self.names[piece], dry[before:], wet[before:], at)
+            sizes = len(self.effect.knobs), self.seed, dry.numel(), self.sample_rate
+            track = drawn_track(number, *sizes) if self.effect.follows else None
+            effect = self.cached(self.effect.at(at)) if track is None else self.effect.moving(track)
+            wet = effect(dry, self.sample_rate, start)
+            knobs = at if track is None else track[:, before:]
+            self._made[piece] = number, Pair(self.names[piece], dry[before:], wet[before:], knobs)
         return self._made[piece][1]
 
 

@@ -23,6 +23,7 @@ class Effect(ABC):
         rate_hz: of its oscillator; None if it has none.
         replayable: whether it can process any dry signal; False where its wet signals exist as recordings alone.
         knobs: that its wet signals are of; where they stand is decided by whoever calls it, or by the recording.
+        tracked: arguments that may be a track of values, float64 (samples,), for a dry signal as long.
         knob_option: the argument that takes the values of its knobs by name; None where each is an argument itself.
     """
 
@@ -30,6 +31,7 @@ class Effect(ABC):
     rate_hz: float | None = None
     replayable: bool = True
     knobs: tuple[Knob, ...] = ()
+    tracked: tuple[str, ...] = ()
     knob_option: str | None = None
 
     def __call__(self, dry: Tensor, sample_rate: int = 44_100, start: int = 0) -> Tensor:
@@ -93,9 +95,10 @@ def from_array(values: object, name: str) -> Tensor:
     return torch.from_numpy(array.astype(np.float64))
 
 
-def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """ValueError unless value is a number and low <= value <= high (NaN fails too)."""
-    if not (isinstance(value, Real) and low <= value <= high):
+def check_range(name: str, value: float | Tensor, low: float, high: float, unit: str = "") -> None:
+    """ValueError unless value is a number, or a track of them, and low <= value <= high (NaN fails too)."""
+    ends = value.aminmax() if isinstance(value, Tensor) else [value]
+    if not all(isinstance(x, Real | Tensor) and low <= x <= high for x in ends):
         raise ValueError(f"{name}: got {value}; must be from {low:g} to {high:g} {unit}".rstrip())
 
 

@@ -30,12 +30,14 @@ class Distortion(Effect):
         oversampling: 1, 2, 4 or 8 times the sample rate for the clipper.
     """
 
+    tracked = "drive_db", "lowpass_hz"
+
     def __init__(
         self,
-        drive_db: float = 25.0,
+        drive_db: float | Tensor = 25.0,
         clip: str = "tanh",
         highpass_hz: float = 80.0,
-        lowpass_hz: float = 5000.0,
+        lowpass_hz: float | Tensor = 5000.0,
         oversampling: int = 1,
     ) -> None:
         check_range("drive_db", drive_db, -20, 60, "dB")
@@ -46,7 +48,8 @@ class Distortion(Effect):
         self.clip = CLIPPERS[clip]
         self.highpass_hz, self.lowpass_hz, self.oversampling = highpass_hz, lowpass_hz, oversampling
         # Each filter settles within a few periods of its cutoff, and the drive amplifies the rest of the first.
-        self.memory_s = 8 / min(highpass_hz, lowpass_hz) + resampling_memory_s(oversampling)
+        slowest_hz = min(highpass_hz, float(torch.as_tensor(lowpass_hz).min()))
+        self.memory_s = 8 / slowest_hz + resampling_memory_s(oversampling)
 
     def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
         driven = rc_highpass(dry, sample_rate, self.highpass_hz) * self.gain
@@ -61,7 +64,9 @@ class Tanh(Effect):
         oversampling: 1, 2, 4 or 8 times the sample rate.
     """
 
-    def __init__(self, gain: float = 5.0, oversampling: int = 1) -> None:
+    tracked = ("gain",)
+
+    def __init__(self, gain: float | Tensor = 5.0, oversampling: int = 1) -> None:
         check_range("gain", gain, 0.1, 1000)
         self.gain, self.oversampling = gain, oversampling
         self.memory_s = resampling_memory_s(oversampling)

@@ -33,12 +33,12 @@ class Compressor(Effect):
 
     def __init__(
         self,
-        threshold_db: float = -24.0,
-        ratio: float = 4.0,
+        threshold_db: float | Tensor = -24.0,
+        ratio: float | Tensor = 4.0,
         attack_ms: float = 5.0,
         release_ms: float = 80.0,
         knee_db: float = 6.0,
-        makeup_db: float = 0.0,
+        makeup_db: float | Tensor = 0.0,
         detector: str = "input",
     ) -> None:
         check_range("threshold_db", threshold_db, -60, 0, "dB")
@@ -48,8 +48,10 @@ class Compressor(Effect):
         check_range("knee_db", knee_db, 0, 24, "dB")
         check_range("makeup_db", makeup_db, -12, 36, "dB")
         check_choice("detector", detector, ("input", "output"))
-        self.threshold_db, self.ratio, self.knee_db, self.makeup_db = threshold_db, ratio, knee_db, makeup_db
+        self.threshold_db, self.ratio, self.makeup_db = map(np.asarray, (threshold_db, ratio, makeup_db))
+        self.knee_db = knee_db
         self.detects_output = detector == "output"
+        self.tracked = "threshold_db", "makeup_db", *(() if self.detects_output else ("ratio",))
         self.attack_s, self.release_s = attack_ms / 1000, release_ms / 1000
         # In the knee the loop is half open, and its detector slower by up to the ratio.
         self.memory_s = SETTLED * (self.attack_s * (ratio if self.detects_output else 1) + self.release_s)

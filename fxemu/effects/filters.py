@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from scipy import signal
 from torch import Tensor
@@ -18,14 +19,31 @@ from fxemu.errors import SAMPLE_RATES_HZ
 HIGHEST = 0.48
 
 
-def rc_lowpass(x: Tensor, sample_rate: int, cutoff_hz: float) -> Tensor:
+def rc_lowpass(x: Tensor, sample_rate: int, cutoff_hz: float | Tensor) -> Tensor:
     """First-order low-pass of x (samples,), float64 out: a resistor and a capacitor, -3 dB at `cutoff_hz`.
 
-    A cutoff above HIGHEST of the sample rate passes everything.
+    A cutoff above HIGHEST of the sample rate passes everything. It may be a track (samples,), held below that.
     """
+    if isinstance(cutoff_hz, Tensor):
+        warped = torch.tan(math.pi * cutoff_hz.clamp_max(HIGHEST * sample_rate) / sample_rate)
+        return torch.from_numpy(_moving_lowpass(x.double().numpy(), warped.double().numpy()))
     if cutoff_hz > HIGHEST * sample_rate:
         return x.double()
     return section(x, sample_rate, cutoff_hz, [1], [1, 1])
+
+
+@njit(cache=True)
+def _moving_lowpass(x: NDArray, warped: NDArray) -> NDArray:
+    """`rc_lowpass` with tan(pi cutoff / sample_rate) at each sample: its state is the capacitor's voltage.
+
+    Zavalishin, "The art of VA filter design" (2018), section 3.10.
+    """
+    y, held = np.empty_like(x), 0.0
+    for n in range(x.size):
+        rise = (x[n] - held) * warped[n] / (1 + warped[n])
+        y[n] = held + rise
+        held = y[n] + rise
+    return y
 
 
 def rc_highpass(x: Tensor, sample_rate: int, cutoff_hz: float) -> Tensor:

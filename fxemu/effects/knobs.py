@@ -29,7 +29,7 @@ class Turned(Effect):
         ValueError: from `build`, for a range that the effect does not take.
     """
 
-    def __init__(self, build: Callable[[Mapping[str, float]], Effect], knobs: Sequence[Knob]) -> None:
+    def __init__(self, build: Callable[[Mapping[str, float | Tensor]], Effect], knobs: Sequence[Knob]) -> None:
         self.build, self.knobs = build, tuple(knobs)
         corners = product(*[(knob.low, knob.high) for knob in self.knobs]) if 2 ** len(knobs) <= CORNERS else (
             [knob.low for knob in self.knobs], [knob.high for knob in self.knobs])  # fmt: skip
@@ -41,6 +41,15 @@ class Turned(Effect):
 
     def at(self, position: Tensor | None) -> Effect:
         return self.default if position is None else self.build(values(self.knobs, position))
+
+    @property
+    def follows(self) -> bool:
+        """Whether the effect takes a track of values for each of the knobs."""
+        return {knob.name for knob in self.knobs}.issubset(self.default.tracked)
+
+    def moving(self, position: Tensor) -> Effect:
+        """The effect with its knobs at positions (K, samples), -1 to 1, for a dry signal as long; if it `follows`."""
+        return self.build({knob.name: knob.track(row) for knob, row in zip(self.knobs, position, strict=True)})
 
     def identity(self) -> str | None:
         return self.default.identity()

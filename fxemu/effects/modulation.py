@@ -58,7 +58,9 @@ class Tremolo(Effect):
         waveform: sine, triangle or square.
     """
 
-    def __init__(self, rate_hz: float = 5.0, depth: float = 1.0, waveform: str = "sine") -> None:
+    tracked = ("depth",)
+
+    def __init__(self, rate_hz: float = 5.0, depth: float | Tensor = 1.0, waveform: str = "sine") -> None:
         check_range("rate_hz", rate_hz, 0.05, 50, "Hz")
         _check(depth, waveform)
         self.rate_hz, self.depth, self.waveform = rate_hz, depth, waveform

@@ -15,7 +15,7 @@ from fxemu.engine.streaming.stream import BLOCK, Stream
 Array = NDArray[np.float32]
 # From a number of samples to the next so many, at the model's rate, that are fed back in place of its own output.
 Feedback = Callable[[int], Tensor]
-# The same for the positions of its knobs, (K, samples).
+# The same for the positions of its knobs at the points in these samples, (K, points).
 Knobs = Callable[[int], Tensor]
 
 

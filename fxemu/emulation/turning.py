@@ -1,4 +1,4 @@
-"""Knobs turned while a song plays: settings over time, and the positions of the knobs at each sample.
+"""Knobs turned while a song plays: settings over time, and the positions of the knobs.
 
 Positions are smoothed by one pole (`models.knobs.smoothed`), in every player alike: a knob that jumps makes no click.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from fxemu.engine.plan import PERIOD
 from fxemu.files import printable
 from fxemu.models.knobs import Knob, KnobError, positions, smoothed
 
@@ -22,12 +24,14 @@ Setting = float | Sequence[tuple[float, float]]
 
 
 class Turn:
-    """Positions of K knobs over time, at a rate in Hz: each call gives the next so many, (K, samples).
+    """Positions of K knobs over time: each call passes so many samples and gives those at the points in them, (K, G).
+
+    They are what `Stream.process` takes: at a point each knob turns towards its setting, and so it stands at the next.
 
     Args:
         knobs: of the model.
         settings: of some of them by name; the others stay at their defaults.
-        rate: of the positions, in Hz.
+        rate: of the samples, in Hz.
 
     Raises:
         KnobError: for a knob that there is not, a value out of range, or times that do not rise.
@@ -44,20 +48,19 @@ class Turn:
             (np.array([t for t, _ in line]), np.array([knob.position(value) for _, value in line]))
             for knob, line in zip(knobs, lines, strict=True)
         ]
-        self.start = self._aimed(1)[:, 0]
-        self.last = self.start
+        self.start = self.last = self._aimed(np.zeros(1))[:, 0]
 
     def __call__(self, samples: int) -> Tensor:
-        moved = smoothed(self._aimed(samples), self.last, self.rate)
+        points = np.arange(-(-self.samples // PERIOD), -(-(self.samples + samples) // PERIOD))
+        moved = smoothed(self._aimed(points * (PERIOD / self.rate)), self.last, self.rate)
         self.samples += samples
-        self.last = moved[:, -1] if samples else self.last
+        self.last = moved[:, -1] if points.size else self.last
         return moved
 
-    def _aimed(self, samples: int) -> Tensor:
-        """Where the knobs are turned to, (K, samples), before smoothing."""
-        seconds = np.arange(self.samples, self.samples + samples) / self.rate
+    def _aimed(self, seconds: NDArray) -> Tensor:
+        """Where the knobs are turned to at times in seconds, (K, times)."""
         aimed = [np.interp(seconds, *line) for line in self.lines]
-        return torch.from_numpy(np.array(aimed, np.float32).reshape(len(self.lines), samples))
+        return torch.from_numpy(np.array(aimed, np.float32).reshape(len(self.lines), seconds.size))
 
 
 def _points(name: str, setting: Setting) -> list[tuple[float, float]]:

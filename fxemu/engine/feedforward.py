@@ -31,7 +31,7 @@ def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: 
     Given `samples`, only what the last so many samples of the loop, and of the output, depend on is evaluated.
     """
     signals = dict(signals)
-    missing = sorted((wanted | _ancestors(plan, wanted, set(signals))) - set(signals))
+    missing = sorted((wanted | ancestors(plan, wanted, set(signals))) - set(signals))
     needed = _needed(plan, samples, signals) if missing and samples is not None else {}
     for value in missing:
         signals[value] = compute(plan.step(value), signals, needed.get(value))
@@ -96,16 +96,14 @@ def drive(partition: Partition, value: int, signals: dict[int, Tensor], samples:
     return layer.bias.view(-1, layer.units, 1)
 
 
-def stateless_past_values(
-    partition: Partition, dry: Tensor, wet: Tensor, knobs: Tensor | None = None
-) -> dict[int, Tensor]:
-    """Past samples (B, W, rows) of the values in the loop that look back, from a history of dry and wet (B, 1, H).
+def stateless_past_values(partition: Partition, inputs: dict[int, Tensor], wet: Tensor) -> dict[int, Tensor]:
+    """Past samples (B, W, rows) of the values in the loop that look back, from a history of inputs and wet (B, 1, H).
 
-    For plans whose only state is WET: all their values can be computed from dry and wet.
+    For plans whose only state is WET: all their values can be computed from these.
     """
     plan, rows = partition.plan, partition.tapped
     last = plan.sources[WET]
-    known = {last: wet, **evaluate(plan, {**plan.inputs(dry, knobs), WET: F.pad(wet, (1, -1))}, rows.keys() - {last})}
+    known = {last: wet, **evaluate(plan, {**inputs, WET: F.pad(wet, (1, -1))}, rows.keys() - {last})}
     return {value: known[value][..., known[value].shape[-1] - count :] for value, count in rows.items()}
 
 
@@ -161,7 +159,7 @@ def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
     return y.flatten(-2)[..., :samples]
 
 
-def _ancestors(plan: Plan, values: set[int], known: set[int]) -> set[int]:
+def ancestors(plan: Plan, values: set[int], known: set[int]) -> set[int]:
     ancestors: set[int] = set()
     stack = list(values - known)
     while stack:

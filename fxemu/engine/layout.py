@@ -5,7 +5,8 @@ Shapes: G groups of `lanes` streams, K samples of the block, W width of a value,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fxemu.engine.control import control_plan
 from fxemu.engine.opcodes import (
     A_STRIDE,
     B_STRIDE,
@@ -31,7 +33,7 @@ from fxemu.engine.opcodes import (
     WEIGHT,
 )
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import FIRST, Layer, Lookup, Mix, Part, Product, Term
+from fxemu.engine.plan import FIRST, IDENTITY, PERIOD, Layer, Lookup, Mix, Part, Product, Term
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,18 @@ class Layout:
         keep: True if every value of the block is wanted afterwards, as for a backward pass; the part of a layer that
             is computed before the loop then lies in its own rows. False gives it separate rows.
         early: True if the values from before the loop, and their pasts, are kept here too, for code that computes them.
+        points: True if the control values that the loop reads are kept at points alone (`control.py`), with a layout of
+            their own for code that computes them; False for a row of them a sample.
     """
 
     def __init__(
-        self, partition: Partition, samples: int, lanes: int = 1, keep: bool = False, early: bool = False
+        self,
+        partition: Partition,
+        samples: int,
+        lanes: int = 1,
+        keep: bool = False,
+        early: bool = False,
+        points: bool = False,
     ) -> None:
         self.partition, self.samples, self.lanes, self.keep = partition, samples, lanes, keep
         self.plan, self.looping, self.tapped = partition.plan, partition.looping, partition.tapped
@@ -90,9 +100,23 @@ class Layout:
         self.signals = {v: self._reserve(plan.width(v), past[v], v in stay) for v in self.looping}
         # Values from before the loop that it reads at every sample; with their past, if everything is in the loop.
         read = {source for v in self.looping for source in self._read(v)}
-        self.outside = sorted(partition.early if early else read & partition.early)
-        behind = past if partition.sequential or early else dict.fromkeys(self.outside, 0)
-        self.signals |= {value: self._reserve(plan.width(value), behind[value], True) for value in self.outside}
+        outside = sorted(partition.early if early else read & partition.early)
+        pointed = partition.control if points else set()
+        self.outside = [value for value in outside if value not in pointed]
+        behind = past if partition.sequential or early else dict.fromkeys(outside, 0)
+        # Of control values that are not read at every sample from before the loop, one row: that of the latest point.
+        at_once = {source for v in partition.early - partition.control if v >= FIRST for source in plan.step(v).spans()}
+        rows = {v: v not in partition.control or v in (at_once if early else plan.control_outputs) for v in outside}
+        self.signals |= {value: self._reserve(plan.width(value), behind[value], rows[value]) for value in self.outside}
+        self.control, self.control_start = None, self.size
+        self.pointed = [value for value in outside if value in pointed]
+        if self.pointed:
+            own, number = control_plan(plan)
+            self.control = Layout(Partition(own, sequential=True), 2 + -(-samples // PERIOD), keep=True)
+            self.size += self.control.size
+            for value in self.pointed:
+                signal = self.control.signals[number[value]]
+                self.signals[value] = replace(signal, start=self.control_start + signal.start)
         self.drives = {v: self._drive(v) for v in self.looping if isinstance(plan.step(v), Layer)}
 
     def _reserve(self, units: int, past: int, stays: bool) -> Signal:
@@ -158,6 +182,25 @@ class Layout:
             else:
                 groups.append(range(row, row + 1))
         return tuple(groups)
+
+    def inlined(self) -> frozenset[int]:
+        """The steps (rows of the tables) whose value is read by the next one alone, a mix that begins with it."""
+        past, steps = self.plan.histories(), [self.plan.step(value) for value in self.looping]
+        readers = Counter(source for value in self.looping for source in self._reads(value))
+        alone = {group.start for group in self.copies() if len(group) == 1}
+        return frozenset(
+            row
+            for row, (value, layer, mix) in enumerate(zip(self.looping, steps, steps[1:], strict=False))
+            if isinstance(layer, Layer) and isinstance(mix, Mix) and layer.activation == IDENTITY
+            if mix.products[0].factors[0] == value and readers[value] == 1 and not past[value]
+            if alone.issuperset({row, row + 1})
+        )
+
+    def _reads(self, value: int) -> list[int]:
+        """The whole values that a step reads inside the loop, each as often as it does."""
+        step = self.plan.step(value)
+        read = [f for p in step.products for f in p.factors] if isinstance(step, Mix) else self._read(value)
+        return [self._whole(source) for source in read]
 
     def _alike(self, row: int, other: int) -> bool:
         """Whether two steps differ in nothing but the values that they read and write."""

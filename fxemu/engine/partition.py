@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from fxemu.engine.plan import Layer, Mix, Part, Plan, State, Term
+from fxemu.engine.plan import DRY, Layer, Mix, Part, Plan, State, Term
 
 # Inputs up to which a term over the present sample is left in the loop.
 SMALL = 4
@@ -24,7 +24,8 @@ class Partition:
 
     def __init__(self, plan: Plan, sequential: bool = False) -> None:
         self.plan, self.sequential = plan, sequential
-        self.early = plan.given if sequential else plan.feedforward() - self._cheap()
+        self.control = plan.control
+        self.early = {DRY} | self.control if sequential else plan.feedforward() - self._cheap()
         """The values computed before the loop."""
         self.looping = [v for v, step in plan.values() if v not in self.early and not isinstance(step, State | Part)]
         """The values computed inside it, in order."""
@@ -63,5 +64,5 @@ class Partition:
         for value, step in plan.values():
             in_the_loop = value not in known and isinstance(step, Mix)
             (read if in_the_loop else read_otherwise).update(step.spans())
-        layers = {v for v in (read & known) - read_otherwise - plan.given if isinstance(plan.step(v), Layer)}
+        layers = {v for v in (read & known) - read_otherwise - self.control if isinstance(plan.step(v), Layer)}
         return {value for value in layers if all(map(self._small, plan.step(value).terms))}

@@ -12,6 +12,7 @@ before it, in order. The last value is the next wet sample y[t]. The steps are
 
 which covers windows over dry or wet, dense layers, companding, gates, recurrent cells, dilated convolutions,
 running averages, rotations and embeddings. The weights are the live parameters, not copies.
+What depends on the knobs alone, the control values, is computed at every 32nd sample and linear between (`control.py`).
 Shapes: U units, W width of the source, N taps (oldest first), C rows of a table.
 """
 
@@ -23,6 +24,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 DRY, WET, FIRST = 0, 1, 2
+# Samples from one point at which control values are computed to the next.
+PERIOD = 32
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Knobs:
-    """Positions of `units` knobs, -1 to 1 each: an input beside DRY, constant or a signal."""
+    """Positions of `units` knobs, -1 to 1 each: an input beside DRY, constant or at control rate."""
 
     units: int
 
@@ -216,23 +219,16 @@ class Plan:
         return FIRST if self.steps and isinstance(self.steps[0], Knobs) else None
 
     @property
-    def given(self) -> set[int]:
-        """The values that are given from outside: DRY, and the knobs."""
-        return {DRY} if self.knobs is None else {DRY, self.knobs}
+    def control(self) -> set[int]:
+        """The values that depend on the knobs alone, these included."""
+        return set() if self.knobs is None else self.feedforward({self.knobs})
 
-    def inputs(self, dry: Tensor, knobs: Tensor | None = None) -> dict[int, Tensor]:
-        """The signals given from outside by value: dry (B, 1, T) and, for a plan with K knobs, theirs (B, K, T).
-
-        Knobs that stand still may be (B, K, 1), and a single stream's stand for all. ValueError for others.
-        """
-        if self.knobs is None:
-            if knobs is not None:
-                raise ValueError("knobs: this model has none")
-            return {DRY: dry}
-        units = self.width(self.knobs)
-        if knobs is None or knobs.shape[1] != units:
-            raise ValueError(f"knobs: got {None if knobs is None else tuple(knobs.shape)}; this model has {units}")
-        return {DRY: dry, self.knobs: knobs.expand(dry.shape[0], units, dry.shape[-1])}
+    @property
+    def control_outputs(self) -> set[int]:
+        """The control values that steps at the rate of the audio read."""
+        control = self.control
+        read = (set(step.spans()) for value, step in self.values() if value not in control)
+        return control.intersection(*[set().union(*read)])
 
     def step(self, value: int) -> Step:
         return self.steps[value - FIRST]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fxemu.engine.control import input_signals
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.plan import Plan
 from fxemu.engine.playable import Playable
@@ -19,9 +20,9 @@ def steady_state(loop: Playable, plan: Plan, knobs: Tensor | None = None) -> dic
     """
     spans = plan.histories()
     state = Stream(loop, simplified=False, knobs=knobs).state()
-    known = {int(value): past for value, past in state.items() if value not in ("dry", "knobs")}
+    known = {int(value): past for value, past in state.items() if value.isdigit()}
     # Long enough for every window, one after another.
     quiet = torch.zeros(1, 1, 1 + sum(spans.values()))
-    inputs = plan.inputs(quiet, None if knobs is None else knobs[None, :, None])
-    known |= evaluate(plan, inputs, {value for value in plan.feedforward() if spans[value]})
+    given = input_signals(plan, quiet, None if knobs is None else knobs[None, :, None])
+    known |= evaluate(plan, given, {value for value in plan.feedforward() if spans[value]})
     return {value: known[value][0, :, -1] for value, span in spans.items() if span and value in known}

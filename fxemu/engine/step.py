@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fxemu.engine.control import at_points, input_signals
 from fxemu.engine.feedforward import compute, evaluate
-from fxemu.engine.plan import DRY, WET, Knobs, Plan, State
+from fxemu.engine.plan import DRY, WET, Plan, State
 from fxemu.engine.playable import Playable
 from fxemu.engine.simplify import on_cpu
 from fxemu.engine.steady_state import steady_state
@@ -18,22 +19,23 @@ from fxemu.engine.steady_state import steady_state
 class Stepper:
     """One sample of a plan: (inputs, state) to (values, next state).
 
-    Inputs are DRY, the knobs of a plan that has some, and WET unless it is a state. A state is the past (B, W, P) of
+    Inputs are DRY, the control values that are read, and WET unless it is a state. A state is the past (B, W, P) of
     each of the `remembered` values, oldest sample first.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.past = plan, plan.histories()
+        self.plan, self.past, control = plan, plan.histories(), plan.control
+        self.steps = [(v, step) for v, step in plan.values() if v not in control and not isinstance(step, State)]
         self.remembered = [value for value, rows in self.past.items() if rows and value not in plan.sources]
 
     def silent(self, like: Tensor) -> list[Tensor]:
         """The state after inputs of zero (shape (B, W), device of `like`); what depends on a state is zero."""
         quiet = like.new_zeros(*like.shape, 1 + sum(self.past.values()))
-        inputs = {value: quiet for value in (DRY, WET) if value not in self.plan.sources}
-        if (knobs := self.plan.knobs) is not None:
-            inputs[knobs] = quiet[:, :1].expand(-1, self.plan.width(knobs), -1)
-        known = self.plan.feedforward(inputs) & set(self.remembered)
-        values = evaluate(self.plan, inputs, known)
+        knobs = self.plan.knobs
+        middle = None if knobs is None else quiet.new_zeros(1, self.plan.width(knobs), 1)
+        given = {**input_signals(self.plan, quiet, middle), **({} if WET in self.plan.sources else {WET: quiet})}
+        known = self.plan.feedforward(given) & set(self.remembered)
+        values = evaluate(self.plan, given, known)
         return [
             values[v][..., -self.past[v] :]
             if v in known
@@ -51,9 +53,8 @@ class Stepper:
             return torch.cat((pasts[value], now), dim=2) if value in pasts else now
 
         signals |= {value: with_past(value, x[..., None]) for value, x in inputs.items()}
-        for value, step in self.plan.values():
-            if not isinstance(step, State | Knobs):
-                signals[value] = with_past(value, compute(step, signals, samples=1))
+        for value, step in self.steps:
+            signals[value] = with_past(value, compute(step, signals, samples=1))
         following = [signals[value][..., 1:] for value in self.remembered]
         return {value: x[..., -1] for value, x in signals.items()}, following
 
@@ -71,8 +72,8 @@ def step_by_step(plan: Plan, inputs: dict[int, Tensor], value: int) -> Tensor:
 class PlanStep(nn.Module):
     """One sample of one stream: (dry (1,), state...) to (wet (1,), next state...), each state (W, P).
 
-    A model with knobs takes their positions (K,) after dry. `start` holds the states in which silence has left them,
-    with the knobs at `positions` (K,).
+    A model with knobs takes two things more after dry: positions (K, 2) at the points before and after the sample, and
+    where it is between them, 0 to 1. `start` holds the states that silence leaves, with the knobs at `positions` (K,).
     """
 
     def __init__(self, loop: Playable, positions: Tensor | None = None) -> None:
@@ -82,8 +83,10 @@ class PlanStep(nn.Module):
         self.start = [quiet[v][:, None].repeat(1, self.stepper.past[v]) for v in self.stepper.remembered]
 
     def forward(self, dry: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        inputs = {DRY: dry[None]}
-        if (knobs := self.stepper.plan.knobs) is not None:
-            (inputs[knobs], *state) = state[0][None], *state[1:]
-        values, following = self.stepper(inputs, [row[None] for row in state])
+        given = {DRY: dry[None]}
+        if self.stepper.plan.knobs is not None:
+            points, share, *state = state
+            ends = at_points(self.stepper.plan, points[None])
+            given |= {value: x[..., 0] + (x[..., 1] - x[..., 0]) * share for value, x in ends.items()}
+        values, following = self.stepper(given, [row[None] for row in state])
         return values[self.stepper.plan.last][0], *(row[0] for row in following)

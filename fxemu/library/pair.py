@@ -11,7 +11,8 @@ from torch import Tensor
 class Pair:
     """A named pair of dry and wet, float32 (samples,) each.
 
-    `knobs` are the positions of the effect's knobs, (K,), -1 to 1; None without, or at their defaults.
+    `knobs` are the positions of the effect's knobs, (K,), or (K, samples) if they move, -1 to 1; None without, or at
+    their defaults.
     """
 
     name: str

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.allocator import keep_freed_memory
+from fxemu.engine.control import input_signals
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.lockstep.lanes import compiled
 from fxemu.engine.lockstep.rollout import forced, planned
@@ -157,7 +158,7 @@ class ClosedLoop(nn.Module):
         plan, knobs = planned(self, knobs)
         if plan.hidden_states():
             return forced(plan, dry, wet, knobs)[..., self.warm_up :]
-        signals, samples = {**plan.inputs(dry, knobs), WET: F.pad(wet, (1, -1))}, dry.shape[-1] - self.warm_up
+        signals, samples = {**input_signals(plan, dry, knobs), WET: F.pad(wet, (1, -1))}, dry.shape[-1] - self.warm_up
         return evaluate(plan, signals, {plan.params}, samples)[plan.params][..., -samples:]
 
 

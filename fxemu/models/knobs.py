@@ -13,6 +13,7 @@ import torch
 from scipy.signal import lfilter
 from torch import Tensor
 
+from fxemu.engine.plan import PERIOD
 from fxemu.errors import UserError
 
 # Units by the end of a name: shown to people, and whether equal steps of the position are equal ratios of the value.
@@ -88,6 +89,13 @@ class Knob:
             return min(self.high, max(self.low, self.low * (self.high / self.low) ** share))
         return self.low + share * (self.high - self.low)
 
+    def track(self, position: Tensor) -> Tensor:
+        """The values for positions (samples,), float64."""
+        share = (position.double().clamp(-1, 1) + 1) / 2
+        if self.by_ratio:
+            return self.low * (self.high / self.low) ** share
+        return self.low + share * (self.high - self.low)
+
 
 def positions(knobs: Sequence[Knob], settings: Mapping[str, float]) -> Tensor:
     """Positions (K,) of the knobs at settings by name, the others at their defaults; KnobError for an unknown name."""
@@ -112,12 +120,15 @@ def from_description(listed: Sequence[Mapping[str, Any]]) -> tuple[Knob, ...]:
 
 
 def smoothing(rate: int) -> float:
-    """The part of a turn that is left after a sample, at a rate in Hz."""
-    return math.exp(-1 / (SMOOTHING_S * rate))
+    """The part of a turn that is left one point later (`engine/control.py`), of audio at a rate in Hz."""
+    return math.exp(-PERIOD / (SMOOTHING_S * rate))
 
 
 def smoothed(positions: Tensor, before: Tensor, rate: int) -> Tensor:
-    """Positions (K, T) at a rate in Hz through one pole of `SMOOTHING_S`, which stood at `before` (K,): (K, T)."""
+    """Positions (K, G) at points through one pole of `SMOOTHING_S`, which stood at `before` (K,): (K, G).
+
+    A position is where the knob is turned to; what comes of it is where the knob stands at the next point.
+    """
     kept = smoothing(rate)
     moved, _ = lfilter([1 - kept], [1, -kept], positions.double().numpy(), zi=kept * before.double().numpy()[:, None])
     return torch.from_numpy(moved).float()

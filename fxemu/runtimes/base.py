@@ -22,7 +22,7 @@ from torch import Tensor
 from fxemu.audio.tensors import write_wav
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.oversampling import LATENCY
-from fxemu.engine.plan import IDENTITY
+from fxemu.engine.plan import IDENTITY, PERIOD
 from fxemu.engine.playable import Playable
 from fxemu.engine.streaming.stream import Stream, render
 from fxemu.errors import UserError
@@ -34,7 +34,7 @@ from fxemu.models.oversampled import oversampled
 # Beside a wet signal of full scale.
 TOLERANCE = 1e-4
 PAIR_SAMPLES = 2048
-# The sample of a test pair at which the knobs are turned: where blocks of 64 and of 100 samples begin.
+# The sample of a test pair at which the knobs are turned: where blocks of 64 and of 100 samples begin, and a point is.
 TURNED_AT = 1600
 SEEDS = 12
 
@@ -100,7 +100,7 @@ class Model:
         if not self.loop.knobs:
             return render(self.playable, dry)
         before, after = self.default_positions, positions(self.loop.knobs, self.turned_settings)
-        aimed = torch.where(torch.arange(dry.numel()) < TURNED_AT, before[:, None], after[:, None])
+        aimed = torch.where(torch.arange(0, dry.numel(), PERIOD) < TURNED_AT, before[:, None], after[:, None])
         return Stream(self.playable, knobs=before).process(dry, knobs=smoothed(aimed, before, self.sample_rate))
 
     @property

@@ -17,7 +17,7 @@ import torch
 
 from fxemu.audio import polyphase
 from fxemu.engine.activations import RECORDS
-from fxemu.engine.plan import DRY, WET
+from fxemu.engine.plan import DRY, PERIOD
 from fxemu.runtimes import c_knobs
 from fxemu.runtimes.base import TURNED_AT, ExportError, Format, Model
 from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
@@ -62,7 +62,7 @@ def source(model: Model) -> tuple[str, str]:
     """The text of the header, and of the file, which begins with the same text and so needs no other file."""
     steps = PlanInC(model)
     start, block, sample, slide = steps.start(), steps.block(), steps.sample(), steps.slide()
-    start, knobs = start + c_knobs.start(model), c_knobs.code(model, steps.row(WET) if steps.plan.feedback else None)
+    start, knobs = start + c_knobs.start(model), c_knobs.code(model, steps)
     template = (HERE / "template.c").read_text()
     dry, wet = model.reference_pair()
     declared = {
@@ -84,6 +84,12 @@ def source(model: Model) -> tuple[str, str]:
         "start": _lines(start, 2),
         "knobs": knobs,
         "settle": "\n  if (s->fresh) settle(s);" if knobs else "",
+        "turn_knobs": "\n  if (s->phase == 0) turn(s);" if knobs else "",
+        "turned": f"\n  s->phase = (s->phase + n) % {PERIOD};" if knobs else "",
+        "and_period": f", and of the {PERIOD} from one point to the next" if knobs else "",
+        "most": "before_point(s, n < BLOCK - s->t ? n : BLOCK - s->t)"
+        if knobs
+        else "n < BLOCK - s->t ? n : BLOCK - s->t",
         "dry": steps.row(DRY),
         "block": _lines(block, 2),
         "sample": _lines(sample, 4),

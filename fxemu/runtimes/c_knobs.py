@@ -1,13 +1,14 @@
-"""Knobs in C: `NAME_set_knob` by value, and positions that are smoothed sample by sample as in every other player."""
+"""Knobs in C: `NAME_set_knob` by value, and control values between points, as in every other player."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from string import Template
 
+from fxemu.engine.plan import PERIOD, WET
 from fxemu.models.knobs import SMOOTHING_S, positions, smoothing
 from fxemu.runtimes.base import Model
-from fxemu.runtimes.c_plan import number
+from fxemu.runtimes.c_plan import PlanInC, number
 
 CODE = Path(__file__).with_name("knobs.c")
 
@@ -25,7 +26,7 @@ def declared(model: Model) -> dict[str, str]:
     return {
         "knob_usage": f"\n *   {name}_set_knob(&state, knob, value);      in its unit; held in its range, and smoothed",
         "knob_numbers": "\n" + "\n".join([f"#define {name}_KNOBS {len(knobs)}", *numbers]),
-        "knob_members": f"\n  int fresh;\n  float aimed[{len(knobs)}], left[{len(knobs)}];",
+        "knob_members": f"\n  int fresh, phase;\n  float aimed[{len(knobs)}], left[{len(knobs)}];",
         "knob_function": f"\nvoid {name}_set_knob({name}_state *s, int knob, float value);",
     }
 
@@ -36,10 +37,12 @@ def start(model: Model) -> list[str]:
     return [*(f"s->aimed[{i}] = {number(x)};" for i, x in enumerate(at)), "s->fresh = 1;"] if at else []
 
 
-def code(model: Model, fed_back: str | None) -> str:
-    """The functions of a model with knobs; empty for one without. `fed_back` is where the last wet sample is."""
+def code(model: Model, steps: PlanInC) -> str:
+    """The functions of a model with knobs; empty for one without."""
     if not model.loop.knobs:
         return ""
+    # Where the last wet sample is.
+    fed_back = steps.row(WET) if steps.plan.feedback else None
     tapers = [
         f"{{{', '.join(map(number, (knob.low, knob.high, *knob.taper)))}, {int(knob.by_ratio)}}}"
         for knob in model.loop.knobs
@@ -51,6 +54,9 @@ def code(model: Model, fed_back: str | None) -> str:
         "kept": number(smoothing(model.sample_rate)),
         "silence": "" if fed_back is None else f"\n    {{ const int t = s->t; *({fed_back}) = 0.0f; }}",
         "warm_up": model.loop.warm_up,
+        "period": PERIOD,
+        "positions": steps.row(steps.plan.knobs),
+        "point": "\n".join(f"  {line}" for line in steps.point()),
     }
     return Template(CODE.read_text()).substitute(parts)
 

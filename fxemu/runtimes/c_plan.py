@@ -5,7 +5,7 @@ In what is written, `s` is the struct, `t` the first sample of the block to comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.layout import Layout
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import IDENTITY, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
+from fxemu.engine.plan import DRY, IDENTITY, PERIOD, Activation, Layer, Lookup, Mix, Part, Product, Step, Term
 from fxemu.engine.simplify import on_cpu
 from fxemu.engine.steady_state import steady_state
 from fxemu.runtimes.base import Model
@@ -35,6 +35,7 @@ class PlanInC:
         if self.plan.knobs is not None:
             # The rest follows from where the knobs stand at the first sample.
             self.quiet = {value: row for value, row in self.quiet.items() if value in self.partition.early}
+        self.control_outputs = sorted(self.plan.control_outputs)
         self.tables: list[str] = []
         self.names: dict[bytes, str] = {}
         values, drives = self.layout.signals.items(), self.layout.drives.items()
@@ -75,8 +76,9 @@ class PlanInC:
 
     def members(self) -> list[str]:
         """The arrays that the struct holds."""
+        ends = [f"float from{v}[{self.plan.width(v)}], rise{v}[{self.plan.width(v)}];" for v in self.control_outputs]
         kept = {name: signal for name, signal in self.arrays.items() if self.places[name] == f"s->{name}"}
-        return [f"float {name}[{signal.rows * signal.width}];" for name, signal in kept.items()]
+        return [*ends, *(f"float {name}[{signal.rows * signal.width}];" for name, signal in kept.items())]
 
     def start(self) -> list[str]:
         """Lines that put what is not zero in silence into the past."""
@@ -101,17 +103,30 @@ class PlanInC:
 
     def block(self) -> list[str]:
         """Lines for the steps that are computed for n samples at once."""
-        early = [value for value in self.layout.outside if value not in self.plan.given]
-        turn = [] if self.plan.knobs is None else [f"turn(s, {self.row(self.plan.knobs)}, n);"]
+        early = [value for value in self.layout.outside if value not in self.partition.control | {DRY}]
         driven = [value for value in self.layout.drives if self.layout.driven(value)]
-        return [*turn, *(line for value in early for line in self._step(value, "n"))] + [
+        ramps = [
+            f"ramp({self.row(value)}, s->from{value}, s->rise{value}, {self.plan.width(value)}, s->phase, n);"
+            for value in self.control_outputs
+            if self.layout.signals[value].stride
+        ]
+        return [*ramps, *(line for value in early for line in self._step(value, "n"))] + [
             line for value in driven for line in self._drive(value)
+        ]
+
+    def point(self) -> list[str]:
+        """Lines for the control values, at the positions of the knobs in their row."""
+        steps = [value for value in self.layout.outside if value in self.partition.control - {self.plan.knobs}]
+        return [line for value in steps for line in self._step(value, "1")] + [
+            f"next(s->from{value}, s->rise{value}, {self.row(value)}, {self.plan.width(value)}, s->fresh);"
+            for value in self.control_outputs
         ]
 
     def sample(self) -> list[str]:
         """Lines for the other steps, for the sample t."""
         arrays = [f"float {name}[{size}];" for name, size in self.sizes.items()]
-        return arrays + [line for group in self.groups for line in self._together(group)]
+        share = [f"const float share = (float)(s->phase + t - s->t) / {PERIOD}.0f;"] if self.control_outputs else []
+        return arrays + share + [line for group in self.groups for line in self._together(group)]
 
     def row(self, value: int, back: int = 0) -> str:
         """The row of sample t, or of the one `back` before."""
@@ -198,18 +213,23 @@ class PlanInC:
         mixes = {value: self.plan.step(value) for value in group}
         read = sorted({factor for mix in mixes.values() for factor in mix.spans()} - set(group))
         stored = [value for value in group if self._stored(value, group)]
-        lines = [f"const float *x{factor} = {self.row(factor)};" for factor in read]
+        # In the loop control values lie on straight lines.
+        rising = [factor for factor in read if n == "1" and factor in self.control_outputs]
+        lines = [f"const float *x{factor} = {self.row(factor)};" for factor in read if factor not in rising]
+        lines += [f"const float *x{factor} = s->from{factor}, *rise{factor} = s->rise{factor};" for factor in rising]
         lines += [f"float *z{value} = {self.row(value)};" for value in stored]
+        names = {factor: f"x{factor}[i]" for factor in read} | {value: f"y{value}" for value in group}
+        names |= {factor: f"(x{factor}[i] + share * rise{factor}[i])" for factor in rising}
         lines += ["int i;", f"for (i = 0; i < {n} * {mixes[group[0]].units}; i++) {{"]
         for value, mix in mixes.items():
-            products = [self._product(f"s{value}_{i}", p, mix.units, group) for i, p in enumerate(mix.products)]
+            products = [self._product(f"s{value}_{i}", p, mix.units, names) for i, p in enumerate(mix.products)]
             lines.append(f"  const float y{value} = {_activated(' + '.join(products), mix.activation)};")
         lines += [*(f"  z{value}[i] = y{value};" for value in stored), "}"]
         of_rows = [value for value in group if RECORDS[mixes[value].activation.kind].c_unit is None]
         return lines + [line for value in of_rows for line in _activate(mixes[value], n, f"z{value}")]
 
-    def _product(self, name: str, product: Product, units: int, group: list[int]) -> str:
-        factors = [f"y{factor}" if factor in group else f"x{factor}[i]" for factor in product.factors]
+    def _product(self, name: str, product: Product, units: int, names: Mapping[int, str]) -> str:
+        factors = [names[factor] for factor in product.factors]
         if isinstance(product.scale, Tensor):
             factors.insert(0, f"{self._table(name, product.scale)}[i % {units}]")
         elif product.scale != 1:

@@ -17,15 +17,42 @@ void ${name}_set_knob(${name}_state *s, int knob, float value)
   s->aimed[knob] = position;
 }
 
-/* The positions at each of n samples: what is left of a turn fades by one pole of $smoothing_ms ms. */
-static void turn(${name}_state *s, float *z, int n)
+/* n rows of z on straight lines that rise for $period rows, `phase` of them after their start. */
+static inline void ramp(float *z, const float *from, const float *rise, int units, int phase, int n)
 {
+  int u;
+  for (; n > 0; n--, phase++, z += units) {
+    const float share = (float)phase / $period.0f;
+    for (u = 0; u < units; u++) z[u] = from[u] + share * rise[u];
+  }
+}
+
+/* The line to z from where the last one ended, or from z itself. */
+static void next(float *from, float *rise, const float *z, int units, int fresh)
+{
+  int u;
+  for (u = 0; u < units; u++) {
+    from[u] = fresh ? z[u] : from[u] + rise[u];
+    rise[u] = z[u] - from[u];
+  }
+}
+
+/* At every ${period}th sample: where the knobs will stand at the next one, by one pole of $smoothing_ms ms, and what follows. */
+static void turn(${name}_state *s)
+{
+  const int t = s->t;
+  float *at = $positions;
   int k;
-  for (; n > 0; n--)
-    for (k = 0; k < ${name}_KNOBS; k++) {
-      s->left[k] = fabsf(s->left[k]) > 1e-7f ? $kept * s->left[k] : 0.0f;
-      *z++ = s->aimed[k] + s->left[k];
-    }
+  for (k = 0; k < ${name}_KNOBS; k++) {
+    s->left[k] = fabsf(s->left[k]) > 1e-7f ? $kept * s->left[k] : 0.0f;
+    at[k] = s->aimed[k] + s->left[k];
+  }
+$point
+}
+
+static int before_point(const ${name}_state *s, int n)
+{
+  return n < $period - s->phase ? n : $period - s->phase;
 }
 
 /* Silence before the first sample, in dry and in wet, with the knobs where they stand. */
@@ -34,9 +61,10 @@ static void settle(${name}_state *s)
   const float silence = 0.0f;
   float wet;
   int n;
-  for (s->fresh = 0, n = $warm_up; n > 0; n--) {
+  for (n = $warm_up; n > 0; n--) {
     run(s, &silence, &wet, 1);$silence
   }
+  s->fresh = s->phase = 0;
 }
 
 /* To silence, with the knobs where they stand. */

@@ -28,10 +28,8 @@ class Onnx(Format):
     def write(self, model: Model, path: Path) -> None:
         path.mkdir()
         put_files(model, path)
-        step, values, inputs = FiniteStep(model.loop, model.default_positions).eval(), [], ["dry"]
-        if model.loop.knobs:
-            step, inputs = TurnedStep(step, model.loop.knobs, model.sample_rate).eval(), ["dry", "knobs"]
-            values = [step.default]
+        step = _step(model)
+        inputs, values = (["dry", "knobs"], [step.default]) if model.loop.knobs else (["dry"], [])
         states = [f"state_{i}" for i in range(len(step.start))]
         names = {"input_names": [*inputs, *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
         _convert(step, (torch.zeros(1), *values, *step.start), path / "step.onnx", names, model, step.start)
@@ -45,9 +43,7 @@ class Onnx(Format):
         dry, wet = model.reference_pair(PAIR_SAMPLES if model.loop.knobs else CHECK_SAMPLES)
         step = runtime.InferenceSession(str(path / "step.onnx"), providers=["CPUExecutionProvider"])
         names = [entry.name for entry in step.get_inputs()]
-        state, played = [row.numpy() for row in PlanStep(model.loop, model.default_positions).start], []
-        if model.loop.knobs:
-            state = [model.default_positions.double().numpy(), *state]
+        state, played = [row.numpy() for row in _step(model).start], []
         for t, sample in enumerate(dry.numpy()):
             settings = model.default_settings if t < TURNED_AT else model.turned_settings
             values = [np.array(list(settings.values()), np.float32)] if settings else []
@@ -72,6 +68,11 @@ class FiniteStep(PlanStep):
         # One sum for all of them: a runtime takes its time for each operator.
         sound = torch.isfinite(torch.cat([x.flatten() for x in following]).sum())
         return _finite(wet), *(torch.where(sound, x, quiet) for x, quiet in zip(following, self.start, strict=True))
+
+
+def _step(model: Model) -> FiniteStep | TurnedStep:
+    step = FiniteStep(model.loop, model.default_positions)
+    return (TurnedStep(step, model.loop.knobs, model.sample_rate) if model.loop.knobs else step).eval()
 
 
 def _finite(samples: Tensor) -> Tensor:

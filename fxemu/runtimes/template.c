@@ -18,19 +18,19 @@ void ${name}_init(${name}_state *s)
 $start
 }
 $knobs
-/* n samples that fit into the rest of the block. */
+/* n samples that fit into the rest of the block$and_period. */
 static void run(${name}_state *s, const float *dry, float *wet, int n)
 {
   int t = s->t;
   const int end = t + n;
-  copy_finite($dry, dry, n);
+  copy_finite($dry, dry, n);$turn_knobs
 $block
   for (; t < end; t++) {
 $sample
   }
   t = s->t;
   copy_finite(wet, $wet, n);
-  s->t = end;
+  s->t = end;$turned
   if (end == BLOCK) {
     s->t = 0;
 $slide
@@ -40,7 +40,7 @@ $slide
 void ${name}_process(${name}_state *s, const float *dry, float *wet, int n)
 {$settle
   while (n > 0) {
-    const int count = n < BLOCK - s->t ? n : BLOCK - s->t;
+    const int count = $most;
     run(s, dry, wet, count);
     dry += count;
     wet += count;

@@ -7,6 +7,7 @@ from numbers import Real
 
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from fxemu.effects import Effect, Recorded
 from fxemu.effects.knobs import Turned
@@ -33,9 +34,10 @@ def turned(section: DictConfig, asked: DictConfig) -> Turned | Recorded:
     where = getattr(get_class(options["_target_"]), "knob_option", None)
     knobs = [_knob(str(name), span, own, where) for name, span in ranges.items()]
 
-    def build(settings: Mapping[str, float]) -> Effect:
-        given = dict(settings) if where is None else {where: {**(options.get(where) or {}), **settings}}
-        return instantiate({**options, **given})
+    def build(settings: Mapping[str, float | Tensor]) -> Effect:
+        if where is None:
+            return instantiate(options, **settings)
+        return instantiate({**options, where: {**(options.get(where) or {}), **settings}})
 
     return Turned(build, knobs)
 

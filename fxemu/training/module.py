@@ -111,7 +111,7 @@ class TrainingModule(pl.LightningModule):
         """One optimizer step, or one for each chunk of the stage."""
         stage = self.schedule.stage(self._agreed_progress())
         dry, wet = (x[..., : self.loop.warm_up + 1 + stage.samples] for x in batch[:2])
-        knobs, scale = batch[2] if self.loop.knobs else None, self._scale(batch)
+        knobs, scale = batch[2][..., : dry.shape[-1]] if self.loop.knobs else None, self._scale(batch)
         if not stage.free:
             history = self._without_history(self._noisy(wet, stage), stage)
             self._learn(stage, scale, *self.loop.teacher_forced(dry, history, knobs), wet)
@@ -121,14 +121,15 @@ class TrainingModule(pl.LightningModule):
         if stage.lead:
             end += stage.lead
             with torch.no_grad():
-                run = rollout(self.loop, dry[..., :end], history, knobs)
+                run = rollout(self.loop, dry[..., :end], history, _part(knobs, 0, end))
         for _ in range(stage.chunks):
             start, end = end, end + stage.length
             if run is None:
-                run = rollout(self.loop, dry[..., :end], history, knobs)
+                run = rollout(self.loop, dry[..., :end], history, _part(knobs, 0, end))
             else:
-                seen = dry[..., start - history.shape[-1] : end]
-                run = continue_rollout(self.loop, seen, run.past, stage.length, knobs)
+                first = start - history.shape[-1]
+                seen = dry[..., first:end], run.past, stage.length, _part(knobs, first, end)
+                run = continue_rollout(self.loop, *seen)
             self._learn(stage, scale, run.prediction, run.params, wet[..., start:end])
             if self._agreed_progress() >= 1:
                 # A slow predictor may need minutes for all chunks.
@@ -254,3 +255,8 @@ class TrainingModule(pl.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = rate
         self.logged["train/learning_rate"] = rate
+
+
+def _part(knobs: Tensor | None, start: int, end: int) -> Tensor | None:
+    """Positions (B, K, T) of some samples; of knobs that stand still, (B, K, 1), those of all."""
+    return knobs if knobs is None or knobs.shape[-1] == 1 else knobs[..., start:end]

@@ -7,6 +7,7 @@ import statistics
 
 import torch
 
+from fxemu.engine.plan import PERIOD
 from fxemu.engine.streaming.stream import Stream, render
 from fxemu.models import GRU, MLP
 from fxemu.models.closed_loop import ClosedLoop
@@ -53,7 +54,7 @@ def _rendering() -> None:
     one_thread()
     knobs = Knob("drive_db", 0.0, 40.0, 20.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
     dry = torch.rand(10 * SAMPLE_RATE) - 0.5
-    turned = torch.linspace(-1, 1, dry.numel()).expand(2, -1)
+    turned = torch.linspace(-1, 1, -(-dry.numel() // PERIOD)).expand(2, -1)
     print("| net | without knobs | two that stand still | two that move |\n|---|---|---|---|")
     for name, predictor in (("mlp", MLP), ("gru", GRU)):
         torch.manual_seed(0)

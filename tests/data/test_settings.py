@@ -7,7 +7,7 @@ import torch
 
 from fxemu.data.segments import RandomSegments
 from fxemu.data.settings import HYPERCUBE, DrawnSettings, at_settings, drawn_setting
-from fxemu.effects import Distortion
+from fxemu.effects import Compressor, Distortion, Tremolo
 from fxemu.effects.knobs import Turned, held_out_settings
 from fxemu.library.pair import Pair
 from fxemu.models.knobs import Knob, values
@@ -16,8 +16,10 @@ RATE, SEGMENT = 8000, 400
 KNOBS = Knob("drive_db", 0.0, 40.0, 25.0), Knob("lowpass_hz", 500.0, 3000.0, 2000.0)
 
 
-def effect() -> Turned:
-    return Turned(lambda settings: Distortion(**settings), KNOBS)
+def effect(follows: bool = False) -> Turned:
+    turned = Turned(lambda settings: Distortion(**settings), KNOBS)
+    turned.default.tracked = Distortion.tracked if follows else ()
+    return turned
 
 
 def songs(count: int = 2, seconds: float = 2.4) -> list[Pair]:
@@ -79,6 +81,41 @@ def test_segments_come_with_the_setting_of_their_piece():
         piece = next(pair for pair in pairs if torch.equal(pair.knobs, at))
         assert level == piece.wet.square().mean()
         assert (piece.dry.unfold(0, SEGMENT, 1) == segment).all(1).any()
+
+
+def test_knobs_move_in_some_pieces_of_an_effect_that_follows_them():
+    settings = DrawnSettings(songs(6), effect(True), RATE, (0.0, 0.0), SEGMENT, 0, lambda effect: effect)
+    pairs = settings.pairs_for_epoch(0)
+    moving = [pair for pair in pairs if pair.knobs.ndim == 2]
+    assert 0 < len(moving) < len(pairs)
+    assert any((pair.knobs.diff().abs().max(dim=1).values > 0).all() for pair in moving)
+    batches = RandomSegments(pairs, SEGMENT, 20, 8, seed=0)
+    assert [batches[i][2].shape[-1] for i in range(8)] == [1, 1, 1, SEGMENT, 1, 1, 1, SEGMENT]
+    dry, wet, knobs, _ = batches[3]
+    joined = torch.cat([torch.cat((pair.dry[None], pair.wet[None], pair.knobs)) for pair in moving], dim=1)
+    windows = joined.unfold(1, SEGMENT, 1)
+    for segment in torch.cat((dry, wet, knobs), dim=1):
+        assert (windows[0] == segment[0]).all(1).any() and (windows == segment[:, None]).all(2).all(0).any()
+
+
+@pytest.mark.parametrize("of", [Distortion, Compressor, Tremolo])
+def test_an_effect_takes_tracks_of_values(of):
+    ranges = {
+        "drive_db": (0, 40),
+        "lowpass_hz": (500, 3000),
+        "threshold_db": (-40, 0),
+        "ratio": (1, 20),
+        "depth": (0, 1),
+    }
+    names = [name for name in of().tracked if name in ranges]
+    turned = Turned(lambda settings: of(**settings), [Knob(name, *ranges[name], ranges[name][0]) for name in names])
+    assert names and turned.follows
+    dry, (start, end) = songs(1)[0].dry, torch.tensor([[-0.5], [0.6]]).expand(2, len(names))
+    half, rest = dry.numel() // 2, dry.numel() - dry.numel() // 2
+    wet = turned.moving(torch.cat((start[:, None].expand(-1, half), end[:, None].expand(-1, rest)), dim=1))(dry, RATE)
+    assert torch.allclose(wet[:half], turned.at(start)(dry, RATE)[:half], atol=1e-6)
+    assert torch.allclose(wet[-2000:], turned.at(end)(dry, RATE)[-2000:], atol=1e-3)
+    assert not torch.allclose(wet[-2000:], turned.at(start)(dry, RATE)[-2000:], atol=1e-2)
 
 
 def test_held_out_songs_are_at_held_out_settings():

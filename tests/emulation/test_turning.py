@@ -9,6 +9,7 @@ from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.render import main as render_main
 from fxemu.emulation import Emulation
 from fxemu.emulation.turning import Turn, parse_settings
+from fxemu.engine.plan import PERIOD
 from fxemu.engine.streaming.stream import Stream, render
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
@@ -39,10 +40,11 @@ def test_knobs_stand_at_their_defaults_or_where_they_are_set(loop):
     assert not torch.allclose(emulation(dry, RATE), expected, atol=1e-3)
 
 
-def test_a_knob_that_moves_is_smoothed_and_played_sample_by_sample(loop):
+def test_a_knob_that_moves_is_smoothed_from_point_to_point(loop):
     emulation, dry = Emulation(loop, RATE), noise()
     wet = emulation(dry, RATE, drive_db=[(0.0, 0.0), (0.1, 40.0)])
-    aimed = torch.stack([(-1 + 2 * torch.arange(1200) / 800).clamp_max(1), torch.full((1200,), KNOBS[1].position(2e3))])
+    points = torch.arange(0, 1200, PERIOD)
+    aimed = torch.stack([(-1 + 2 * points / 800).clamp_max(1), torch.full(points.shape, KNOBS[1].position(2e3))])
     knobs = smoothed(aimed, aimed[:, 0], RATE)
     assert torch.allclose(wet, Stream(loop, knobs=aimed[:, 0]).process(dry, knobs=knobs), atol=1e-6)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from fxemu.engine.control import input_signals
 from fxemu.engine.plan import DRY, WET, Plan
 from fxemu.engine.step import Stepper, step_by_step
 from fxemu.models import (
@@ -112,17 +113,17 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None, knobs
         the prediction (B, 1, K), within +-limit. What a recurrent predictor remembers of the history is taken as
         given: no gradient flows through it.
     """
+    stepper, predicted = Stepper(loop.plan()), []
+    given = input_signals(stepper.plan, dry, knobs)
     if history is None:
         history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
-        dry = torch.cat((history, dry), dim=-1)
-        if knobs is not None:
-            knobs = torch.cat((knobs[..., :1].expand(-1, -1, loop.warm_up), knobs), dim=-1)
-    stepper, predicted = Stepper(loop.plan()), []
+        still = {v: x[..., :1].expand(-1, -1, loop.warm_up) for v, x in given.items()} | {DRY: history}
+        given = {v: torch.cat((still[v], x), dim=-1) for v, x in given.items()}
+        dry = given[DRY]
     state, last = stepper.silent(dry[..., 0]), stepper.plan.last
     recurrent, early = bool(stepper.plan.hidden_states()), stepper.plan.feedforward()
     for t in range(dry.shape[-1]):
-        inputs = stepper.plan.inputs(dry[..., t : t + 1], None if knobs is None else knobs[..., t : t + 1])
-        values, state = stepper({value: x[..., 0] for value, x in inputs.items()}, state)
+        values, state = stepper({value: x[..., t] for value, x in given.items()}, state)
         if t >= history.shape[-1]:
             predicted.append(values[last])
             continue

@@ -7,6 +7,7 @@ import torch
 from helpers.models import make
 from safetensors.torch import load_file, save_file
 
+from fxemu.engine.plan import PERIOD
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, from_folder, parse, save
 from fxemu.models.knobs import SMOOTHING_S, Knob, KnobError, positions, smoothed, values
@@ -58,7 +59,7 @@ def test_a_jump_is_smoothed_by_one_pole_wherever_it_is_cut():
     rate, before = 8000, torch.tensor([-1.0, 0.5])
     aimed = torch.tensor([[1.0], [0.5]]).expand(2, 800)
     whole = smoothed(aimed, before, rate)
-    constant = round(SMOOTHING_S * rate)
+    constant = round(SMOOTHING_S * rate / PERIOD)
     assert whole[0, constant - 1] == pytest.approx(1 - 2 / 2.71828, abs=1e-3) and torch.allclose(whole[1], aimed[1])
     first = smoothed(aimed[:, :300], before, rate)
     assert torch.allclose(torch.cat((first, smoothed(aimed[:, 300:], first[:, -1], rate)), 1), whole, atol=1e-6)

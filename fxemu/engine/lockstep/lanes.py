@@ -21,7 +21,7 @@ from fxemu.engine.feedforward import drive, evaluate, stateless_past_values
 from fxemu.engine.layout import Layout
 from fxemu.engine.lockstep import numba_loops, torch_loops
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import Plan
+from fxemu.engine.plan import DRY, Plan
 
 # Numbers that the streams of a sub-batch may take up: 4 MB, well inside the caches that cores share.
 CACHE = 1_000_000
@@ -101,27 +101,24 @@ def _for_each_group(run: Callable[[int], None], groups: int) -> None:
         list(pool.map(run, range(groups)))
 
 
-def past_values(partition: Partition, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) -> dict[int, Tensor]:
-    """Past samples (B, W, rows) of the values in the loop that look back, from a history of dry and wet (B, 1, H).
+def past_values(partition: Partition, inputs: dict[int, Tensor], wet: Tensor) -> dict[int, Tensor]:
+    """Past samples (B, W, rows) of the values in the loop that look back, from a history of inputs and wet (B, 1, H).
 
-    A plan with knobs needs where they stood, (B, K, H). Gradient flows through the values, except for plans with states
-    beside WET, which run over the history. Without a history (H = 0) all are zero.
+    Gradient flows through the values, except for plans with states beside WET, which run over the history. Without a
+    history (H = 0) all are zero, and inputs may be left out.
     """
     plan = partition.plan
     if not wet.shape[-1]:
         return {v: wet.new_zeros(wet.shape[0], plan.width(v), rows) for v, rows in partition.tapped.items()}
     compute = _teacher_forced_past_values if plan.hidden_states() else stateless_past_values
-    return compute(partition, dry, wet, knobs)
+    return compute(partition, inputs, wet)
 
 
 @torch.no_grad()
-def _teacher_forced_past_values(
-    partition: Partition, dry: Tensor, wet: Tensor, knobs: Tensor | None
-) -> dict[int, Tensor]:
+def _teacher_forced_past_values(partition: Partition, inputs: dict[int, Tensor], wet: Tensor) -> dict[int, Tensor]:
     """`past_values` by a teacher-forced run from silence, for plans with hidden states."""
     batch, samples, plan = wet.shape[0], wet.shape[-1], partition.plan
-    inputs = plan.inputs(*padded(plan, dry, knobs))
-    signals = evaluate(plan, inputs, partition.boundary, samples)
+    signals = evaluate(plan, padded(plan, inputs), partition.boundary, samples)
     layout = layout_for(partition, samples, batch, wet.device)
     memory = memory_for(layout, batch, wet.device)
     write_inputs(layout, memory, {v: s.detach() for v, s in signals.items()})
@@ -135,12 +132,11 @@ def _teacher_forced_past_values(
     }
 
 
-def padded(plan: Plan, dry: Tensor, knobs: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Dry (B, 1, T) after the silence that the plan looks back to, and the knobs (B, K, T) as they stood before."""
+def padded(plan: Plan, inputs: dict[int, Tensor]) -> dict[int, Tensor]:
+    """Inputs (B, W, T) after the silence that the plan looks back to, before which control values stood still."""
     before = plan.reach()
-    if knobs is not None and knobs.shape[-1] > 1:
-        knobs = torch.cat((knobs[..., :1].expand(-1, -1, before), knobs), dim=-1)
-    return F.pad(dry, (before, 0)), knobs
+    still = {v: torch.cat((x[..., :1].expand(-1, -1, before), x), dim=-1) for v, x in inputs.items() if v != DRY}
+    return {DRY: F.pad(inputs[DRY], (before, 0)), **still}
 
 
 def write_inputs(layout: Layout, memory: Tensor, signals: dict[int, Tensor]) -> None:

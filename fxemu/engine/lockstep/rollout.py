@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from fxemu.engine.control import input_signals
 from fxemu.engine.feedforward import drive, evaluate
 from fxemu.engine.layout import Layout, weights_of
 from fxemu.engine.lockstep import lanes
@@ -53,9 +54,9 @@ def rollout(loop: Playable, dry: Tensor, history: Tensor, knobs: Tensor | None =
         raise ValueError(f"history: got {history.shape[-1]} samples; this predictor needs {loop.warm_up}")
     plan, knobs = planned(loop, knobs)
     partition = Partition(plan)
-    before = dry[..., : history.shape[-1]]
-    past = lanes.past_values(partition, before, history, None if knobs is None else knobs[..., : history.shape[-1]])
-    return _free_run(partition, plan.inputs(dry, knobs), past, dry.shape[-1] - history.shape[-1])
+    inputs = input_signals(plan, dry, knobs)
+    past = lanes.past_values(partition, {v: x[..., : history.shape[-1]] for v, x in inputs.items()}, history)
+    return _free_run(partition, inputs, past, dry.shape[-1] - history.shape[-1])
 
 
 def continue_rollout(
@@ -63,7 +64,7 @@ def continue_rollout(
 ) -> Rollout:
     """Free-run for `steps` more samples, dry (B, 1, H + K) ending with them, from where another one ended."""
     plan, knobs = planned(loop, knobs)
-    return _free_run(Partition(plan), plan.inputs(dry, knobs), past, steps)
+    return _free_run(Partition(plan), input_signals(plan, dry, knobs), past, steps)
 
 
 def planned(loop: Playable, knobs: Tensor | None) -> tuple[Plan, Tensor | None]:
@@ -85,10 +86,10 @@ def forced(plan: Plan, dry: Tensor, wet: Tensor, knobs: Tensor | None = None) ->
     """Parameters (B, P, T) from silence with the true past at every step: dry, wet (B, 1, T), knobs; with gradient."""
     steps = dry.shape[-1]
     partition = Partition(plan)
-    signals = evaluate(plan, plan.inputs(*lanes.padded(plan, dry, knobs)), partition.boundary, steps)
+    signals = evaluate(plan, lanes.padded(plan, input_signals(plan, dry, knobs)), partition.boundary, steps)
     if plan.last in signals:
         return signals[plan.params][..., -steps:]
-    silence = lanes.past_values(partition, dry[..., :0], wet[..., :0])
+    silence = lanes.past_values(partition, {}, wet[..., :0])
     return _run(partition, signals, silence, steps, fed=wet)[1]
 
 

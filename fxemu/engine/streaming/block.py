@@ -49,19 +49,25 @@ class Block:
     """
 
     def __init__(self, partition: Partition, samples: int, fed: bool) -> None:
-        self.layout = layout = Layout(partition, samples)
+        self.layout = layout = Layout(partition, samples, points=True)
         self.memory, ops = torch.empty(layout.size + samples * fed), layout.tables.ops.copy()
         if fed:
             # The prediction is written elsewhere, which leaves the given feedback unmodified.
             ops[-1, OUT] = layout.size
         self.output_start = int(ops[-1, OUT])
         self.loop = compile_loop(layout, ops)
+        self.control = layout.control and ControlBlock(layout.control, self.memory[layout.control_start :])
         # Where the precomputed part is a bias alone, it is the same in every block.
         self.driven = [v for v in layout.drives if layout.driven(v)]
         self._drive([v for v in layout.drives if not layout.driven(v)], {DRY: self.memory})
 
-    def run(self, signals: dict[int, Tensor], past: PastValues, fed: Tensor | None) -> tuple[Tensor, PastValues]:
-        """Wet (samples,) and the past of the next block, given the precomputed values and this block's past."""
+    def run(
+        self, signals: dict[int, Tensor], past: PastValues, fed: Tensor | None, points: Tensor, phase: int
+    ) -> tuple[Tensor, PastValues]:
+        """Wet (samples,) and the past of the next block, given the precomputed values and this block's past.
+
+        For a plan with knobs, `points` and `phase` are those of `ControlTrack.around`.
+        """
         layout, memory, samples = self.layout, self.memory, self.layout.samples
         for value in layout.tapped:
             _put(memory, layout.signals[value].start, past[value])
@@ -69,10 +75,12 @@ class Block:
             signal = layout.signals[value]
             _put(memory, signal.start, signals[value][..., -samples - signal.past :])
         self._drive(self.driven, signals)
+        if self.control is not None:
+            self.control.run(points)
         if fed is not None:
             last = layout.signals[layout.plan.last]
             memory[last.row(0) : last.end] = fed
-        self.loop(memory.numpy(), samples)
+        self.loop(memory.numpy(), samples, phase)
         return memory[self.output_start : self.output_start + samples].clone(), {
             v: self._tail(v) for v in layout.tapped
         }
@@ -88,6 +96,26 @@ class Block:
         signal = self.layout.signals[value]
         last = self.memory[signal.end - signal.past * signal.width : signal.end]
         return last.reshape(1, signal.past, signal.width).mT.clone()
+
+
+class ControlBlock:
+    """The control values at the points around a block of one stream.
+
+    Args:
+        layout: of the plan of control values.
+        memory: at the start of which they lie.
+    """
+
+    def __init__(self, layout: Layout, memory: Tensor) -> None:
+        self.memory, self.start = memory, layout.signals[DRY].start
+        self.loop = compile_loop(layout, layout.tables.ops)
+        for value in layout.drives:
+            _put(memory, layout.drives[value].row(0), drive(layout.partition, value, {DRY: memory}, 1))
+
+    def run(self, points: Tensor) -> None:
+        """Compute them for positions (K, G) of the knobs."""
+        _put(self.memory, self.start, points[None])
+        self.loop(self.memory.numpy(), points.shape[1], 0)
 
 
 def _put(memory: Tensor, start: int, x: Tensor) -> None:

@@ -44,6 +44,9 @@ class Number:
     def __add__(self, x: Number | float) -> Number:
         return Number(self.builder, self.builder.fadd(self.value, self.like(x), flags=FAST))
 
+    def __sub__(self, x: Number) -> Number:
+        return Number(self.builder, self.builder.fsub(self.value, x.value, flags=FAST))
+
     def __mul__(self, x: Number | float) -> Number:
         return Number(self.builder, self.builder.fmul(self.value, self.like(x), flags=FAST))
 
@@ -71,12 +74,12 @@ class Number:
 
 
 class Code:
-    """Builder of a function `run` of a number of samples and of pointers to tables that do not overlap."""
+    """Builder of a function `run` of a number of samples, a phase, and pointers to tables that do not overlap."""
 
     def __init__(self, tables: int) -> None:
         self.module = ir.Module()
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [INDEX, *[POINTER] * tables]), "run")
-        self.samples, *self.tables = function.args
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [INDEX, INDEX, *[POINTER] * tables]), "run")
+        self.samples, self.phase, *self.tables = function.args
         for table in self.tables:
             table.add_attribute("noalias")
         self._builder = ir.IRBuilder(function.append_basic_block())
@@ -92,6 +95,15 @@ class Code:
     def zero(self, size: int) -> Number:
         """A vector of zeros."""
         return Number(self._builder, ir.Constant(_vector(size), None))
+
+    def point(self, index: ir.Value, period: int) -> tuple[ir.Value, Number]:
+        """How many periods (a power of two) there are up to an index, and the share of the next that is over."""
+        share = self._builder.sitofp(self._builder.and_(index, INDEX(period - 1)), FLOAT)
+        return self._builder.udiv(index, INDEX(period)), Number(self._builder, share) * (1 / period)
+
+    def later(self, index: ir.Value, samples: ir.Value) -> ir.Value:
+        """The index so many samples later."""
+        return self._builder.add(index, samples)
 
     def load_index(self, pointer: ir.Value, place: int) -> ir.Value:
         """The address in a table of addresses."""

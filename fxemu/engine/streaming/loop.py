@@ -42,6 +42,7 @@ from fxemu.engine.opcodes import (
     A,
     B,
 )
+from fxemu.engine.plan import PERIOD
 from fxemu.engine.streaming.llvm import INDEX, Code, Number
 
 # Numbers in a vector: eight, or sixteen where the processor has AVX-512, unless it takes two turns for them (Zen 4).
@@ -56,16 +57,36 @@ AT_ONCE = 4
 
 Row = tuple[int, ...]
 Piece = tuple[int, int]
-Loop = Callable[[NDArray[np.float32], int], None]
+Loop = Callable[[NDArray[np.float32], int, int], None]
+# Of a product: whether it has weights other than 1, and which of its two factors are control values.
+Marks = tuple[bool, bool, bool]
+# A pointer to the numbers of a row, or two between which they lie.
+Factor = tuple[ir.Value, ...]
 
 
 def compile_loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
-    """Compile steps of a layout (rows of its table) to a function of (memory, samples) that works in place."""
+    """Compile steps of a layout (rows of its table) to a function that works in place.
+
+    It is one of memory, samples, and how many samples ago control values were computed.
+    """
     weights, items, parameters = layout.tables.weights, layout.tables.items, layout.tables.parameters
-    run = _compiled(_without(ops, (OUT, DRIVE)), _without(items, (A, B)), layout.copies())
+    pointed = {layout.signals[value].row(0) for value in layout.pointed}
+    plain = {j for op in ops if op[OP] == MIX for j in _items(op) if _all_ones(weights, items[j, WEIGHT], op[UNITS])}
+    marks = tuple((j not in plain, a in pointed, b in pointed) for j, (a, b) in enumerate(items[:, (A, B)].tolist()))
+    steps = _without(ops, (OUT, DRIVE)), _without(items, (A, B)), layout.copies(), marks, layout.inlined()
+    run = _compiled(*steps)
     # Pointers that keep their tables alive.
     pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in (weights, parameters, ops, items)]
-    return lambda memory, samples: run(samples, memory.ctypes.data, *pointers)
+    return lambda memory, samples, phase: run(samples, phase, memory.ctypes.data, *pointers)
+
+
+def _items(op: Sequence[int]) -> range:
+    """The rows of the items of a step."""
+    return range(int(op[FIRST_ITEM]), int(op[LAST_ITEM]))
+
+
+def _all_ones(weights: NDArray[np.float32], first: np.uint64, count: np.uint64) -> bool:
+    return bool((weights[int(first) : int(first + count)] == 1).all())
 
 
 def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, ...]:
@@ -76,8 +97,14 @@ def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, 
 
 
 @lru_cache(maxsize=256)
-def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...], copies: tuple[range, ...]) -> Callable[..., None]:
-    """These steps for this processor: a function of samples and pointers to the five tables."""
+def _compiled(
+    ops: tuple[Row, ...],
+    items: tuple[Row, ...],
+    copies: tuple[range, ...],
+    marks: tuple[Marks, ...],
+    inlined: frozenset[int],
+) -> Callable[..., None]:
+    """These steps for this processor: a function of samples, phase and pointers to the five tables."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     for name in OTHERS:
@@ -85,12 +112,13 @@ def _compiled(ops: tuple[Row, ...], items: tuple[Row, ...], copies: tuple[range,
     target = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3
     )
-    module = binding.parse_assembly(_Program(ops, items, copies).text)
+    module = binding.parse_assembly(_Program(ops, items, copies, marks, inlined).text)
     passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
     engine = binding.create_mcjit_compiler(module, target)
     engine.finalize_object()
-    run = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)(engine.get_function_address("run"))
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 5)
+    run = kind(engine.get_function_address("run"))
     run.engine = engine  # without it the code is gone
     return run
 
@@ -102,29 +130,47 @@ OTHERS = ("activate_row", "look_up_row")
 class _Program:
     """The text of the function: a loop over samples, with one step after another in it."""
 
-    def __init__(self, ops: tuple[Row, ...], items: tuple[Row, ...], copies: tuple[range, ...]) -> None:
-        self.ops, self.items, self.copies, self.code = ops, items, copies, Code(tables=5)
+    def __init__(
+        self,
+        ops: tuple[Row, ...],
+        items: tuple[Row, ...],
+        copies: tuple[range, ...],
+        marks: tuple[Marks, ...],
+        inlined: frozenset[int],
+    ) -> None:
+        self.ops, self.items, self.copies, self.marks, self.inlined = ops, items, copies, marks, inlined
+        self.code = Code(tables=5)
         self.memory, self.weights, self.parameters, *self.addresses = self.code.tables
         self.code.for_loop(self.code.samples, self._sample)
         self.text = self.code.end()
 
     def _sample(self, t: ir.Value) -> list[Number]:
         self.t = t
+        if any(a or b for _, a, b in self.marks):
+            self.point, self.share = self.code.point(self.code.later(t, self.code.phase), PERIOD)
         for copies in self.copies:
+            if copies[0] - 1 in self.inlined:
+                continue
             op, units = self.ops[copies[0]], self.ops[copies[0]][UNITS]
-            self.record = RECORDS[KINDS[op[KIND]]]
+            items = [_items(self.ops[i]) for i in copies]
+            starts = [self._row(0, i, DRIVE, DRIVE_STRIDE) for i in copies] if op[OP] == LAYER else []
+            self.mixed = []
+            if copies[0] in self.inlined:
+                copies = [copies[0] + 1]
+                self.mixed = [self._factors(j) for j in _items(self.ops[copies[0]])]
+            kind = self.ops[copies[0]][KIND]
+            self.record = RECORDS[KINDS[kind]]
             self.parameter = self.code.load(self.code.at(self.parameters, copies[0]))
             rows = [self._row(0, i, OUT, OUT_STRIDE) for i in copies]
-            items = [range(self.ops[i][FIRST_ITEM], self.ops[i][LAST_ITEM]) for i in copies]
             if op[OP] == LAYER:
-                self._layer(rows, units, [self._row(0, i, DRIVE, DRIVE_STRIDE) for i in copies], items)
+                self._layer(rows, units, starts, items)
             elif op[OP] == MIX:
                 self._mix(rows, units, items)
             else:
                 self._look_up(rows, units, items)
             if self.record.llvm is None:
                 for z in rows:
-                    self.code.call("activate_row", z, units, op[KIND], self.parameter)
+                    self.code.call("activate_row", z, units, kind, self.parameter)
         return []
 
     def _row(self, table: int, i: int, start: int, stride: int) -> ir.Value:
@@ -134,7 +180,11 @@ class _Program:
         return self.code.at(self.code.at(self.memory, first), self.t, row[stride])
 
     def _put(self, z: ir.Value, first: int, x: Number) -> None:
-        """Units of a step's row, activated."""
+        """Units of a step's row, activated; of an inlined layer first mixed as the step after it says."""
+        if self.mixed:
+            (scale, _, *own), *others = self.mixed
+            x = reduce(mul, [self._factor(factor, first, x.size) for factor in (scale, *own) if factor], x)
+            x = reduce(add, [self._product(factors, first, x.size) for factors in others], x)
         if self.record.llvm is not None:
             x = self.record.llvm(x, self.parameter)
         self.code.store(x, self.code.at(z, first))
@@ -195,18 +245,23 @@ class _Program:
         groups = count // size if count > UNROLLED else 0
 
         def add_group(index: ir.Value, *sums: Number) -> list[Number]:
-            rows = self.code.at(x, index, size), self.code.at(weights, index, size)
+            rows = (self.code.at(x, index, size),), (self.code.at(weights, index, size),)
             return [so_far + self._product(rows, VECTOR * i, VECTOR) for i, so_far in enumerate(sums)]
 
         zeros = [self.code.zero(VECTOR)] * DOT_SUMS
         products = {VECTOR: self.code.for_loop(groups, add_group, zeros) if groups else []}
         for first, width in _pieces(count - groups * size):
-            products.setdefault(width, []).append(self._product((x, weights), groups * size + first, width))
+            products.setdefault(width, []).append(self._product(((x,), (weights,)), groups * size + first, width))
         return reduce(add, [_sum(same).sum() for same in products.values() if same])
 
-    def _product(self, factors: Sequence[ir.Value], first: int, size: int) -> Number:
+    def _product(self, factors: Sequence[Factor], first: int, size: int) -> Number:
         """Some numbers of a row times those of another, side by side."""
-        return reduce(mul, [self.code.load(self.code.at(row, first), size) for row in factors])
+        return reduce(mul, [self._factor(factor, first, size) for factor in factors if factor])
+
+    def _factor(self, factor: Factor, first: int, size: int) -> Number:
+        """Some numbers of a row, or what lies between those of two."""
+        x, *later = (self.code.load(self.code.at(row, first), size) for row in factor)
+        return x + (later[0] - x) * self.share if later else x
 
     def _mix(self, rows: list[ir.Value], units: int, items: list[range]) -> None:
         """Each row z = the activation of the sum of weights[u] * a[u] or of weights[u] * a[u] * b[u]."""
@@ -215,10 +270,21 @@ class _Program:
             for z, products in zip(rows, factors, strict=True):
                 self._put(z, first, reduce(add, [self._product(product, first, size) for product in products]))
 
-    def _factors(self, j: int) -> list[ir.Value]:
-        """Pointers to the weights and the factors of a product."""
-        weights, item = self.code.at(self.weights, self.items[j][WEIGHT]), self.items[j]
-        return [weights, self._row(1, j, A, A_STRIDE), self._row(1, j, B, B_STRIDE)][: 1 + item[COUNT]]
+    def _factors(self, j: int) -> list[Factor]:
+        """The weights of a product, nothing where all are 1, and its factors."""
+        item, columns = self.items[j], ((A, A_STRIDE), (B, B_STRIDE))[: self.items[j][COUNT]]
+        weighted, *pointed = self.marks[j]
+        rows = [
+            self._pointed(j, *column) if marked else (self._row(1, j, *column),)
+            for column, marked in zip(columns, pointed, strict=False)
+        ]
+        return [(self.code.at(self.weights, item[WEIGHT]),) if weighted else (), *rows]
+
+    def _pointed(self, j: int, start: int, stride: int) -> Factor:
+        """Pointers to a control value at the last point and at the next one."""
+        row, width = self.code.load_index(self.addresses[1], j * len(self.items[j]) + start), self.items[j][stride]
+        here = self.code.at(self.code.at(self.memory, row), self.point, width)
+        return here, self.code.at(here, width)
 
     def _look_up(self, rows: list[ir.Value], units: int, items: list[range]) -> None:
         for z, (j,) in zip(rows, items, strict=True):

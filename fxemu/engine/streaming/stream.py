@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from fxemu.engine.allocator import keep_freed_memory
-from fxemu.engine.feedforward import evaluate, has_long_window
+from fxemu.engine.control import ControlTrack
+from fxemu.engine.feedforward import ancestors, evaluate, has_long_window
 from fxemu.engine.lockstep.lanes import past_values
 from fxemu.engine.partition import Partition
+from fxemu.engine.plan import DRY
 from fxemu.engine.playable import Playable
 from fxemu.engine.simplify import on_cpu, simplify
 from fxemu.engine.streaming.block import BlockRunner, PastValues
@@ -63,20 +65,22 @@ class Stream:
         self._at_once, self._sequential = (BlockRunner(Partition(plan, sequential)) for sequential in (False, True))
         self._long_window = has_long_window(plan)
         self._dry = torch.zeros(plan.reach())
-        self._knobs: Tensor | None = None
+        start = None
         if plan.knobs is not None:
-            start = torch.zeros(plan.width(plan.knobs)) if knobs is None else knobs.detach().cpu().float()
-            self._knobs = start[:, None].repeat(1, plan.reach() + 1)
-        nothing = torch.empty(1, 1, 0)
-        self._past = past_values(self._at_once.partition, nothing, nothing)
+            at = torch.zeros(plan.width(plan.knobs)) if knobs is None else knobs.detach().cpu().float()
+            start = ControlTrack.still(plan, at, plan.reach())
+        self._track = start
+        self._past = past_values(self._at_once.partition, {}, torch.empty(1, 1, 0))
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
-        self._primed = True
+        # Points are counted from here.
+        self._primed, self._track = True, start
 
     @torch.inference_mode()
     def process(self, dry: Tensor, fed: Tensor | None = None, knobs: Tensor | None = None) -> Tensor:
         """dry (samples,) to wet (samples,), float32; what came before is remembered.
 
-        Knobs (K, samples) are where those of the model stand at each sample; None leaves them where they are.
+        Knobs (K, points) are decided at every 32nd sample from the start: where they will stand 32 samples later
+        (`ControlTrack.later`; `points` says how many). None leaves them where they are.
 
         Given `fed` (samples,), that is fed back instead of the prediction: the truth to prime it, or any other
         history. ValueError unless it is as long as `dry`.
@@ -89,30 +93,40 @@ class Stream:
         size = max(BLOCK, self._dry.numel())
         # Allocated once: blocks kept between short-lived tensors would fragment the memory.
         wet = torch.empty_like(dry)
-        if knobs is not None and self._knobs is None:
+        if knobs is not None and self._track is None:
             raise ValueError("knobs: this model has none")
+        turned = None
         for i in range(0, dry.numel(), size):
             part = slice(i, i + size)
-            turned = None if knobs is None else knobs[:, part]
+            if knobs is not None:
+                points = self._track.begun(dry[part].numel())
+                turned, knobs = knobs[:, :points], knobs[:, points:]
             wet[part] = self._block(dry[part], None if fed is None else fed[part], turned)
             self._unchecked += min(size, dry.numel() - i)
             # Of what the next block reads, and rarely: the loop itself checks nothing.
             if self._unchecked >= CHECKED and self._primed:
                 self._unchecked = 0
                 if not all(_is_finite(x) for x in self._past.values()):
-                    self.restore(self._silent)
+                    self.restore({**self._silent, **self._track_state()})
         return wet
+
+    def points(self, samples: int) -> int:
+        """How many positions of the knobs `process` takes for the next so many samples."""
+        return self._track.begun(samples)
 
     @cached_property
     def _silent(self) -> dict[str, Tensor]:
         """The state after silence."""
-        return Stream(self._loop, knobs=None if self._knobs is None else self._knobs[:, -1]).state()
+        return Stream(self._loop, knobs=None if self._track is None else self._track.points[:, -1]).state()
 
     def state(self) -> dict[str, Tensor]:
         """A copy of everything remembered: for `restore`, or for a file."""
         past = {str(value): self._past[value].clone() for value in self._at_once.partition.tapped}
-        knobs = {} if self._knobs is None else {"knobs": self._knobs.clone()}
-        return {"dry": self._dry.clone(), **knobs, **past}
+        return {"dry": self._dry.clone(), **self._track_state(), **past}
+
+    def _track_state(self) -> dict[str, Tensor]:
+        track = self._track
+        return {} if track is None else {"knobs": track.points.clone(), "phase": torch.tensor(track.phase)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from the state of a stream of the same model; ValueError if it is of another."""
@@ -120,40 +134,43 @@ class Stream:
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
             raise ValueError(f"state: got {sorted(state)} of another model's shapes; this one has {sorted(own)}")
         self._dry = state["dry"].clone()
-        self._knobs = state["knobs"].clone() if "knobs" in state else None
+        if "knobs" in state:
+            self._track = ControlTrack(self._plan, state["knobs"].clone(), int(state["phase"]))
         self._past = {value: state[str(value)].clone() for value in self._at_once.partition.tapped}
 
     def _block(self, dry: Tensor, fed: Tensor | None, knobs: Tensor | None) -> Tensor:
         short = fed is None and dry.numel() <= max(SHORT, SHORT_PART * self._dry.numel())
         runner = self._sequential if short or not self._long_window else self._at_once
         past = self._past_for(runner)
-        seen = torch.cat((self._dry, dry))
+        seen, points, phase = torch.cat((self._dry, dry)), self._dry[:0], 0
+        if self._track is not None:
+            self._track = self._track.later(dry.numel(), knobs)
+            points, phase = self._track.around(dry.numel())
+        early = runner.partition.boundary - runner.partition.control
+        signals = self._evaluated(seen, early, dry.numel())
+        if self._track is not None:
+            self._track = self._track.latest(self._dry.numel())
         self._dry = seen[dry.numel() :]
-        inputs = self._plan.inputs(seen[None, None], self._turned(dry.numel(), knobs))
-        signals = evaluate(self._plan, inputs, runner.partition.boundary, dry.numel())
         if self._plan.last in signals:
             self._past = {}  # all follows from dry
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        wet, self._past = runner.block(dry.numel(), fed is not None).run(signals, past, fed)
+        wet, self._past = runner.block(dry.numel(), fed is not None).run(signals, past, fed, points, phase)
         return wet
 
-    def _turned(self, samples: int, knobs: Tensor | None) -> Tensor | None:
-        """Knobs (1, K, H + samples), as far back as dry is remembered."""
-        if self._knobs is None:
-            return None
-        before = self._knobs
-        knobs = before[:, -1:].expand(-1, samples) if knobs is None else knobs
-        seen = torch.cat((before, knobs), dim=1)
-        self._knobs = seen[:, samples:]
-        return seen[None, :, 1:]
+    def _evaluated(self, dry: Tensor, wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
+        """Values computed at once of dry (samples,), which ends with the present sample, as by `evaluate`."""
+        given = {DRY: dry[None, None]}
+        if self._track is not None:
+            read = ancestors(self._plan, wanted, {DRY}) & self._plan.control_outputs
+            given |= self._track.signals(read, dry.numel())
+        return evaluate(self._plan, given, wanted, samples)
 
     def _past_for(self, runner: BlockRunner) -> PastValues:
         """The past that the loop reads; what depends on dry alone may have to be computed first."""
         missing = runner.partition.tapped.keys() - self._past.keys()
         if not missing:
             return self._past
-        knobs = None if self._knobs is None else self._knobs[None, :, 1:]
-        known = evaluate(self._plan, self._plan.inputs(self._dry[None, None], knobs), missing)
+        known = self._evaluated(self._dry, missing)
         return {**self._past, **{v: known[v][..., -runner.partition.tapped[v] :] for v in missing}}
 
 

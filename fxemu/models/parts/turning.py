@@ -166,28 +166,25 @@ class _Given:
             weight = turning.hidden.weight[..., None]
             self.read = knobs, plan.add(Term(knobs, weight), bias=turning.hidden.bias, activation=TANH)
 
-    def terms(self, weight: Tensor) -> tuple[Term, ...]:
-        """Weight (U, F) times the features, for knobs that move."""
-        knobs, weight = weight.shape[1] - HIDDEN, SPEED * weight[..., None]
-        return Term(self.read[0], weight[:, :knobs]), Term(self.read[1], weight[:, knobs:])
-
     def value(self, weight: Tensor, bias: Tensor, activation: Activation = IDENTITY) -> int:
         """Append activation(bias + weight * features), weight (U, F)."""
         if self.still:
             nothing = Term(self.dry, weight.new_zeros(len(weight), self.plan.width(self.dry), 1))
             return self.plan.add(nothing, bias=bias + self.features @ weight.T, activation=activation)
-        return self.plan.add(*self.terms(weight), bias=bias, activation=activation)
+        knobs, weight = weight.shape[1] - HIDDEN, SPEED * weight[..., None]
+        terms = Term(self.read[0], weight[:, :knobs]), Term(self.read[1], weight[:, knobs:])
+        return self.plan.add(*terms, bias=bias, activation=activation)
 
     def turned(self, layer: Layer, shift: Tensor, scale: Tensor | None) -> int:
         """Append a layer with its shift and, if it is scaled, its scale, (U, F)."""
         if scale is None and self.still:
             return self.plan.append(replace(layer, bias=layer.bias + self.features @ shift.T))
-        if scale is None:
-            return self.plan.append(replace(layer, terms=(*layer.terms, *self.terms(shift))))
-        total = self.plan.append(Layer(layer.terms))
-        factor = self.value(scale, scale.new_full((layer.units,), -math.log(LARGEST)), DECAY)
-        bias = self.value(shift, layer.bias)
-        return self.plan.mix(Product((total, factor), LARGEST), Product((bias,)), activation=layer.activation)
+        total, bias = self.plan.append(Layer(layer.terms)), self.value(shift, layer.bias)
+        scaled = Product((total,))
+        if scale is not None:
+            factor = self.value(scale, scale.new_full((layer.units,), -math.log(LARGEST)), DECAY)
+            scaled = Product((total, factor), LARGEST)
+        return self.plan.mix(scaled, Product((bias,)), activation=layer.activation)
 
 
 def of_this_version(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
