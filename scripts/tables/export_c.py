@@ -97,25 +97,27 @@ def _row(
 ) -> None:
     """Print a row; `plain` is the same in straightforward C, if there is that."""
     loop, wet = ClosedLoop(model, both, both), torch.zeros_like(dry)
-    library, state = _compiled(source(Model(loop, SAMPLE_RATE, "it"))[1]), ctypes.create_string_buffer(8_000_000)
+    library, state = compiled(source(Model(loop, SAMPLE_RATE, "it"))[1]), ctypes.create_string_buffer(8_000_000)
     library.it_init(state)
-    library.play(state, *_pointers(dry, wet), dry.numel())
+    library.play(state, *pointers(dry, wet), dry.numel())
     error = float((wet - render(loop, dry)).abs().max())
-    runs = [lambda: library.play(state, *_pointers(dry, wet), dry.numel())] + ([lambda: plain(dry)] if plain else [])
+    runs = [lambda: library.play(state, *pointers(dry, wet), dry.numel())] + ([lambda: plain(dry)] if plain else [])
     passes = [fastest(*runs, clock=time.thread_time) for _ in range(PASSES)]
     ratio = f"{min(other / own for own, other in passes):.2f}" if plain else ""
     song = torch.rand(HOST_S * HOST_RATE) - 0.5
     played = torch.empty_like(song)
-    longest = library.longest_block(state, *_pointers(song, played), song.numel()) * HOST_RATE / BLOCK
+    longest = library.longest_block(state, *pointers(song, played), song.numel()) * HOST_RATE / BLOCK
     rate = SECONDS / min(own for own, *_ in passes)
     print(f"| {name} | {type(both).__name__} | {rate:.0f} | {ratio} | {longest:.2f} | {error:.0e} |", flush=True)
 
 
-def _pointers(*signals: torch.Tensor) -> list[ctypes.c_void_p]:
+def pointers(*signals: torch.Tensor) -> list[ctypes.c_void_p]:
+    """What C takes of signals."""
     return [ctypes.c_void_p(signal.data_ptr()) for signal in signals]
 
 
-def _compiled(text: str) -> ctypes.CDLL:
+def compiled(text: str) -> ctypes.CDLL:
+    """The C of a model by the name `it`, with `play`, which takes blocks of 64 samples."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "it.c").write_text(text + DRIVER)
         subprocess.run(["cc", *FLAGS, "it.c", "-o", "it.so", "-lm"], cwd=folder, check=True)

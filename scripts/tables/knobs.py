@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
+import time
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from fxemu.engine.plan import PERIOD
 from fxemu.engine.streaming.stream import Stream, render
@@ -13,7 +17,10 @@ from fxemu.models import GRU, MLP
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import Knob
 from fxemu.representations import Raw
+from fxemu.runtimes.base import Model
+from fxemu.runtimes.c import source
 from tables.common import SAMPLE_RATE, chosen, fastest, one_thread, train
+from tables.export_c import compiled, pointers
 
 # Each with the options of its trainings and its knobs; `--rows render` is the cost of knobs.
 BOXES = {
@@ -34,10 +41,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _trainings(name: str, words: list[str], ranges: dict[str, tuple[float, float]], threads: int) -> None:
-    spans = ", ".join(f"{knob}: [{low}, {high}]" for knob, (low, high) in ranges.items())
-    found = train([*words, f"knobs={{{spans}}}"], threads)["test"]["knobs"]
+    found = train([*words, f"knobs={{{spans(ranges)}}}"], threads)["test"]["knobs"]
     settings = found["settings"]
-    print(f"\n{name}, {{{spans}}}: ESR at {len(settings)} settings that were not trained at, median "
+    print(f"\n{name}, {{{spans(ranges)}}}: ESR at {len(settings)} settings that were not trained at, median "
           f"{found['esr_median']:.1e}, worst {found['esr_worst']:.1e}\n")  # fmt: skip
     print("| setting | with knobs | a net of its own | ratio |\n|---|---|---|---|")
     ratios = []
@@ -49,13 +55,19 @@ def _trainings(name: str, words: list[str], ranges: dict[str, tuple[float, float
     print(f"\nmedian of the ratios {statistics.median(ratios):.2g}, worst {max(ratios):.2g}")
 
 
+def spans(ranges: dict[str, tuple[float, float]]) -> str:
+    """Ranges as the option `knobs` takes them, without its braces."""
+    return ", ".join(f"{knob}: [{low}, {high}]" for knob, (low, high) in ranges.items())
+
+
 def _rendering() -> None:
-    """Seconds to render 10 s: without knobs, with two that stand still, and with two that move."""
+    """Print the times of a render of 10 s without knobs, with two, standing and moving; and of the exported C."""
     one_thread()
     knobs = Knob("drive_db", 0.0, 40.0, 20.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
     dry = torch.rand(10 * SAMPLE_RATE) - 0.5
     turned = torch.linspace(-1, 1, -(-dry.numel() // PERIOD)).expand(2, -1)
-    print("| net | without knobs | two that stand still | two that move |\n|---|---|---|---|")
+    print("| net | without knobs | two that stand still | two that move | C, with two over without |")
+    print("|---|---|---|---|---|")
     for name, predictor in (("mlp", MLP), ("gru", GRU)):
         torch.manual_seed(0)
         plain, with_knobs = (ClosedLoop(predictor(1, 1), Raw(), Raw(), own) for own in ((), knobs))
@@ -64,6 +76,15 @@ def _rendering() -> None:
             lambda loop=plain: render(loop, dry),
             lambda loop=still: render(loop, dry),
             lambda loop=with_knobs: Stream(loop).process(dry, knobs=turned),
+            *(_in_c(loop, dry) for loop in (plain, with_knobs)),
         )
-        own, standing, moving = fastest(*runs)
-        print(f"| {name} | 1 ({10 / own:.0f}x real time) | {standing / own:.2f} | {moving / own:.2f} |")
+        own, standing, moving, c, c_moving = fastest(*runs, clock=time.thread_time)
+        speed = f"1 ({10 / own:.0f}x real time)"
+        print(f"| {name} | {speed} | {standing / own:.2f} | {moving / own:.2f} | {c_moving / c:.2f} |", flush=True)
+
+
+def _in_c(loop: ClosedLoop, dry: Tensor) -> Callable[[], None]:
+    library, state = compiled(source(Model(loop, SAMPLE_RATE, "it"))[1]), ctypes.create_string_buffer(8_000_000)
+    library.it_init(state)
+    wet = torch.empty_like(dry)
+    return lambda: library.play(state, *pointers(dry, wet), dry.numel())

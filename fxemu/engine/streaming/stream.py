@@ -160,7 +160,7 @@ class Stream:
     def _evaluated(self, dry: Tensor, wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
         """Values computed at once of dry (samples,), which ends with the present sample, as by `evaluate`."""
         given = {DRY: dry[None, None]}
-        if self._track is not None:
+        if self._track is not None and wanted != {DRY}:
             read = ancestors(self._plan, wanted, {DRY}) & self._plan.control_outputs
             given |= self._track.signals(read, dry.numel())
         return evaluate(self._plan, given, wanted, samples)
