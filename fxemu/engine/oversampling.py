@@ -19,8 +19,9 @@ from fxemu.engine.simplify import renumbered
 FACTORS = (1, 2, 4, 8)
 # Of both filters together, in samples at the model's rate.
 LATENCY = 64
-# The filters' passband, as a part of half the rate (18 kHz at 44.1 kHz), and their attenuation from half the rate on.
-PASSED, STOPPED_DB = 0.82, 90.0
+# As parts of half the rate, where the filters' passband ends and their stopband begins (19.6 kHz and 23.6 kHz at
+# 44.1 kHz: what still aliases lies above the passband), and their attenuation there.
+PASSED, STOPPED, STOPPED_DB = 0.89, 1.07, 90.0
 
 
 def oversample(plan: Plan, factor: int) -> Plan:
@@ -52,4 +53,4 @@ def low_pass(factor: int) -> Tensor:
     It passes `PASSED` of half the rate within 0.001 dB.
     """
     window = "kaiser", signal.kaiser_beta(STOPPED_DB)
-    return torch.from_numpy(signal.firwin(LATENCY * factor + 1, (PASSED + 1) / 2 / factor, window=window)).float()
+    return torch.from_numpy(signal.firwin(LATENCY * factor + 1, (PASSED + STOPPED) / 2 / factor, window=window)).float()

@@ -1,0 +1,97 @@
+"""Plays a finished run's plugin in jalv, under a JACK server without sound, and compares it with `fxemu render`.
+
+Needs cc, jackd2 (with jack_rec, jack_metro and jack_connect) and jalv. At each rate a metronome goes through the plugin
+for some seconds while dry and wet are recorded together.
+
+    python scripts/check_jack.py RUN
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from scipy.io import wavfile
+from torch import Tensor
+
+from fxemu.audio.polyphase import round_trip
+from fxemu.emulation import load
+from fxemu.emulation.locate import read_files
+from fxemu.models.files import parse
+from fxemu.runtimes import Model, export
+from fxemu.runtimes.lv2 import Lv2, uri
+
+RATES, SECONDS, TOLERANCE = (48_000, 96_000), 2, 1e-4
+# jack_rec writes integers, in which what is louder than 1 would wrap around.
+QUIETER_DB = -20
+TICKS = "jack_metro", "--bpm", "240", "--frequency", "220", "--amplitude", "0.5", "--duration", "150", "--name", "ticks"
+
+
+@contextmanager
+def running(*command: str, environment: dict[str, str]) -> Iterator[None]:
+    """A program that runs until the end, its standard input left open."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, **silent) as program:
+        try:
+            yield
+        finally:
+            program.terminate()
+
+
+def connected(source: str, target: str, environment: dict[str, str]) -> None:
+    """Connect two ports as soon as they are there; SystemExit after 10 s."""
+    for _ in range(100):
+        if not subprocess.run(["jack_connect", source, target], env=environment, capture_output=True).returncode:
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"{source} and {target} could not be connected: is the server running, and the plugin found?")
+
+
+def recorded(bundles: Path, plugin: str, rate: int) -> tuple[Tensor, Tensor]:
+    """Dry and wet (samples,), recorded together at a rate."""
+    name, path = f"fxemu{os.getpid()}", bundles / f"{rate}.wav"
+    environment = {**os.environ, "JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1", "LV2_PATH": str(bundles)}
+    server = "jackd", "--no-realtime", "--sync", "-n", name, "-d", "dummy", "-r", str(rate), "-p", "1024"
+    with ExitStack() as programs:
+        for command in (server, ("jalv", "-n", "amp", "-c", f"output_gain={QUIETER_DB}", plugin), TICKS):
+            programs.enter_context(running(*command, environment=environment))
+            time.sleep(1)
+        connected("ticks:240_bpm", "amp:dry", environment)
+        record = "jack_rec", "-f", str(path), "-d", str(SECONDS), "-b", "32", "ticks:240_bpm", "amp:wet"
+        subprocess.run(record, env=environment, capture_output=True, timeout=10 * SECONDS)
+    samples = torch.from_numpy(wavfile.read(path)[1] / 2.0**31).float()
+    return samples[:, 0], samples[:, 1] * 10 ** (-QUIETER_DB / 20)
+
+
+def main() -> None:
+    """Print the largest difference at each rate; exit 1 if one is too large."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    given = parser.parse_args()
+    content = read_files(given.run)
+    loop, model_rate = parse(content, str(given.run))
+    model, emulation = Model(loop, model_rate, "amp", content), load(given.run)
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        print(export(model, Lv2(), Path(folder) / "amp.lv2"))
+        for rate in RATES:
+            dry, wet = recorded(Path(folder), uri(model), rate)
+            late = 0 if rate == model_rate else round_trip(rate, model_rate)
+            expected = emulation(dry, rate)
+            # The plugin has heard the ticks before; the model has to forget them.
+            begin = round(loop.warm_up * rate / model_rate) + late
+            error = float((wet[begin:] - expected[begin - late : wet.numel() - late]).abs().max())
+            worst = max(worst, error)
+            print(f"{rate} Hz: within {error:.1e} of the render, peak {float(wet.abs().max()):.2f}")
+    raise SystemExit(int(worst > TOLERANCE))
+
+
+if __name__ == "__main__":
+    main()
