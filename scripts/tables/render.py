@@ -14,6 +14,7 @@ import torch
 from fxemu.engine.streaming.stream import Stream, render_many
 from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.oversampled import oversampled
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from tables.c_loops import build
 from tables.common import SAMPLE_RATE, fastest, one_thread
@@ -72,8 +73,18 @@ def run(options: argparse.Namespace) -> None:
         # Of the second half: the C begins with states of zero, a stream as after silence.
         error = float((run(dry) - Stream(loop).process(dry))[dry.numel() // 2 :].abs().max())
         print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {worst:.2f} | {error:.0e} |")
+    _oversampled(dry)
     _representations(dry)
     _many_streams(dry, bool(compiler))
+
+
+def _oversampled(dry: torch.Tensor) -> None:
+    """What four times oversampling costs."""
+    for name in ("gru", "lstm", "mlp"):
+        loop = ClosedLoop(families()[name], Raw(), Raw())
+        streams = [Stream(oversampled(loop, factor)) for factor in (1, 4)]
+        one, four = fastest(*(lambda s=s: s.process(dry) for s in streams), times=TURNS, clock=time.thread_time)
+        print(f"{name}, x4: {four / one:.2f} times the time of x1")
 
 
 def _representations(dry: torch.Tensor) -> None:

@@ -15,11 +15,12 @@ from helpers.models import MODELS, VARIANTS, make
 from fxemu.audio.polyphase import round_trip
 from fxemu.emulation import Emulation
 from fxemu.engine.streaming.stream import render
+from fxemu.models import LSTM
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.runtimes import ExportError, Model, export
 from fxemu.runtimes.base import TOLERANCE
-from fxemu.runtimes.c import C
+from fxemu.runtimes.c import C, source
 from fxemu.runtimes.lv2 import Lv2
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
@@ -169,3 +170,9 @@ def test_a_program_in_cpp_includes_the_header(tmp_path):
     subprocess.run(["cc", "-c", "it.c"], cwd=tmp_path, check=True)
     subprocess.run(["g++", *WARNED, "main.cpp", "it.o", "-lm"], cwd=tmp_path, check=True)
     subprocess.run([tmp_path / "a.out"], check=True)
+
+
+def test_gates_are_one_sum_and_the_mixes_after_them_one_loop():
+    _, text = source(Model(ClosedLoop(LSTM(1, 1, width=5), Raw(), Raw()), RATE))
+    loop = text[text.index("static void run") : text.index("_process(")]
+    assert loop.count(", 20, 5);") == 1 and loop.count("; i < 1 * 5; i++)") == 1
