@@ -174,5 +174,5 @@ def test_a_program_in_cpp_includes_the_header(tmp_path):
 
 def test_gates_are_one_sum_and_the_mixes_after_them_one_loop():
     _, text = source(Model(ClosedLoop(LSTM(1, 1, width=5), Raw(), Raw()), RATE))
-    loop = text[text.index("static void run") : text.index("_process(")]
+    loop = text.partition("static void run")[2]
     assert loop.count(", 20, 5);") == 1 and loop.count("; i < 1 * 5; i++)") == 1
