@@ -133,12 +133,12 @@ class Layout:
             return signal
         return self.signals[value] if self.keep else self._reserve(self.plan.width(value), 0, True)
 
-    def _read(self, value: int) -> set[int]:
-        """The values that a step reads inside the loop."""
+    def _read(self, value: int) -> list[int]:
+        """The values that a step reads inside the loop, each as often as it does."""
         step = self.plan.step(value)
         if isinstance(step, Layer):
-            return {term.source for term in self.partition.looping_terms(value)}
-        return set(step.spans())
+            return [term.source for term in self.partition.looping_terms(value)]
+        return [f for p in step.products for f in p.factors] if isinstance(step, Mix) else list(step.spans())
 
     def driven(self, value: int) -> bool:
         """Whether a layer has terms that are computed before the loop."""
@@ -186,7 +186,7 @@ class Layout:
     def inlined(self) -> frozenset[int]:
         """The steps (rows of the tables) whose value is read by the next one alone, a mix that begins with it."""
         past, steps = self.plan.histories(), [self.plan.step(value) for value in self.looping]
-        readers = Counter(source for value in self.looping for source in self._reads(value))
+        readers = Counter(self._whole(source) for value in self.looping for source in self._read(value))
         alone = {group.start for group in self.copies() if len(group) == 1}
         return frozenset(
             row
@@ -195,12 +195,6 @@ class Layout:
             if mix.products[0].factors[0] == value and readers[value] == 1 and not past[value]
             if alone.issuperset({row, row + 1})
         )
-
-    def _reads(self, value: int) -> list[int]:
-        """The whole values that a step reads inside the loop, each as often as it does."""
-        step = self.plan.step(value)
-        read = [f for p in step.products for f in p.factors] if isinstance(step, Mix) else self._read(value)
-        return [self._whole(source) for source in read]
 
     def _alike(self, row: int, other: int) -> bool:
         """Whether two steps differ in nothing but the values that they read and write."""

@@ -14,6 +14,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
 from operator import add, mul
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
@@ -64,6 +65,16 @@ Marks = tuple[bool, bool, bool]
 Factor = tuple[ir.Value, ...]
 
 
+class Steps(NamedTuple):
+    """What a loop is compiled from: rows of the tables without addresses, and what `Layout` says of them."""
+
+    ops: tuple[Row, ...]
+    items: tuple[Row, ...]
+    copies: tuple[range, ...]
+    marks: tuple[Marks, ...]
+    inlined: frozenset[int]
+
+
 def compile_loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
     """Compile steps of a layout (rows of its table) to a function that works in place.
 
@@ -73,8 +84,8 @@ def compile_loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
     pointed = {layout.signals[value].row(0) for value in layout.pointed}
     plain = {j for op in ops if op[OP] == MIX for j in _items(op) if _all_ones(weights, items[j, WEIGHT], op[UNITS])}
     marks = tuple((j not in plain, a in pointed, b in pointed) for j, (a, b) in enumerate(items[:, (A, B)].tolist()))
-    steps = _without(ops, (OUT, DRIVE)), _without(items, (A, B)), layout.copies(), marks, layout.inlined()
-    run = _compiled(*steps)
+    static = _without(ops, (OUT, DRIVE)), _without(items, (A, B))
+    run = _compiled(Steps(*static, layout.copies(), marks, layout.inlined()))
     # Pointers that keep their tables alive.
     pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in (weights, parameters, ops, items)]
     return lambda memory, samples, phase: run(samples, phase, memory.ctypes.data, *pointers)
@@ -97,13 +108,7 @@ def _without(table: NDArray[np.uint64], addresses: Sequence[int]) -> tuple[Row, 
 
 
 @lru_cache(maxsize=256)
-def _compiled(
-    ops: tuple[Row, ...],
-    items: tuple[Row, ...],
-    copies: tuple[range, ...],
-    marks: tuple[Marks, ...],
-    inlined: frozenset[int],
-) -> Callable[..., None]:
+def _compiled(steps: Steps) -> Callable[..., None]:
     """These steps for this processor: a function of samples, phase and pointers to the five tables."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -112,7 +117,7 @@ def _compiled(
     target = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3
     )
-    module = binding.parse_assembly(_Program(ops, items, copies, marks, inlined).text)
+    module = binding.parse_assembly(_Program(steps).text)
     passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
     engine = binding.create_mcjit_compiler(module, target)
@@ -130,15 +135,8 @@ OTHERS = ("activate_row", "look_up_row")
 class _Program:
     """The text of the function: a loop over samples, with one step after another in it."""
 
-    def __init__(
-        self,
-        ops: tuple[Row, ...],
-        items: tuple[Row, ...],
-        copies: tuple[range, ...],
-        marks: tuple[Marks, ...],
-        inlined: frozenset[int],
-    ) -> None:
-        self.ops, self.items, self.copies, self.marks, self.inlined = ops, items, copies, marks, inlined
+    def __init__(self, steps: Steps) -> None:
+        self.ops, self.items, self.copies, self.marks, self.inlined = steps
         self.code = Code(tables=5)
         self.memory, self.weights, self.parameters, *self.addresses = self.code.tables
         self.code.for_loop(self.code.samples, self._sample)
