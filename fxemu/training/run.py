@@ -17,6 +17,7 @@ from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
 from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation import validation
+from fxemu.evaluation.character import sound_in_brief
 from fxemu.evaluation.diagnosis import box_sentence
 from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.run_page import effect_in_words, score_rows, write_run_page
@@ -49,9 +50,9 @@ from fxemu.training.trainer import build_trainer, set_up_process
 
 # Scores in TensorBoard's table of runs and their headings there; five are shown, and there is room for two.
 SHOWN_SCORES = {
-    "esr_db": "ESR in dB: low is good",
+    "esr_db": "test ESR in dB: low is good",
+    "realtime_factor": "speed",
     "mrstft": "MR-STFT: low is good",
-    "realtime_factor": "times real time",
     "esr_worst": "ESR, worst song",
     "multiply_adds": "multiply-adds",
     "esr": "ESR",
@@ -116,7 +117,7 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     if race is not None:
         config, module, about["race"] = race.conclude(config, module, curve)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-    _report(config, folder, data, module, curve, about, Gallery(trainer.loggers, trainer.global_step))
+    _report(config, folder, data, module, curve, about, Gallery(trainer.loggers, trainer.global_step), chosen)
     if diverged is not None:
         raise diverged
     signals = [each.received for each in [*trainer.callbacks, race] if isinstance(each, StopOnInterrupt | Race)]
@@ -152,8 +153,7 @@ def _write_beginning(
     about = environment(config, trainer.strategy.root_device)
     write_json(folder / "environment.json", {**about, "chosen": chosen})
     gallery = Gallery(trainer.loggers)
-    headings = {f"test/{name}": heading for name, heading in SHOWN_SCORES.items()}
-    gallery.options(told_options(folder, config, chosen), headings, in_sweep())
+    gallery.options(told_options(folder, config, chosen))
     gallery.text("run", "\n\n".join(_asked(config, folder)))
 
 
@@ -189,6 +189,7 @@ def _report(
     curve: KeepCurve,
     about: dict[str, Any],
     gallery: Gallery,
+    chosen: dict[str, str],
 ) -> None:
     """Write the last model, the best one and its report: pictures, audio, and metrics.json, which ends a run."""
     (folder / "plots").mkdir(exist_ok=True)
@@ -210,7 +211,7 @@ def _report(
     )
     write_json(folder / "metrics.json", report.to_json())
     page = write_run_page(folder)
-    _show_result(config, folder, gallery)
+    _show_result(config, folder, gallery, chosen)
     tell(f"\n{table(scores)}")
     if race is not None:
         tell(f"{race.why}: {race.options}")
@@ -220,11 +221,13 @@ def _report(
     tell(f"page: {page}, dashboard: tensorboard --logdir outputs")
 
 
-def _show_result(config: DictConfig, folder: Path, gallery: Gallery) -> None:
+def _show_result(config: DictConfig, folder: Path, gallery: Gallery, chosen: dict[str, str]) -> None:
     """Show the scores on the loggers: as numbers, and as a table below what was asked."""
     run = read_run(folder)
     scores = run.scores | {"esr_db": esr_db(run.scores["esr"])}
     gallery.scores({f"test/{name}": scores[name] for name in SHOWN_SCORES if name in scores})
+    headings = {f"test/{name}": heading for name, heading in SHOWN_SCORES.items()}
+    gallery.row(told_options(folder, config, chosen), sound_in_brief(run), headings, in_sweep())
     rows = [f"| {name} | {value} | {note} |" for name, value, note in score_rows(run)]
     text = "\n".join(["| score | | |", "|---|---|---|", *rows])
     gallery.text("run", "\n\n".join([*_asked(config, folder), text]))

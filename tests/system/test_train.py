@@ -121,14 +121,16 @@ def test_tensorboard_has_scalars_audio_figures_and_hyperparameters(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     tags: dict[str, set[str]] = {"scalars": set(), "audio": set(), "images": set(), "tensors": set()}
+    hparams = False
     for file in finished[0].glob("tanh-mlp/events.out.tfevents.*"):
         events = EventAccumulator(str(file)).Reload()
         for kind in tags:
             tags[kind] |= set(events.Tags()[kind])
+        hparams |= "_hparams_/session_start_info" in events.summary_metadata
     assert {"val/esr", "val/nmae", "val/teacher_forced_esr", "test/esr", "test/esr_db"} <= tags["scalars"]
     assert {"val_db/free_run", "val_db/worst_song", "val_songs_db/song0.wav"} <= tags["scalars"]
     assert {"train/stage_begins", "time/training_s"} <= tags["scalars"] and "epoch" not in tags["scalars"]
-    assert {"custom_scalars__config__", "run/text_summary"} <= tags["tensors"]
+    assert {"custom_scalars__config__", "run/text_summary"} <= tags["tensors"] and hparams
     assert any(tag.endswith("/prediction") for tag in tags["audio"])
     assert any(tag.endswith("/waveform") for tag in tags["images"])
     options = yaml.safe_load((finished[0] / "tanh-mlp" / "hparams.yaml").read_text())

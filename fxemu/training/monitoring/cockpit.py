@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from fxemu.evaluation import metrics
 from fxemu.evaluation.measurements.levels import around_peak
 from fxemu.evaluation.plots import error_over_time, waveform
 from fxemu.evaluation.publishing import pixels
+from fxemu.evaluation.validation import SHOWN_SONGS
 from fxemu.library.pair import Pair
+from fxemu.library.songs import file_stem
 from fxemu.training.monitoring.loggers import Gallery
 
 # As many moments as TensorBoard keeps of a tag, and the share of the training time that they may take.
@@ -25,30 +28,47 @@ EXPECTED_S = 0.5
 # Of the validation song that is shown, and of what is turned down by LEVELS_DB.
 SONG_S, LEVEL_S = 4.0, 1.0
 LEVELS_DB = (0, -24, -48)
-# TensorBoard shows two charts side by side, four at once, the last of two with bands first, and 45 letters of a title.
-# It smooths lines, and no bands.
-LAYOUT: dict[str, Any] = {
-    "Error of the free run over validation songs, in dB: lower is better; AUDIO plays one": {
-        "share of training done; band: its stage": [
-            "Margin",
-            ["train/progress", "train/stage_begins", "train/stage_ends"],
-        ],
-        "line: all songs; band: teacher forced to worst": [
-            "Margin",
-            ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"],
-        ],
-    },
-    "The same by song, and by input level": {
-        "a line for each song, dB": ["Multiline", ["^val_songs_db/"]],
-        "input turned down by 0, 24 and 48 dB, dB": ["Multiline", ["^val_levels_db/"]],
-    },
-    "Training": {
-        "loss: lower is better": ["Multiline", ["^train/loss$"]],
-        "predictions in a rollout": ["Multiline", ["^train/rollout$"]],
-        "seconds spent": ["Multiline", ["^time/"]],
-        "selection score: lower is better": ["Multiline", ["^val/esr$"]],
-    },
+ERRORS = "Error on validation songs, free run, in dB: lower is better (HPARAMS: on test songs; AUDIO: how it sounds)"
+# Charts of the training itself, below those of its errors.
+TRAINING: dict[str, Any] = {
+    "share of training done; band: its stage": [
+        "Margin",
+        ["train/progress", "train/stage_begins", "train/stage_ends"],
+    ],
+    "loss: lower is better": ["Multiline", ["^train/loss$"]],
+    "predictions in a rollout": ["Multiline", ["^train/rollout$"]],
+    "seconds spent": ["Multiline", ["^time/"]],
+    "selection score: lower is better": ["Multiline", ["^val/esr$"]],
 }
+
+
+def layout(songs: Sequence[str], levels: Sequence[int]) -> dict[str, Any]:
+    """TensorBoard's custom charts: errors over all validation songs and over each, by input level, and the training.
+
+    A chart for each song and level, as only its title tells which it is. All errors are drawn as bands, most of them
+    with no width: TensorBoard smooths lines and cuts those that go deep, and does neither to bands.
+
+    Args:
+        songs: names of those that are logged one by one.
+        levels: of the input in dB; none for recordings.
+    """
+    by_song = {file_stem(song): _exact(f"val_songs_db/{file_stem(song)}") for song in songs}
+    by_level = {
+        f"input turned down by {-level} dB" if level else "input as it is": _exact(f"val_levels_db/at_{level}dB")
+        for level in levels
+    }
+    band = ["Margin", ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"]]
+    errors = {"all songs; band: teacher forced to worst": band, **by_song}
+    by_level_too = {"One validation song by input level, in dB": by_level} if by_level else {}
+    return {
+        ERRORS: errors,
+        **by_level_too,
+        "Training": TRAINING,
+    }
+
+
+def _exact(tag: str) -> list[Any]:
+    return ["Margin", [tag] * 3]
 
 
 @dataclass(frozen=True)
@@ -85,7 +105,9 @@ class Cockpit(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.begun = time.perf_counter()
         if trainer.is_global_zero:
-            self.gallery.layout(LAYOUT)
+            data = trainer.datamodule
+            songs = [song.name for song in data.validation_songs()[:SHOWN_SONGS]]
+            self.gallery.layout(layout(songs, LEVELS_DB if data.effect.replayable else ()))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         progress, elapsed = module.progress(), time.perf_counter() - self.begun

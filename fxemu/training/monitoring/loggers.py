@@ -33,6 +33,8 @@ PLACE = {
     "MLFlowLogger": lambda folder, name: {"save_dir": str(folder / "mlruns"), "run_name": folder.name},
 }
 MODULE = "pytorch_lightning.loggers"
+# Choices of most runs, which the table of runs leaves out.
+USUAL = {"repr": "raw", "training": "free_running"}
 # A run from before there was a choice of loggers.
 DEFAULT = {"tensorboard": {"_target_": f"{MODULE}.TensorBoardLogger"}}
 
@@ -121,21 +123,27 @@ class Gallery:
                 case MLFlowLogger():
                     logger.experiment.log_text(logger.run_id, markdown, f"{_file(tag)}-{self.step}.md")
 
-    def options(self, chosen: dict[str, Any], headings: dict[str, str], swept: bool = False) -> None:
-        """The options that tell runs apart, and for TensorBoard's table the scores that follow.
+    def options(self, chosen: dict[str, Any]) -> None:
+        """The options that tell runs apart, by name; for TensorBoard see `row`."""
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.hparams.update(chosen)
+            else:
+                logger.log_hyperparams(chosen)
+
+    def row(self, chosen: dict[str, Any], sounds: str, headings: dict[str, str], swept: bool = False) -> None:
+        """A row of TensorBoard's table of runs; TensorBoard keeps the first that it gets, so it is for the end.
 
         Args:
             chosen: options by name.
+            sounds: how the run sounds, in few words.
             headings: of the scores, by the tag that each is logged under.
             swept: whether the run is one of a sweep, so that numbers have columns of their own.
         """
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.hparams.update(chosen)
-                for summary in _table(_columns(chosen, swept), headings):
+                for summary in _table(_columns(chosen, swept) | {"sounds": sounds}, headings):
                     logger.experiment._get_file_writer().add_summary(summary)
-            else:
-                logger.log_hyperparams(chosen)
 
     def layout(self, charts: dict[str, Any]) -> None:
         """TensorBoard's custom charts: {group: {title: [kind, tags]}}."""
@@ -157,14 +165,18 @@ class Gallery:
 
 
 def _columns(chosen: dict[str, Any], swept: bool) -> dict[str, Any]:
-    """Options as the few columns that TensorBoard has room for: effect, model, and the others in words."""
-    shown_first = {name: chosen[name] for name in ("repr", "loss", MAX_TIME) if name in chosen}
+    """Options as the few columns that TensorBoard has room for: effect, model, and the others in words.
+
+    It shows some 17 letters of a column: those come first in which runs differ most often, and the usual is left out.
+    """
+    told = {name: value for name, value in chosen.items() if USUAL.get(name) != value}
+    shown_first = {name: told[name] for name in (MAX_TIME, "repr", "loss", "seed") if name in told}
     left_out = ("effect", "model", FEEDBACK, LIBRARY)
-    others = {name: value for name, value in (shown_first | chosen).items() if name not in left_out}
+    others = {name: value for name, value in (shown_first | told).items() if name not in left_out}
     apart = {name: float(value) for name, value in others.items() if swept and _is_number(value)}
     words = [word(name, str(value)) for name, value in others.items() if name not in apart]
     named = {name: chosen[name] for name in ("effect", "model") if name in chosen}
-    return {**named, "options": ", ".join(words), **apart}
+    return {**named, **apart, "options": ", ".join(words)}
 
 
 def _is_number(value: Any) -> bool:

@@ -15,7 +15,7 @@ from fxemu.effects import Tanh
 from fxemu.errors import ConfigError
 from fxemu.library.pair import Pair
 from fxemu.training.environment import told_options
-from fxemu.training.monitoring.cockpit import LEVELS_DB, MOMENTS, Cockpit
+from fxemu.training.monitoring.cockpit import LEVELS_DB, MOMENTS, Cockpit, layout
 from fxemu.training.monitoring.loggers import Gallery, build_loggers
 from fxemu.training.run_folder import CONF
 
@@ -31,7 +31,7 @@ def loggers(folder, *words: str):
 def shown(folder, *words: str) -> Gallery:
     """A gallery that everything was shown in."""
     gallery = Gallery(loggers(folder, *words))
-    gallery.options({"effect": "tanh", "model": "gru", "seed": 0, "repr": "raw"}, {"test/esr": "ESR: low is good"})
+    gallery.options({"effect": "tanh", "model": "gru", "seed": 0, "repr": "raw"})
     gallery.layout({"error": {"by song": ["Multiline", ["^val_songs_db/"]]}})
     for step in (1, 2):
         later = gallery.at(step)
@@ -70,13 +70,14 @@ def test_several_loggers_write_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("swept", "columns"),
     [
-        (False, {"effect": "tanh", "model": "gru", "options": "raw, 50 s, seed 0, learning_rate 1e-3"}),
+        (False, {"effect": "tanh", "model": "gru", "options": "50 s, seed 0, learning_rate 1e-3", "sounds": "dull"}),
         (
             True,
             {
                 "effect": "tanh",
                 "model": "gru",
-                "options": "raw, 50 s",
+                "options": "50 s",
+                "sounds": "dull",
                 "seed": 0,
                 "training.learning_rate": 1e-3,
             },
@@ -87,7 +88,8 @@ def test_tensorboards_table_has_few_columns_and_numbers_of_a_sweep_apart(tmp_pat
     gallery = Gallery(loggers(tmp_path, "effect=tanh", "model=gru", "model.feedback=false"))
     options = {"effect": "tanh", "repr": "raw", "model": "gru", "seed": 0, "training.learning_rate": "1e-3"}
     left_out = {"data.library": "songs", "model.feedback": "false"}
-    gallery.options({**options, "trainer.max_time": "00:00:00:50", **left_out}, {"test/esr": "ESR: low is good"}, swept)
+    told = {**options, "trainer.max_time": "00:00:00:50", **left_out}
+    gallery.row(told, "dull", {"test/esr": "ESR: low is good"}, swept)
     gallery.flush()
     plugin = EventAccumulator(str(tmp_path / "tanh-gru-no-feedback")).Reload().SummaryMetadata
     contents = {tag: HParamsPluginData.FromString(plugin(f"_hparams_/{tag}").plugin_data.content) for tag in TABLE}
@@ -95,6 +97,13 @@ def test_tensorboards_table_has_few_columns_and_numbers_of_a_sweep_apart(tmp_pat
     assert {name: value.string_value or value.number_value for name, value in start.items()} == columns
     (score,) = contents["experiment"].experiment.metric_infos
     assert (score.name.tag, score.display_name) == ("test/esr", "ESR: low is good")
+
+
+def test_charts_show_each_song_and_level_unsmoothed_under_its_name():
+    errors, levels, _ = layout(["band/a.mp3"], [0, -24]).values()
+    assert errors["band-a.mp3"] == ["Margin", ["val_songs_db/band-a.mp3"] * 3]
+    assert levels["input turned down by 24 dB"] == ["Margin", ["val_levels_db/at_-24dB"] * 3]
+    assert len(layout(["a.wav"], []).keys()) == 2
 
 
 def test_numbers_alone_need_nothing_shown(tmp_path):
