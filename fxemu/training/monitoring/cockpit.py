@@ -59,6 +59,8 @@ def layout(songs: Sequence[str], levels: Sequence[int]) -> dict[str, Any]:
     }
     band = ["Margin", ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"]]
     errors = {"all songs; band: teacher forced to worst": band, **by_song}
+    # TensorBoard shows the last band first.
+    errors, by_level = (dict(reversed(charts.items())) for charts in (errors, by_level))
     by_level_too = {"One validation song by input level, in dB": by_level} if by_level else {}
     return {
         ERRORS: errors,

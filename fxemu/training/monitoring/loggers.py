@@ -33,8 +33,8 @@ PLACE = {
     "MLFlowLogger": lambda folder, name: {"save_dir": str(folder / "mlruns"), "run_name": folder.name},
 }
 MODULE = "pytorch_lightning.loggers"
-# Choices of most runs, which the table of runs leaves out.
-USUAL = {"repr": "raw", "training": "free_running"}
+# Options of most runs, which the table of runs leaves out where they are not swept.
+USUAL = {"repr": "raw", "training": "free_running", "seed": 0}
 # A run from before there was a choice of loggers.
 DEFAULT = {"tensorboard": {"_target_": f"{MODULE}.TensorBoardLogger"}}
 
@@ -169,7 +169,7 @@ def _columns(chosen: dict[str, Any], swept: bool) -> dict[str, Any]:
 
     It shows some 17 letters of a column: those come first in which runs differ most often, and the usual is left out.
     """
-    told = {name: value for name, value in chosen.items() if USUAL.get(name) != value}
+    told = {name: value for name, value in chosen.items() if swept or USUAL.get(name) != value}
     shown_first = {name: told[name] for name in (MAX_TIME, "repr", "loss", "seed") if name in told}
     left_out = ("effect", "model", FEEDBACK, LIBRARY)
     others = {name: value for name, value in (shown_first | told).items() if name not in left_out}

@@ -70,13 +70,13 @@ def test_several_loggers_write_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("swept", "columns"),
     [
-        (False, {"effect": "tanh", "model": "gru", "options": "50 s, seed 0, learning_rate 1e-3", "sounds": "dull"}),
+        (False, {"effect": "tanh", "model": "gru", "options": "50 s, learning_rate 1e-3", "sounds": "dull"}),
         (
             True,
             {
                 "effect": "tanh",
                 "model": "gru",
-                "options": "50 s",
+                "options": "50 s, raw",
                 "sounds": "dull",
                 "seed": 0,
                 "training.learning_rate": 1e-3,
