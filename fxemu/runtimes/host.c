@@ -51,7 +51,7 @@ static void rewind_to(${name}_resampler *r, int64_t start)
 }
 
 /* At most so many samples, as those held allow; what is done with goes. Returns their number. */
-static int resample(${name}_resampler *r, float *out, int most)
+CLONED static int resample(${name}_resampler *r, float *out, int most)
 {
   int n, k;
   for (n = 0; n < most && r->first + r->taps <= r->held; n++) {

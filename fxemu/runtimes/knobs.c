@@ -4,7 +4,7 @@ static const struct { float low, high, offset, slope; int by_ratio; } knob_taper
   $tapers
 };
 
-static void run(${name}_state *s, const float *dry, float *wet, int n);
+CLONED static void run(${name}_state *s, const float *dry, float *wet, int n);
 
 void ${name}_set_knob(${name}_state *s, int knob, float value)
 {

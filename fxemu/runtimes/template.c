@@ -8,6 +8,13 @@ $header
 
 #define BLOCK $block_samples
 
+/* Built for any x86-64, it takes at load what this processor's vectors allow. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 && !defined(__AVX2__)
+#define CLONED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONED
+#endif
+
 $helpers
 
 $tables
@@ -19,7 +26,7 @@ $start
 }
 $knobs
 /* n samples that fit into the rest of the block$and_period. */
-static void run(${name}_state *s, const float *dry, float *wet, int n)
+CLONED static void run(${name}_state *s, const float *dry, float *wet, int n)
 {
   int t = s->t;
   const int end = t + n;
