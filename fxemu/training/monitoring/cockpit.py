@@ -29,6 +29,11 @@ EXPECTED_S = 0.5
 SONG_S, LEVEL_S = 4.0, 1.0
 LEVELS_DB = (0, -24, -48)
 ERRORS = "Error on validation songs, free run, in dB: lower is better (HPARAMS: on test songs; AUDIO: how it sounds)"
+# Charts of how one song sounds beside the target, by the tags of their scores.
+SOUND = {
+    "sound: treble, dB (below 0: dull)": "val_sound/treble_db",
+    "sound: loudness, LU (below 0: quiet)": "val_sound/loudness_lu",
+}
 # Charts of the training itself, below those of its errors.
 TRAINING: dict[str, Any] = {
     "share of training done; band: its stage": [
@@ -43,7 +48,7 @@ TRAINING: dict[str, Any] = {
 
 
 def layout(songs: Sequence[str], levels: Sequence[int]) -> dict[str, Any]:
-    """TensorBoard's custom charts: errors over all validation songs and over each, by input level, and the training.
+    """TensorBoard's custom charts: errors over all validation songs and over each, how one sounds, and the training.
 
     A chart for each song and level, as only its title tells which it is. All errors are drawn as bands, most of them
     with no width: TensorBoard smooths lines and cuts those that go deep, and does neither to bands.
@@ -58,7 +63,8 @@ def layout(songs: Sequence[str], levels: Sequence[int]) -> dict[str, Any]:
         for level in levels
     }
     band = ["Margin", ["val_db/free_run", "val_db/teacher_forced", "val_db/worst_song"]]
-    errors = {"all songs; band: teacher forced to worst": band, **by_song}
+    sound = {title: _exact(tag) for title, tag in SOUND.items()}
+    errors = {"all songs; band: teacher forced to worst": band, **sound, **by_song}
     # TensorBoard shows the last band first.
     errors, by_level = (dict(reversed(charts.items())) for charts in (errors, by_level))
     by_level_too = {"One validation song by input level, in dB": by_level} if by_level else {}
@@ -140,6 +146,9 @@ class Cockpit(pl.Callback):
         for draw in (waveform, error_over_time):
             figure = draw(song.dry, song.wet, prediction, data.sample_rate, limit)
             gallery.image(f"A validation song/{draw.__name__}", pixels(figure))
+        beside = (prediction, song.wet, data.sample_rate)
+        sound = metrics.treble_level_db(*beside), metrics.loudness_error_lu(*beside)
+        gallery.scores(dict(zip(SOUND.values(), sound, strict=True)))
         errors = [metrics.esr_db(metrics.esr(p, pair.wet)) for p, pair in zip(quiet, levels, strict=True)]
         if errors:
             gallery.scores({f"val_levels_db/at_{level}dB": e for level, e in zip(LEVELS_DB, errors, strict=True)})

@@ -16,6 +16,7 @@ from fxemu.errors import ConfigError
 from fxemu.library.pair import Pair
 from fxemu.training.environment import told_options
 from fxemu.training.monitoring.cockpit import LEVELS_DB, MOMENTS, Cockpit, layout
+from fxemu.training.monitoring.cockpit import SOUND as SOUND_CHARTS
 from fxemu.training.monitoring.loggers import Gallery, build_loggers
 from fxemu.training.run_folder import CONF
 
@@ -104,6 +105,8 @@ def test_charts_show_each_song_and_level_unsmoothed_under_its_name():
     assert errors["band-a.mp3"] == ["Margin", ["val_songs_db/band-a.mp3"] * 3]
     assert levels["input turned down by 24 dB"] == ["Margin", ["val_levels_db/at_-24dB"] * 3]
     assert len(layout(["a.wav"], []).keys()) == 2
+    # TensorBoard shows the last one first.
+    assert [*errors] == ["band-a.mp3", *reversed(SOUND_CHARTS), "all songs; band: teacher forced to worst"]
 
 
 def test_numbers_alone_need_nothing_shown(tmp_path):
@@ -184,4 +187,5 @@ def test_moments_of_training_are_shown_as_far_as_their_time_allows(make_loop, el
     assert steps == list(range(0, 30, 3))[:moments]
     assert [step for step, tag in gallery.seen if tag == "A validation song/target"] == [0][:moments]
     assert sum(tag.startswith("val_levels_db/") for _, tag in gallery.seen) == len(LEVELS_DB) * moments
+    assert sum(tag in SOUND_CHARTS.values() for _, tag in gallery.seen) == len(SOUND_CHARTS) * moments
     assert [values["time/validation_s"] for values in logged] == [1.0] * 30
