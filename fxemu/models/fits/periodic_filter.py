@@ -70,10 +70,9 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
         movements.append(_nearer(rest, first, few, COARSE))
         if len(movements) > 1 and _energy(without(songs, movements)) > LEFT * _energy(rest):
             raise ValueError(f"rates: got {rates}; dry and wet show {len(movements) - 1}")
-    for bins, resolved in ((COARSE, few), (BINS, harmonics)) if rates > 1 else ((BINS, harmonics),):
-        for place, movement in enumerate(movements):
-            rest = without(songs, movements[:place] + movements[place + 1 :])
-            movements[place] = _nearer(rest, movement, resolved, bins)
+    for place, movement in enumerate(movements):
+        rest = without(songs, movements[:place] + movements[place + 1 :])
+        movements[place] = _nearer(rest, movement, harmonics, BINS)
     return movements
 
 

@@ -35,8 +35,8 @@ from fxemu.training.trainer import build_trainer
 BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
 # Seconds of the training songs that the race uses, fits at least so much of each: they take as long as the audio is.
 SONGS_S, SONG_S = 60.0, 20.0
-# The share of the time that all fits in closed form may take; they need a minute of one core, seldom more.
-FIT_SHARE = 0.4
+# The share of the time that all fits in closed form may take; they need a minute of one core, with two rates two.
+FIT_SHARE = 0.5
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
 
