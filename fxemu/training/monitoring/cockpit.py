@@ -31,8 +31,8 @@ LEVELS_DB = (0, -24, -48)
 ERRORS = "Error on validation songs, free run, in dB: lower is better (HPARAMS: on test songs; AUDIO: how it sounds)"
 # Charts of how one song sounds beside the target, by the tags of their scores.
 SOUND = {
-    "sound: treble, dB (below 0: dull)": "val_sound/treble_db",
-    "sound: loudness, LU (below 0: quiet)": "val_sound/loudness_lu",
+    "sound: treble, dB (0: alike; below: dull)": "val_sound/treble_db",
+    "sound: loudness, LU (0: alike; below: quiet)": "val_sound/loudness_lu",
 }
 # Charts of the training itself, below those of its errors.
 TRAINING: dict[str, Any] = {
