@@ -100,7 +100,7 @@ def test_the_best_run_is_named_on_top_and_that_of_each_effect(make_run):
     scores = {"loudness_error_lu": 2.0}
     runs = [make_run(f"run{i}", {"model.width": i}, esr=10.0**-i, **scores) for i in range(3)]
     text = markup.unescape(page_of(*runs))
-    assert "Best: run2 (width 2): ESR -20.0 dB, 10.0 dB better than no. 2 (width 1), 20 dB than the last" in text
+    assert "Best: run2 (width 2): ESR -20.0 dB, 10.0 dB better than no. 2 (width 1), 20 dB better than the last" in text
     assert "loud: 2.0 LU louder than the target" in text and "Best of each effect" not in text
     other = make_run("other", {"effect.gain": 7.0}, esr=0.5)
     assert "Best of each effect" in page_of(*runs, other)

@@ -95,7 +95,7 @@ def _verdict(task: Task) -> str:
     if not others:
         return verdict
     ahead = f"{errors_db[1] - errors_db[0]:.1f} dB better than no. 2 ({others[0].summary or others[0].name})"
-    last = f", {errors_db[-1] - errors_db[0]:.0f} dB than the last" if len(others) > 1 else ""
+    last = f", {errors_db[-1] - errors_db[0]:.0f} dB better than the last" if len(others) > 1 else ""
     return f"Best: {verdict}, {ahead}{last}"
 
 

@@ -58,6 +58,13 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
     One after the other is fitted to what the others leave (backfitting; Friedman & Stuetzle, "Projection pursuit
     regression", 1981).
 
+    Args:
+        songs: (dry, wet), (T,) each, that begin at phase 0.
+        taps: N, samples of dry that each filter sees, the present one included.
+        rank: R, basis filters of each, at most N.
+        harmonics: K, of each one's movement.
+        rates: filters, at least 1.
+
     Raises:
         ValueError: if there are fewer rates.
     """
@@ -84,7 +91,7 @@ def _nearer(songs: Songs, movement: Movement, harmonics: int, bins: int) -> Move
 
 
 def without(songs: Songs, movements: list[Movement]) -> Songs:
-    """The songs, and instead of wet what movements leave of it."""
+    """The songs, and instead of wet (T,) what movements leave of it, float64."""
     if not movements:
         return songs
     return [
