@@ -27,7 +27,7 @@ from fxemu.emulation import load
 from fxemu.emulation.locate import read_files
 from fxemu.models.files import parse
 from fxemu.runtimes import Model, export
-from fxemu.runtimes.lv2 import Lv2, uri
+from fxemu.runtimes.c.lv2 import Lv2, uri
 
 RATES, SECONDS, TOLERANCE = (48_000, 96_000), 2, 1e-4
 # jack_rec writes integers, in which what is louder than 1 would wrap around.

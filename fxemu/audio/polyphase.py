@@ -1,8 +1,8 @@
 """Sample-rate conversion of a stream with a known delay, for players: a sinc in a Kaiser window.
 
-The exported C has the same filter (`runtimes/host.c`), so that a plugin plays as the renderer does. At the lower of the
-two rates it passes 0.91 of half the rate (20 kHz at 44.1 kHz) within 0.001 dB and takes 90 dB off from 1.09 times half
-the rate on: what aliases lies above the passband.
+The exported C has the same filter (`runtimes/c/host.c`), so that a plugin plays as the renderer does. At the lower of
+the two rates it passes 0.91 of half the rate (20 kHz at 44.1 kHz) within 0.001 dB and takes 90 dB off from 1.09 times
+half the rate on: what aliases lies above the passband.
 """
 
 from __future__ import annotations

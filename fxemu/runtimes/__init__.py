@@ -2,8 +2,7 @@
 
 from fxemu.runtimes.aidax import AidaX
 from fxemu.runtimes.base import ExportError, Format, Model, export
-from fxemu.runtimes.c import C
-from fxemu.runtimes.lv2 import Lv2
+from fxemu.runtimes.c import C, Lv2
 from fxemu.runtimes.nam import Nam
 from fxemu.runtimes.onnx import Onnx
 from fxemu.runtimes.proteus import Proteus

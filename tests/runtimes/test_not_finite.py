@@ -18,8 +18,8 @@ from fxemu.engine.streaming.stream import CHECKED, Stream
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Raw
 from fxemu.runtimes import Model
-from fxemu.runtimes.c import C
-from fxemu.runtimes.lv2 import Lv2, Plugin
+from fxemu.runtimes.c import C, Lv2
+from fxemu.runtimes.c.lv2 import Plugin
 from fxemu.runtimes.onnx import FiniteStep
 from fxemu.runtimes.torchscript import TorchScript
 

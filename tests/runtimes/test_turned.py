@@ -13,7 +13,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import Knob
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes import FORMATS, Model, export
-from fxemu.runtimes.lv2 import Lv2, Plugin, uri
+from fxemu.runtimes.c.lv2 import Lv2, Plugin, uri
 
 RATE = 44_100
 KNOBS = Knob("drive_db", 0.0, 40.0, 10.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0), Knob("wet", 0.0, 1.0, 0.5)

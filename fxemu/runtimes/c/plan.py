@@ -18,7 +18,7 @@ from fxemu.engine.plan import DRY, IDENTITY, PERIOD, Activation, Layer, Lookup, 
 from fxemu.engine.simplify import on_cpu
 from fxemu.engine.steady_state import steady_state
 from fxemu.runtimes.base import Model
-from fxemu.runtimes.c_runs import read_after, runs, stacks
+from fxemu.runtimes.c.runs import read_after, runs, stacks
 
 # Samples computed at once; pasts are moved back to the start of their rows every so many.
 BLOCK = 128

@@ -18,9 +18,9 @@ import torch
 from fxemu.audio import polyphase
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.plan import DRY, PERIOD
-from fxemu.runtimes import c_knobs
 from fxemu.runtimes.base import TURNED_AT, ExportError, Format, Model
-from fxemu.runtimes.c_plan import BLOCK, PlanInC, number, table
+from fxemu.runtimes.c import knobs
+from fxemu.runtimes.c.plan import BLOCK, PlanInC, number, table
 from fxemu.runtimes.packing import as_comment
 
 HERE = Path(__file__).parent
@@ -62,7 +62,7 @@ def source(model: Model) -> tuple[str, str]:
     """The text of the header, and of the file, which begins with the same text and so needs no other file."""
     steps = PlanInC(model)
     start, block, sample, slide = steps.start(), steps.block(), steps.sample(), steps.slide()
-    start, knobs = start + c_knobs.start(model), c_knobs.code(model, steps)
+    start, knob_code = start + knobs.start(model), knobs.code(model, steps)
     template = (HERE / "template.c").read_text()
     dry, wet = model.reference_pair()
     declared = {
@@ -72,23 +72,23 @@ def source(model: Model) -> tuple[str, str]:
         "latency": model.latency,
         "members": _lines(steps.members(), 2),
         **_host_sizes(model.sample_rate),
-        **c_knobs.declared(model),
+        **knobs.declared(model),
     }
     header = Template((HERE / "header.h").read_text()).substitute(declared)
     parts = {
         "header": header,
         "name": model.identifier,
         "block_samples": BLOCK,
-        "helpers": _used([template, knobs, *start, *block, *sample, *slide]),
+        "helpers": _used([template, knob_code, *start, *block, *sample, *slide]),
         "tables": "\n".join(steps.tables),
         "start": _lines(start, 2),
-        "knobs": knobs,
-        "settle": "\n  if (s->fresh) settle(s);" if knobs else "",
-        "turn_knobs": "\n  if (s->phase == 0) turn(s);" if knobs else "",
-        "turned": f"\n  s->phase = (s->phase + n) % {PERIOD};" if knobs else "",
-        "and_period": f", and of the {PERIOD} from one point to the next" if knobs else "",
+        "knobs": knob_code,
+        "settle": "\n  if (s->fresh) settle(s);" if knob_code else "",
+        "turn_knobs": "\n  if (s->phase == 0) turn(s);" if knob_code else "",
+        "turned": f"\n  s->phase = (s->phase + n) % {PERIOD};" if knob_code else "",
+        "and_period": f", and of the {PERIOD} from one point to the next" if knob_code else "",
         "most": "before_point(s, n < BLOCK - s->t ? n : BLOCK - s->t)"
-        if knobs
+        if knob_code
         else "n < BLOCK - s->t ? n : BLOCK - s->t",
         "dry": steps.row(DRY),
         "block": _lines(block, 2),
@@ -96,7 +96,7 @@ def source(model: Model) -> tuple[str, str]:
         "wet": steps.row(steps.plan.last),
         "slide": _lines(slide, 4),
         "check": f"{table('check_dry', dry)}\n{table('check_wet', wet)}",
-        "turn": "".join(f"\n    {line}" for line in c_knobs.turned(model, TURNED_AT)),
+        "turn": "".join(f"\n    {line}" for line in knobs.turned(model, TURNED_AT)),
         "check_samples": dry.numel(),
         "tolerance": number(model.tolerance),
     }

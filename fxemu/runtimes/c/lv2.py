@@ -4,7 +4,7 @@ A bundle is a folder `*.lv2`, NAME being the model's name as an identifier of C.
 
     manifest.ttl                     what a host reads first: the plugin's URI, and where its code and description are
     NAME.ttl                         the description: title, audio input and output, latency, gains, bypass and knobs
-    NAME.c                           the source: the model as C (`c.py`), and the plugin around it (`lv2_plugin.c`)
+    NAME.c                           the source: the model as C (`format.py`), and the plugin around it (`lv2_plugin.c`)
     NAME.so                          that source compiled for this kind of machine
     model.safetensors, model.json    the trained model (`models/files.py`), from which fxemu plays the bundle
 """
@@ -28,7 +28,7 @@ import torch
 
 from fxemu.models.knobs import Knob
 from fxemu.runtimes.base import TURNED_AT, ExportError, Format, Model, compared, put_files
-from fxemu.runtimes.c import HOST_RATES_HZ, source
+from fxemu.runtimes.c.format import HOST_RATES_HZ, source
 
 PLUGIN = Path(__file__).with_name("lv2_plugin.c")
 # For any machine of this kind, not for this one alone.

@@ -22,7 +22,7 @@ from fxemu.models import GRU
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes import ExportError, Model, export
-from fxemu.runtimes.lv2 import BLOCK, Lv2, Plugin, uri
+from fxemu.runtimes.c.lv2 import BLOCK, Lv2, Plugin, uri
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 RATE = 44_100

@@ -8,7 +8,7 @@ from string import Template
 from fxemu.engine.plan import PERIOD, WET
 from fxemu.models.knobs import SMOOTHING_S, positions, smoothing
 from fxemu.runtimes.base import Model
-from fxemu.runtimes.c_plan import PlanInC, number
+from fxemu.runtimes.c.plan import PlanInC, number
 
 CODE = Path(__file__).with_name("knobs.c")
 

@@ -20,8 +20,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.runtimes import ExportError, Model, export
 from fxemu.runtimes.base import TOLERANCE
-from fxemu.runtimes.c import C, source
-from fxemu.runtimes.lv2 import Lv2
+from fxemu.runtimes.c import C, Lv2, source
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 RATE = 44_100
