@@ -1,21 +1,25 @@
 """The figures in README and docs/, measured anew; each table is a file in `tables/`.
 
-`python scripts/benchmark.py TABLE` prints it; `--write docs/PAGE.md` puts it into a page too, between
-`<!-- table: TABLE -->` and `<!-- end -->`, with the command, the git commit and the machine below it.
+`python scripts/benchmark.py TABLE` prints it, then its command, git commit and machine. `--write docs/PAGE.md` keeps
+the rows in docs/tables/TABLE.csv, in place of those of the same name, and renders the page between
+`<!-- table: TABLE -->` and `<!-- end -->`; with `--rows NAME` row by row, each with a source of its own.
+`--printed FILE` takes what an earlier run printed in place of a measurement. `python scripts/benchmark.py pages`
+renders all pages.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-from contextlib import nullcontext
+import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 
-from tables.common import written
+from tables.pages import ROOT, Summary, Tee, check_place, render_page, source_line, update_rows
 
 FOLDER = Path(__file__).resolve().parent / "tables"
-HELPERS = ("__init__", "common", "c_loops")
+HELPERS = ("__init__", "common", "c_loops", "pages")
 TABLES = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem not in HELPERS}
 
 
@@ -24,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="\n".join([__doc__, "", *lines]), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("table", choices=[*TABLES, "pages"])
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each")
     parser.add_argument("--seed", type=int, default=0)
@@ -35,10 +39,36 @@ def main() -> None:
     parser.add_argument("--library", default="examples", help="folder of songs (boxes, look, memory, spine)")
     parser.add_argument("--recordings", default="", help="folder of DEVICE/SETTING/{dry,wet}/CLIP (boxes, look)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="a page with a place for the table, docs/NAME.md")
+    parser.add_argument("--printed", type=Path, metavar="FILE", help="with --write: what an earlier run printed")
     options = parser.parse_args()
-    run = import_module(f"tables.{options.table}").run
-    with written(options.write, options.table) if options.write else nullcontext():
-        run(options)
+    if options.table == "pages":
+        write_pages()
+        return
+    if options.write:
+        check_place(options.write, options.table)
+    printed = options.printed.read_text() if options.printed else made(options)
+    if options.write:
+        update_rows(options.write, options.table, printed)
+        write_pages(options.write)
+
+
+def made(options: argparse.Namespace) -> str:
+    """Measure and print a table, with its source below it."""
+    with redirect_stdout(Tee(sys.stdout)) as printed:
+        import_module(f"tables.{options.table}").run(options)
+        print(f"\n{source_line(sys.argv[1:])}")
+    return printed.getvalue()
+
+
+def write_pages(*pages: Path) -> None:
+    """Render the tables of some pages, or of all of docs/, from their rows."""
+    for page in pages or sorted((ROOT / "docs").glob("*.md")):
+        page.write_text(render_page(page, summary_of))
+
+
+def summary_of(name: str) -> Summary | None:
+    """What a table adds below its rows, where it has such a function."""
+    return getattr(import_module(f"tables.{name}"), "summary", None) if name in TABLES else None
 
 
 if __name__ == "__main__":

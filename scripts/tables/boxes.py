@@ -65,6 +65,8 @@ CHECK = {
     "mda leslie": Box("modulation", MDA + "Leslie"),
 }
 BOXES = CHOOSE | CHECK
+PEER = "Neural Amp Modeler"
+COLUMNS = ("box", "kind", "ours", "model", "worst over best past", "best gain", "best FIR", PEER)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -72,43 +74,53 @@ def run(options: argparse.Namespace) -> None:
     places = sorted(Path(options.recordings).glob("*/*/dry")) if options.recordings else []
     recordings = {f"{place.parts[-3]} {place.parts[-2]}": place for place in places}
     rows = chosen(options.rows, [*BOXES, *recordings])
-    print("| box | kind | ours | model | worst over best past | best gain | best FIR | Neural Amp Modeler |")
-    print("|---|---|---|---|---|---|---|---|")
-    scores: dict[str, list[float]] = {}
-    ratios = []
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    made = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for name, kind, result, peer in pool.map(lambda name: _row(name, recordings, options), rows):
-            test, winner = result["test"], result["race"]["winner"]
-            ours, gain, fir = test["esr"], test["baselines"]["gain"]["esr"], test["baselines"]["fir"]["esr"]
-            past = test.get("contraction") or {"model": {"worst_over_best": math.nan}}
-            half = "" if name in CHOOSE else ", to check" if name in CHECK else ", hardware"
-            scores.setdefault(kind, []).append(ours)
-            ratios += [ours / peer] if peer is not None else []
-            print(
-                f"| {name} | {kind}{half} | {ours:.1e} | {winner} | {past['model']['worst_over_best']:.2f} "
-                f"| {gain:.1e} | {fir:.1e} | {'' if peer is None else f'{peer:.1e}'} |",
-                flush=True,
-            )
-    print("\n" + "; ".join(f"{kind}: median {statistics.median(found):.1e}" for kind, found in scores.items()))
+        for cells in pool.map(lambda name: _row(name, recordings, options), rows):
+            made.append(dict(zip(COLUMNS, cells, strict=True)))
+            print(f"| {' | '.join(cells)} |", flush=True)
+    print(f"\n{summary(made)}")
+
+
+def summary(rows: list[dict[str, str]]) -> str:
+    """The median error of each kind of effect, and how ours stands to the peer's."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row["kind"].partition(",")[0], []).append(float(row["ours"]))
+    text = "; ".join(f"{kind}: median {statistics.median(found):.1e}" for kind, found in scores.items())
+    ratios = [float(row["ours"]) / float(row[PEER]) for row in rows if row[PEER]]
     if ratios:
-        print(
-            f"over Neural Amp Modeler: geometric mean {statistics.geometric_mean(ratios):.2f}, worst {max(ratios):.2f}"
-        )
-    print(f"{SECONDS} s and {options.threads} thread(s) a training, seed {options.seed}, {options.jobs} at once")
+        text += f"\n\nover {PEER}, of {len(ratios)} boxes: geometric mean {statistics.geometric_mean(ratios):.1e}, "
+        text += f"worst {max(ratios):.2f}"
+    return f"{text}\n\n{SECONDS} s a training"
 
 
-def _row(name: str, recordings: dict[str, Path], options: argparse.Namespace) -> tuple[str, str, dict, float | None]:
-    common = [TIME, f"seed={options.seed}"]
+def _row(name: str, recordings: dict[str, Path], options: argparse.Namespace) -> list[str]:
+    """Train on a box; the cells of its row."""
+    common, peer = [TIME, f"seed={options.seed}"], None
     if name in recordings:
-        folder = recordings[name]
-        places = [f"dry={folder}", f"wet={folder.parent / 'wet'}"]
-        return name, "hardware", train(["effect=recorded", *places, *common], options.threads), None
-    words = BOXES[name].words()
-    command = ",".join(f"'{word}'" for word in words)
-    library = f"data.library={options.library}"
-    result = train(["effect=command", f"effect.command=[{command}]", library, *common], options.threads)
-    peer = _peer(words, options) if options.nam else None
-    return name, BOXES[name].kind, result, peer
+        folder, kind = recordings[name], "hardware"
+        result = train(["effect=recorded", f"dry={folder}", f"wet={folder.parent / 'wet'}", *common], options.threads)
+    else:
+        words, kind = BOXES[name].words(), BOXES[name].kind + (", to check" if name in CHECK else "")
+        command = ",".join(f"'{word}'" for word in words)
+        source = ["effect=command", f"effect.command=[{command}]", f"data.library={options.library}"]
+        result = train([*source, *common], options.threads)
+        peer = _peer(words, options) if options.nam else None
+    test, past = result["test"], (result["test"].get("contraction") or {}).get("model", {})
+    errors = test["esr"], test["baselines"]["gain"]["esr"], test["baselines"]["fir"]["esr"], peer
+    ours, gain, fir, theirs = ("" if error is None else f"{error:.1e}" for error in errors)
+    return [
+        name,
+        kind,
+        ours,
+        result["race"]["winner"],
+        f"{past.get('worst_over_best', math.nan):.2f}",
+        gain,
+        fir,
+        theirs,
+    ]
 
 
 def _peer(words: list[str], options: argparse.Namespace) -> float:
