@@ -5,7 +5,7 @@ Each is fitted on training songs and applied to others; songs are (dry, wet) pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ Pair = tuple[Tensor, Tensor]
 Baseline = Callable[[Tensor, Tensor], Tensor]
 # Added to the autocorrelation at lag 0, as a share of it.
 RIDGE = 1e-9
+# Of the baselines that are emulations too; `copy_last` is none.
+IN_WORDS = {"fir": "the best short filter", "gain": "a volume knob at its best"}
+# ESR below which nobody hears whether a baseline has less.
+INAUDIBLE_ESR = 1e-6
 
 
 def copy_last(dry: Tensor, wet: Tensor) -> Tensor:
@@ -47,3 +51,14 @@ def best_fir(pairs: Sequence[Pair], taps: int) -> Baseline:
     auto[0] *= 1 + RIDGE
     filter_ = solve_toeplitz(auto, cross)
     return lambda dry, wet: torch.from_numpy(oaconvolve(dry.double().numpy(), filter_)[: dry.numel()]).to(dry.dtype)
+
+
+def outdone(esr: float, baselines: Mapping[str, float]) -> str | None:
+    """Warning of a model of this ESR that is no better than a trivial predictor (ESR by name); None if it is."""
+    best = min((name for name in IN_WORDS if name in baselines), key=lambda name: baselines[name], default=None)
+    if best is None or esr < max(baselines[best], INAUDIBLE_ESR):  # never of a NaN
+        return None
+    return (
+        f"{IN_WORDS[best]} has an ESR of {baselines[best]:.1e}, the model {esr:.1e}; "
+        "train it on more audio, for longer, or with model=auto, and ask fxemu look what the box is"
+    )

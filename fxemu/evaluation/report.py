@@ -13,7 +13,7 @@ from fxemu.effects import Effect
 from fxemu.effects.knobs import HELD_OUT, held_out_settings
 from fxemu.engine.streaming.stream import render, render_many
 from fxemu.evaluation import metrics
-from fxemu.evaluation.baselines import best_fir, best_gain, copy_last
+from fxemu.evaluation.baselines import best_fir, best_gain, copy_last, outdone
 from fxemu.evaluation.measurements.aliasing import aliasing
 from fxemu.evaluation.measurements.contraction import contraction, contraction_lines
 from fxemu.evaluation.measurements.decay import decay
@@ -72,14 +72,16 @@ def evaluate(
         SongScores(song.name, metrics.esr(*pair), metrics.nmae(*pair), metrics.samples_to_divergence(pair[0], limit))
         for song, pair in zip(test, pairs, strict=True)
     ]
+    errors, baselines = _errors_over_all(pairs, sample_rate), _baseline_scores(train, test)
     return Scores(
-        **_errors_over_all(pairs, sample_rate),
+        **errors,
         esr_median=statistics.median(song.esr for song in songs),
         esr_worst=max(song.esr for song in songs),
         teacher_forced_esr=teacher_forced,
         divergences=sum(metrics.diverged(p, limit) for p in predictions),
         realtime_factor=realtime_factor(loop, test[0].dry[: 10 * sample_rate], sample_rate),
-        baselines=_baseline_scores(train, test),
+        baselines=baselines,
+        outdone=outdone(errors["esr"], {name: scores.esr for name, scores in baselines.items()}),
         levels=levels,
         primed=primed(loop, test[0], effect, sample_rate),
         decay=decay(loop, effect, sample_rate) if effect.replayable else None,
@@ -211,6 +213,8 @@ def table(scores: Scores) -> str:
     lines.append(
         "a disturbed history is forgotten " + ("never" if forgets_ms is None else f"after {forgets_ms:.1f} ms")
     )
+    if scores.outdone:
+        lines.append(f"NO BETTER THAN NO MODEL: {scores.outdone}")
     if scores.inverted_esr < scores.esr:
         lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores.inverted_esr:.2e}")
     if scores.divergences:

@@ -40,7 +40,7 @@ class Run:
             worse than any.
         levels: ESR by input level in dBFS; empty for a run from before there was one.
         songs: ESR by name of each test song.
-        warning: of the report, about the states that it may sit in (None: there is none).
+        warnings: of the report, in sentences.
         box: what the effect is, in a sentence (None: nothing was said).
     """
 
@@ -49,7 +49,7 @@ class Run:
     scores: dict[str, float]
     levels: dict[float, float]
     songs: dict[str, float]
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
     box: str | None = None
 
 
@@ -137,12 +137,14 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
         raise ValueError(f"{METRICS} has no free-run ESR (test.esr)")
     levels = {_number(level["level_db"]): _number(level["esr"]) for level in test.get("levels", [])}
     songs = {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])}
-    contraction = test.get("contraction") or {}
-    pasts, warning = contraction.get("model", {}), contraction.get("warning")
+    contraction, knobs = test.get("contraction") or {}, test.get("knobs") or {}
+    pasts = contraction.get("model", {})
+    warnings = (test.get("outdone"), knobs.get("outdone"), contraction.get("warning"))
     numbers = {**metrics, **test, QUIET: levels.get(QUIET_DB), PASTS: pasts.get(PASTS)}
     scores = {name: _number(numbers[name]) for name in (*NAMES, QUIET, PASTS) if _is_number(numbers.get(name))}
     box = metrics.get("box")
-    return Run(folder, flat_options(config), scores, levels, songs, warning and plain(warning), box and plain(box))
+    said = tuple(plain(warning) for warning in warnings if warning)
+    return Run(folder, flat_options(config), scores, levels, songs, said, box and plain(box))
 
 
 def _file_name(value: Any) -> str:

@@ -156,6 +156,7 @@ class Scores:
         divergences: songs whose free run ends stuck at its limit.
         realtime_factor: seconds of audio rendered in a second on one core.
         baselines: errors of predictors that need no training by gradient, by name.
+        outdone: that one of them has less error than the model, in a sentence (None: none has).
         levels: by input level; empty for recordings, which cannot be played again at another.
         primed: by seconds of priming.
         decay: None for effects without a tail, and for recordings.
@@ -181,6 +182,7 @@ class Scores:
     divergences: int
     realtime_factor: float
     baselines: dict[str, Errors]
+    outdone: str | None
     levels: list[LevelScores]
     primed: list[PrimedScores]
     decay: DecayScores | None

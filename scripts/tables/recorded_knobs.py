@@ -17,10 +17,7 @@ from pathlib import Path
 
 from fxemu.effects import Recorded
 from fxemu.emulation.locate import read_model
-from fxemu.evaluation import metrics
-from fxemu.evaluation.baselines import best_gain
 from fxemu.evaluation.measurements.settings import at_recorded
-from fxemu.library.pair import Pair
 from fxemu.library.recordings.pairs import read_recordings
 from fxemu.models.knobs import Knob, positions
 from tables.common import run_training
@@ -58,15 +55,11 @@ def _fold(trained: Sequence[Path], held_out: Sequence[Path], words: list[str], o
         for name, pairs in read_recordings(Recorded(str(test / "dry"), str(test / "wet")), rate).items():
             at = positions(knobs, _values(Path(name).stem))
             pairs = [replace(pair, knobs=at) for pair in pairs]
-            error, gain = at_recorded(loop, [], pairs, knobs).esr_worst, _gain_error(pairs)
+            (score,) = at_recorded(loop, [], pairs, knobs).settings
+            error, gain = score.esr, score.gain_esr
             print(f"| {Path(name).stem} | {error:.1e} | {gain:.1e} | {error / gain:.2g} |", flush=True)
             ratios.append(error / gain)
         return ratios
-
-
-def _gain_error(pairs: Sequence[Pair]) -> float:
-    gain = best_gain([(pair.dry, pair.wet) for pair in pairs])
-    return metrics.esr(*metrics.over_all((gain(pair.dry, pair.wet), pair.wet) for pair in pairs))
 
 
 def _gather(settings: Sequence[Path], target: Path) -> list[Knob]:

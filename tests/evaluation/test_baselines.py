@@ -35,3 +35,19 @@ def test_best_fir_finds_a_filter(dry):
     wet = torch.nn.functional.conv1d(padded[None, None], taps.flip(0)[None, None])[0, 0]
     fir = baselines.best_fir([(dry, wet)], taps=16)
     assert metrics.esr(fir(dry, wet), wet) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("esr", "errors", "named"),
+    [
+        (0.2, {"copy_last": 1e-4, "gain": 0.3, "fir": 0.21}, None),
+        (0.2, {"copy_last": 1e-4, "gain": 0.19, "fir": 0.1}, "short filter"),
+        (0.2, {"gain": 0.1, "fir": 0.3}, "volume knob"),
+        (9e-7, {"gain": 0.1, "fir": 1e-13}, None),
+        (float("nan"), {"gain": 0.1}, "volume knob"),
+        (0.2, {}, None),
+    ],
+)
+def test_a_model_that_a_trivial_predictor_outdoes_is_told(esr, errors, named):
+    warning = baselines.outdone(esr, errors)
+    assert (warning is None) if named is None else named in warning

@@ -115,6 +115,15 @@ def test_what_the_effect_is_stands_on_the_page_as_text(folder):
     assert "By its sound: a limiter &lt;b&gt;" in run_page(read_run(folder))
 
 
+@pytest.mark.parametrize("place", ["outdone", "knobs", "contraction"])
+def test_what_the_report_warns_of_stands_on_the_page(folder, place):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    said = {"outdone": "a <b> knob is better", "knobs": {"outdone": "a <b> knob is better"}}
+    metrics["test"][place] = said.get(place, {"warning": "a <b> knob is better"})
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert "A &lt;b&gt; knob is better." in run_page(read_run(folder))
+
+
 def test_it_needs_nothing_from_outside_and_text_is_never_markup(html):
     addresses = re.findall(r'(?:src|href)="([^"]{0,20})', html)
     assert len(addresses) == 2 and all(address.startswith("data:") for address in addresses)

@@ -31,6 +31,7 @@ NUMBERS = {
 SCORED = Scores(
     **NUMBERS,
     baselines={name: Errors(0.5, 0.6) for name in BASELINES},
+    outdone="a volume knob has less",
     levels=[LevelScores(0, 0.1, 0.2), LevelScores(-48, 0.3, 0.4)],
     primed=[PrimedScores(0.0, 0.1, None), PrimedScores(0.5, 0.1, PhaseScores(0.1, 0.01, 3.8))],
     decay=DecayScores(1.5, None, None),
@@ -49,6 +50,7 @@ CONTENT = {
     "test": {
         **NUMBERS,
         "baselines": {name: {"esr": 0.5, "nmae": 0.6} for name in ("copy_last", "gain", "fir")},
+        "outdone": "a volume knob has less",
         "levels": [{"level_db": 0, "esr": 0.1, "nmae": 0.2}, {"level_db": -48, "esr": 0.3, "nmae": 0.4}],
         "primed": [
             {"primed_s": 0.0, "esr": 0.1},

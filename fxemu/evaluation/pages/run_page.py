@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 import fxemu.effects
+from fxemu.evaluation.baselines import IN_WORDS
 from fxemu.evaluation.character import sound_in_words
 from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, picture, render
@@ -102,7 +103,7 @@ def _verdict(run: Run) -> str:
     test = _json(run.folder / "metrics.json").get("test")
     baselines = test.get("baselines") if isinstance(test, dict) else None
     said = []
-    for name, meaning in (("fir", "the best short filter"), ("gain", "a volume knob at its best")):
+    for name, meaning in IN_WORDS.items():
         baseline = baselines.get(name) if isinstance(baselines, dict) else None
         esr = baseline.get("esr") if isinstance(baseline, dict) else None
         if isinstance(esr, int | float):
@@ -147,8 +148,7 @@ def _warnings(run: Run) -> Iterator[str]:
         yield f"The output is upside down; inverted its ESR would be {run.scores['inverted_esr']:.2e}."
     if run.scores.get("divergences"):
         yield f"The free run of {run.scores['divergences']:.0f} song(s) ends stuck at its limit."
-    if run.warning:
-        yield f"Wrong state: {run.warning}"
+    yield from (f"{warning[:1].upper()}{warning[1:]}." for warning in run.warnings)
 
 
 def effect_in_words(options: dict[str, str]) -> str:

@@ -31,3 +31,13 @@ def test_the_median_and_the_worst_setting_are_told():
     assert [score.esr for score in found.settings] == pytest.approx(errors, rel=1e-4)
     assert (found.esr_median, found.esr_worst) == pytest.approx(errors[1:], rel=1e-4)
     assert lines(found)[0].endswith(f"(gain={KNOB.value(0.9):.4g})")
+    # The best gain is nearer to tanh than a tenth is, everywhere.
+    assert all(score.gain_esr < 0.1 < score.esr for score in found.settings)
+    assert "3 of 3" in found.outdone and lines(found)[1].endswith(found.outdone)
+
+
+def test_no_warning_where_the_model_is_the_effect():
+    loop, dry = one_pole(0.0), torch.rand(100)
+    songs = [Pair(str(x), dry, 0.1 * dry.sign() * dry.abs(), torch.tensor([x])) for x in (0.0, 0.5)]
+    found = at_recorded(loop, songs[:1], songs, [KNOB])
+    assert found.outdone is None and len(lines(found)) == 1
