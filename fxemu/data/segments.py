@@ -13,16 +13,16 @@ from fxemu.library.pair import Pair
 from fxemu.slices import gather, segment_starts
 
 # Of batches, one in so many has knobs that move.
-MOVING = 4
+MOVES_EVERY = 4
 
 
 class RandomSegments(Dataset):
     """Batches of segments cut anywhere from the songs, the same ones for the same seed and number.
 
     Item i is (dry, wet), each (batch_size, 1, samples), and with knobs their positions (batch_size, K, 1) and the mean
-    square of wet of the whole song (batch_size, 1, 1): a song is drawn in proportion to its length. Every MOVING-th
-    batch is of songs whose knobs move, if there are some, with positions (batch_size, K, samples). A shard gets its
-    rows of the same batches.
+    square of wet of the whole song (batch_size, 1, 1): a song is drawn in proportion to its length. One batch of
+    MOVES_EVERY is of songs whose knobs move, if there are some, with positions (batch_size, K, samples). A shard gets
+    its rows of the same batches.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RandomSegments(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         number = self.epoch * self.batches + index
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
-        songs = (self.moving or self.still) if number % MOVING == MOVING - 1 else (self.still or self.moving)
+        songs = (self.moving or self.still) if number % MOVES_EVERY == MOVES_EVERY - 1 else (self.still or self.moving)
         places = torch.randint(int(songs.ends[-1]), (self.batch_size,), generator=generator)
         return songs.segments(places[self.shard.rows(self.batch_size)])
 

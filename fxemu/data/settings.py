@@ -26,7 +26,7 @@ HYPERCUBE = 64
 PIECE_S, LONGEST_S = 1.0, 5.0
 # The share of draws in which knobs move, if the effect follows them, how long a turn takes, in s, and the share of them
 # that take no time.
-MOVING, TURN_S, JUMPS = 0.25, (0.02, 2.0), 0.25
+MOVING_SHARE, TURN_S, JUMPS = 0.25, (0.02, 2.0), 0.25
 
 
 def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
@@ -45,7 +45,7 @@ def drawn_track(number: int, knobs: int, seed: int, samples: int, sample_rate: i
     From its setting to another one, at once or in a straight line of 20 ms to 2 s, and smoothed as players do.
     """
     generator = np.random.default_rng((seed, number, 1))
-    if generator.random() >= MOVING:
+    if generator.random() >= MOVING_SHARE:
         return None
     start, end = drawn_setting(number, knobs, seed), torch.from_numpy(generator.uniform(-1, 1, knobs)).float()
     seconds = math.exp(generator.uniform(*map(math.log, TURN_S))) * (generator.random() > JUMPS)

@@ -23,10 +23,12 @@ class Source(Protocol):
     Attributes:
         parts: pairs by "train", "val" and "test", of which no two share a song; of a streamed library excerpts of some.
         audio_seconds: of the training songs together; None where they are streamed.
+        in_memory: whether others may cut segments from the same songs.
     """
 
     parts: Mapping[str, list[Pair]]
     audio_seconds: float | None
+    in_memory: bool
 
     def batches(self, epoch: int, shard: Shard) -> Dataset:
         """The training batches of an epoch: (dry, wet), each (shard's rows, 1, samples)."""
@@ -60,6 +62,8 @@ class InMemory:
         sizes: of the batches.
     """
 
+    in_memory = True
+
     def __init__(
         self, parts: dict[str, list[Pair]], effect: Effect, gains: DrawnGains | DrawnSettings, sizes: BatchSizes
     ) -> None:
@@ -91,7 +95,7 @@ class Streamed:
         sizes: of the batches.
     """
 
-    audio_seconds = None
+    audio_seconds, in_memory = None, False
 
     def __init__(
         self,

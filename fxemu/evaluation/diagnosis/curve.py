@@ -10,7 +10,7 @@ from scipy.signal import butter, lfilter
 from torch import Tensor
 
 from fxemu.evaluation.diagnosis.explanation import Explanation, share_left
-from fxemu.evaluation.diagnosis.filtered_sums import filtered, fit_filters
+from fxemu.models.fits.fir import filtered, fit_filters
 
 TAPS = 64
 BENDS = (3.0, 12.0, 50.0)  # slopes of the curves that are added up, over the signal's peak
@@ -25,7 +25,7 @@ def explain_by_curve(dry: Tensor, wet: Tensor, short: Tensor, skip: int, sample_
         driven = _driven(dry, before, sample_rate)
         scale = float(driven.abs().max()) + 1e-12
         curves = _curves(driven / scale)
-        filters = fit_filters(curves, wet, TAPS)
+        filters = fit_filters([(curves, wet)], TAPS)
         prediction = sum(filtered(x, h) for x, h in zip(curves, filters, strict=True))
         fitted.append((share_left(prediction, wet, skip), prediction, before, scale, filters))
     left, prediction, before, scale, filters = min(fitted, key=lambda each: each[0])
@@ -53,10 +53,10 @@ def _driven(dry: Tensor, before: float | Tensor, sample_rate: int) -> Tensor:
     return torch.from_numpy(lfilter(*butter(1, 2 * before / sample_rate, "high"), dry.numpy()))
 
 
-def _curves(x: Tensor) -> list[Tensor]:
-    """Curves of x (T,), odd and even."""
+def _curves(x: Tensor) -> Tensor:
+    """Curves of x (T,), odd and even: (I, T)."""
     bent = [torch.tanh(bend * x) for bend in BENDS]
-    return [x, x.abs(), *bent, *(each.square() for each in bent)]
+    return torch.stack([x, x.abs(), *bent, *(each.square() for each in bent)])
 
 
 def _sine(level_db: float, sample_rate: int) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 from fxemu.evaluation.diagnosis.curve import explain_by_curve
 from fxemu.evaluation.diagnosis.digital import explain_by_digits
 from fxemu.evaluation.diagnosis.explanation import Explanation, share_db, share_left
-from fxemu.evaluation.diagnosis.filtered_sums import filtered
 from fxemu.evaluation.diagnosis.level import explain_by_closing, explain_by_level, varying_gain
 from fxemu.evaluation.diagnosis.modulation import (
     explain_by_following_filter,
@@ -29,6 +28,7 @@ from fxemu.evaluation.diagnosis.response import (
 )
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.capture import most_energetic
+from fxemu.models.fits.fir import filtered
 
 SECONDS, BRIEF_S = 12.0, 5.0  # of an excerpt; where a training waits for it
 EXPLAINED, SIMPLER = 1e-5, 0.5  # share left at which to stop; what is less simple must leave at most that much of it

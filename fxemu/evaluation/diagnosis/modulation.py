@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from scipy.signal import resample_poly
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from fxemu.effects.envelope import coefficient, follow_peaks, level_db
 from fxemu.evaluation.diagnosis.explanation import Explanation, share_left
-from fxemu.evaluation.diagnosis.filtered_sums import sum_of_filters
+from fxemu.models.fits.fir import filtered, fit_filters
 from fxemu.models.fits.movement_rate import find_movement_rate
 from fxemu.models.fits.oscillator import find_rate, fit_waveform
 
@@ -48,8 +49,8 @@ def explain_by_periodic_filter(dry: Tensor, wet: Tensor, skip: int, sample_rate:
     parameters = len(inputs) * taps
     # Of so many parameters a share fits what is but noise.
     spared = max(1 - parameters / x.numel(), 0.1)
-    moving = share_left(sum_of_filters(inputs, y, taps), y, skip) / spared
-    fixed = share_left(sum_of_filters([x], y, 2 * taps), y, skip)
+    moving = share_left(_sum_of_filters(inputs, y, taps), y, skip) / spared
+    fixed = share_left(_sum_of_filters([x], y, 2 * taps), y, skip)
     hz = rate * sample_rate / (2 * math.pi)
     words = f"a filter that repeats at {hz:.2g} Hz (a phaser, flanger, chorus, vibrato or wah)"
     return Explanation("periodic filter", words, moving / max(fixed, 1e-12), {"rate_hz": hz})
@@ -61,16 +62,22 @@ def explain_by_following_filter(dry: Tensor, wet: Tensor, skip: int, sample_rate
     What it leaves is a share of what a fixed filter leaves, of frequencies below 5.5 kHz.
     """
     x, y, factor = _slower(dry, wet, LEVEL_RATE_HZ, sample_rate)
-    fixed = share_left(sum_of_filters([x], y, 4 * LEVEL_TAPS), y, skip // factor)
+    fixed = share_left(_sum_of_filters([x], y, 4 * LEVEL_TAPS), y, skip // factor)
     left = []
     for attack_s, release_s in LEVEL_TIMES_S:
         times = (coefficient(time_s, sample_rate) for time_s in (attack_s, release_s))
         level = torch.from_numpy(follow_peaks(level_db(dry), *times, -60.0))[::factor][: x.numel()]
         level = ((level - level.mean()) / level.std()).clamp(-3, 3) / 2
         inputs = [x * level**k for k in range(LEVEL_TERMS)]
-        left.append(share_left(sum_of_filters(inputs, y, LEVEL_TAPS), y, skip // factor))
+        left.append(share_left(_sum_of_filters(inputs, y, LEVEL_TAPS), y, skip // factor))
     words = "a filter that follows the level (an envelope filter, an auto-wah)"
     return Explanation("following filter", words, min(left) / max(fixed, 1e-12))
+
+
+def _sum_of_filters(inputs: Sequence[Tensor], wet: Tensor, taps: int) -> Tensor:
+    """The nearest to wet (T,) that filters of so many taps make of the inputs (T,) together."""
+    filters = fit_filters([(torch.stack([*inputs]), wet)], taps)
+    return sum(filtered(x, h) for x, h in zip(inputs, filters, strict=True))
 
 
 def _slower(dry: Tensor, wet: Tensor, rate_hz: int, sample_rate: int) -> tuple[Tensor, Tensor, int]:

@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.evaluation.diagnosis.explanation import Explanation, in_hz, share_db, share_left
-from fxemu.evaluation.diagnosis.filtered_sums import filtered, fit_filters
 from fxemu.models.fits.echoes import EARLIEST, echo_peaks
-from fxemu.models.fits.fir import fit_filter
+from fxemu.models.fits.fir import filtered, fit_filter, fit_filters
 
 Array = NDArray[np.float64]
 SHORT, LONG_S, ITERATIONS = 2048, 1.5, 15  # taps, seconds, conjugate gradient steps
@@ -34,7 +33,7 @@ DECAY_BLOCK_S, ABOVE_FLOOR_DB = 0.02, 8.0
 
 def short_filter(dry: Tensor, wet: Tensor) -> Tensor:
     """The best filter (SHORT,), float64."""
-    return fit_filters([dry], wet, SHORT)[0]
+    return fit_filters([(dry[None], wet)], SHORT)[0]
 
 
 def explain_by_filter(dry: Tensor, wet: Tensor, sample_rate: int) -> Explanation:

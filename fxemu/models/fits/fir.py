@@ -1,4 +1,7 @@
-"""Least-squares fit of a long FIR filter, by conjugate gradients and the FFT."""
+"""Causal filters by least squares: several short ones together, or one of any length.
+
+Shapes: T samples, I inputs, N taps.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,58 @@ from collections.abc import Sequence
 
 import torch
 from scipy.fft import next_fast_len
+from scipy.signal import oaconvolve
 from torch import Tensor
 from torch.nn import functional as F
 
 # Regularisation as a share of the input's energy: weaker frequencies do not make taps grow.
-RIDGE = 1e-9
+RIDGE, FEW_RIDGE = 1e-9, 1e-7
+FRAME = 8  # times N samples are transformed at once
+
+
+def filtered(dry: Tensor, taps: Tensor) -> Tensor:
+    """dry (T,) through a causal filter (N,) from silence: (T,) float64."""
+    return torch.from_numpy(oaconvolve(dry.double().numpy(), taps.double().numpy())[: dry.numel()])
+
+
+def fit_filters(songs: Sequence[tuple[Tensor, Tensor]], taps: int) -> Tensor:
+    """The causal filters (I, N), float64, whose outputs for the inputs add up to the nearest to wet.
+
+    Args:
+        songs: inputs (I, T) and wet (T,), as if silent before.
+        taps: N; the equations, solved at once, are of I * N unknowns.
+    """
+    parts = [_normal_equations(inputs.double(), wet.double(), taps) for inputs, wet in songs]
+    matrix, right = (sum(part) for part in zip(*parts, strict=True))
+    return ridge_solution(matrix, right, FEW_RIDGE * matrix.diagonal() + 1e-12).view(-1, taps)
+
+
+def ridge_solution(matrix: Tensor, right: Tensor, least: Tensor) -> Tensor:
+    """Ridge regression from normal equations (N, N), (N,); `least` is added to the diagonal."""
+    raised = matrix + torch.diag(least.expand(len(matrix)))
+    return torch.cholesky_solve(right[:, None], torch.linalg.cholesky(raised))[:, 0]
+
+
+def _normal_equations(inputs: Tensor, wet: Tensor, taps: int) -> tuple[Tensor, Tensor]:
+    """Products of the lags of the inputs (I, T) with each other and with wet (T,), summed: (I * N, I * N), (I * N,)."""
+    count, length = len(inputs), FRAME * taps
+    signals = torch.cat((inputs, wet[None]))
+    padded = F.pad(signals, (taps, -signals.shape[1] % length + taps))
+    around = torch.fft.rfft(padded.unfold(1, length + 2 * taps, length), dim=2)
+    inner = F.pad(padded[:, taps:-taps].unfold(1, length, length), (taps, taps))
+    cross = torch.einsum("ifk,jfk->kij", around, torch.fft.rfft(inner, dim=2).conj())
+    # lags[l, i, j] is the sum over t of signal i at t + l times signal j at t.
+    lags = torch.fft.irfft(cross, length + 2 * taps, dim=0)
+    place = torch.arange(taps)[:, None] - torch.arange(taps)
+    matrix = lags[place, :count, :count].permute(3, 0, 2, 1).reshape(count * taps, count * taps)
+    # Less what the filters would play after the song's end.
+    ends = F.pad(F.pad(inputs, (taps, 0))[:, -taps:], (0, taps)).unfold(1, taps, 1)[:, 1:].flip(1)
+    ends = ends.reshape(count * taps, taps)
+    return matrix - ends @ ends.mT, lags[:taps, count, :count].mT.reshape(-1)
 
 
 def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: int = 30, skip: int = 0) -> Tensor:
-    """The causal filter h (taps,), float64, whose output for dry is nearest to wet, (samples,) each.
+    """The causal filter (N,), float64, whose output for dry is nearest to wet, (T,) each.
 
     Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
     the mean spectrum of the input (Chan & Ng, "Conjugate gradient methods for Toeplitz systems", 1996), so that tens of

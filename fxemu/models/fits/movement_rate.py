@@ -1,11 +1,12 @@
 """The rate at which a filter that repeats does so, from dry and wet samples.
 
-Shapes: T samples, N taps (oldest first).
+Shapes: T samples, N taps.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from scipy.fft import next_fast_len
@@ -13,8 +14,9 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.models.fits.fixed_filter import Songs, filtered, fixed_filter
+from fxemu.models.fits.fir import filtered, fit_filters
 
+Songs = Sequence[tuple[Tensor, Tensor]]
 # Samples over which the filter is taken to stand still when its rate is looked for, and shapes of it that are followed.
 FRAME, SHAPES = 512, 16
 # Harmonics that the rate is refined with, and places tried around the peak.
@@ -39,6 +41,11 @@ def find_movement_rate(songs: Songs, taps: int, slower: int = SLOWER) -> float:
     slowest, width = 2 * size // longest, 2 * math.pi / longest
     peak = 2 * math.pi / size * (slowest + int(spectrum[slowest:].argmax()))
     return _undivided(series, _refined(series, peak, width), slower) / FRAME
+
+
+def fixed_filter(songs: Songs, taps: int) -> Tensor:
+    """The best fixed filter (N,) float64 from dry to wet, (T,) each."""
+    return fit_filters([(dry[None], wet) for dry, wet in songs], taps)[0]
 
 
 def _refined(series: list[Tensor], peak: float, width: float) -> float:

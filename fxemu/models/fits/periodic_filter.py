@@ -9,11 +9,12 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.models.fits.fixed_filter import Songs, filtered, fixed_filter, normal_equations, ridge_solution
-from fxemu.models.fits.movement_rate import SLOWER, find_movement_rate
+from fxemu.models.fits.fir import filtered, ridge_solution
+from fxemu.models.fits.movement_rate import SLOWER, Songs, find_movement_rate, fixed_filter
 
 BINS = 256
 # Bins while the rate alone is looked for.
@@ -110,7 +111,7 @@ def _moved(dry: Tensor, rate: float, basis: Tensor, *mixings: Tensor) -> list[Te
     rotations = torch.exp(order * (2 * math.pi / FINE) * torch.arange(FINE)[:, None])
     tables = [(rotations @ mixing).real for mixing in mixings]
     at = torch.round(torch.arange(dry.numel(), dtype=torch.float64) * (rate * FINE / (2 * math.pi))).long() % FINE
-    parts = [filtered(dry, taps) for taps in basis]
+    parts = [filtered(dry, taps.flip(0)) for taps in basis]
     return [sum(table[at, r] * part for r, part in enumerate(parts)) for table in tables]
 
 
@@ -138,13 +139,38 @@ def fit_table(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[T
     """
     dry, wet, starts, ends, of_run = _runs(songs, rate, taps, bins)
     table, total = torch.zeros(bins, taps, dtype=dry.dtype), torch.zeros(taps, taps, dtype=dry.dtype)
-    fixed, least = fixed_filter(songs, taps), RIDGE * float(dry.square().sum()) / bins + 1e-12
+    fixed, least = fixed_filter(songs, taps).flip(0), RIDGE * dry.square().sum() / bins + 1e-12
     for phase_bin in range(bins):
         inside = of_run == phase_bin
-        matrix, right = normal_equations(dry, wet, starts[inside], ends[inside], taps)
+        matrix, right = _normal_equations(dry, wet, starts[inside], ends[inside], taps)
         total += matrix
         table[phase_bin] = fixed + ridge_solution(matrix, right - matrix @ fixed, least)
     return table, total / dry.numel()
+
+
+def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
+    """Of windows of dry (N, oldest first) against wet, summed over all samples of the runs: (N, N), (N,)."""
+    if not len(starts):
+        # Songs shorter than a period do not reach every bin.
+        return dry.new_zeros(taps, taps), dry.new_zeros(taps)
+    span = torch.arange(int((ends - starts).max()))
+    inside = span < (ends - starts)[:, None]
+    now = starts[:, None] + span
+    window = torch.arange(-taps, 0)
+    reach = torch.arange(1 - taps, len(span))
+    size = next_fast_len(len(reach), real=True)
+    seen_dry = torch.fft.rfft(dry[starts[:, None] + reach], size)
+    last, right = (
+        torch.fft.irfft((seen_dry * torch.fft.rfft(x[now] * inside, size).conj()).sum(0), size)[:taps]
+        for x in (dry, wet)
+    )
+    before, after = dry[starts[:, None] + window], dry[ends[:, None] + window]
+    change = before.mT @ before - after.mT @ after
+    matrix = torch.empty_like(change)
+    matrix[-1], matrix[:, -1] = last, last
+    for row in range(taps - 1, 0, -1):
+        matrix[row - 1, :-1] = matrix[row, 1:] + change[row, 1:]
+    return matrix, right
 
 
 def _runs(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from fxemu.data.module import SongData
-from fxemu.data.sources import Streamed
 from fxemu.evaluation.scores import RaceRow, RaceScores
 from fxemu.files import write_whole
 from fxemu.training.callbacks import KeepCurve
@@ -113,10 +112,10 @@ class Race:
 
     def hand_over(self, data: SongData, module: TrainingModule, curve: KeepCurve) -> None:
         """Let the finalist's training begin where it ended in the race; fits begin anew, with all of the songs."""
-        if isinstance(self.common.data.source, Streamed):
-            self.common.data.source.close()
-        else:
+        if self.common.data.source.in_memory:
             self.common.give(data, module)
+        else:
+            self.common.data.source.close()
         finalist = self.finalist()
         if not self.candidates[finalist.name].closed_form:
             module.start_from(self.weights(finalist))

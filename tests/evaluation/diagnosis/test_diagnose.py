@@ -6,7 +6,6 @@ from helpers.recordings import RATE, music
 
 from fxemu.effects import Bitcrusher, Compressor, Delay, Gate, Highpass, Lowpass, Tanh, Tremolo, Vibrato
 from fxemu.evaluation.diagnosis import box_sentence, diagnose
-from fxemu.evaluation.diagnosis.filtered_sums import filtered, fit_filters
 from fxemu.evaluation.diagnosis.level import explain_by_closing
 from fxemu.evaluation.diagnosis.modulation import explain_by_periodic_filter
 from fxemu.evaluation.diagnosis.response import response_words, short_filter
@@ -59,13 +58,6 @@ def test_a_filter_that_repeats_has_its_rate():
     found = explain_by_periodic_filter(dry.double(), wet.double(), RATE, RATE)
     assert found.figures["rate_hz"] == pytest.approx(3, rel=0.02)
     assert found.unexplained < 0.2
-
-
-def test_sums_of_filters_are_found(dry):
-    x = dry[: 2 * RATE].double()
-    filters = torch.tensor([[1.0, -0.5, 0.2], [0.3, 0.0, 0.1]], dtype=torch.float64)
-    wet = sum(filtered(signal, taps) for signal, taps in zip((x, x.square()), filters, strict=True))
-    torch.testing.assert_close(fit_filters([x, x.square()], wet, 3), filters, atol=1e-3, rtol=0)
 
 
 def test_a_training_says_what_the_box_is_where_songs_are_long_enough(dry):

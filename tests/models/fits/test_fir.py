@@ -8,7 +8,7 @@ from fxemu.engine.streaming.stream import render
 from fxemu.evaluation.metrics import esr
 from fxemu.models import Linear
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.models.fits.fir import fit_filter
+from fxemu.models.fits.fir import filtered, fit_filter, fit_filters
 from fxemu.representations import Raw
 
 
@@ -19,15 +19,14 @@ def coloured(samples: int, seed: int) -> Tensor:
     return torch.fft.irfft(spectrum * 10 ** (-2 * torch.linspace(0, 1, spectrum.numel())), samples).float()
 
 
-def filtered(dry: Tensor, taps: Tensor) -> Tensor:
-    size = 2 * dry.numel()
-    product = torch.fft.rfft(dry.double(), size) * torch.fft.rfft(taps, size)
-    return torch.fft.irfft(product, size)[: dry.numel()].float()
+def lags(dry: Tensor, count: int) -> Tensor:
+    """dry (T,), silence before it, at lags from 0: (T, count) float64."""
+    return torch.stack([torch.cat((torch.zeros(k), dry[: len(dry) - k])) for k in range(count)], dim=1).double()
 
 
 def test_it_finds_the_filter() -> None:
     taps = torch.randn(300, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    songs = [(dry, filtered(dry, taps)) for dry in (coloured(5000, 0), coloured(9000, 1))]
+    songs = [(dry, filtered(dry, taps).float()) for dry in (coloured(5000, 0), coloured(9000, 1))]
     found = fit_filter(songs, 300)
     assert (found - taps).norm() < 1e-3 * taps.norm()
 
@@ -35,9 +34,15 @@ def test_it_finds_the_filter() -> None:
 def test_it_is_the_least_squares_solution_where_there_is_no_exact_one() -> None:
     dry = coloured(2000, 0)
     wet = torch.tanh(3 * dry)
-    columns = torch.stack([torch.cat((torch.zeros(k), dry[: 2000 - k])) for k in range(8)], dim=1).double()
-    expected = torch.linalg.lstsq(columns, wet.double()).solution
+    expected = torch.linalg.lstsq(lags(dry, 8), wet.double()).solution
     assert torch.allclose(fit_filter([(dry, wet)], 8), expected, atol=1e-5)
+
+
+def test_several_filters_are_the_least_squares_solution_over_songs_that_end_anywhere() -> None:
+    songs = [(torch.stack((dry, dry.square())), torch.tanh(9 * dry)) for dry in (coloured(700, 0), coloured(901, 1))]
+    columns = torch.cat([torch.cat([lags(x, 5) for x in inputs], dim=1) for inputs, _ in songs])
+    expected = torch.linalg.lstsq(columns, torch.cat([wet for _, wet in songs]).double()).solution
+    assert torch.allclose(fit_filters(songs, 5).flatten(), expected, atol=1e-4)
 
 
 def test_a_delay_without_a_gradient_step() -> None:
