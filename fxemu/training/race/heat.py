@@ -35,7 +35,9 @@ from fxemu.training.trainer import build_trainer
 BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
 # Seconds of the training songs that the race uses, fits at least so much of each: they take as long as the audio is.
 SONGS_S, SONG_S = 60.0, 20.0
-# The share of the time that all fits in closed form may take; they need a minute of one core, with two rates two.
+# A movement is known where it has come round: with twice the audio, two songs of a minute, of 30 s at the slowest.
+PERIODIC_SONGS_S, PERIODIC_SONG_S = 120.0, 60.0
+# The share of the time that all fits in closed form may take; they need a minute and a half of one core.
 FIT_SHARE = 0.5
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
@@ -82,11 +84,12 @@ class Common:
         data.share(self.data, training)
         module.settled, module.wrong = self.settled, self.wrong
 
-    def starts(self) -> list[Pair]:
-        """The starts of as many training songs as make `SONGS_S`: there alone is an oscillator's phase known."""
+    def starts(self, periodic: bool) -> list[Pair]:
+        """The starts of as many training songs as fits need: there alone is an oscillator's phase known."""
+        songs_s, song_s = (PERIODIC_SONGS_S, PERIODIC_SONG_S) if periodic else (SONGS_S, SONG_S)
         songs = self.data.parts["train"]
-        each = max(SONG_S, SONGS_S / len(songs))
-        return [song.start(round(each * self.data.sample_rate)) for song in songs[: math.ceil(SONGS_S / each)]]
+        each = max(song_s, songs_s / len(songs))
+        return [song.start(round(each * self.data.sample_rate)) for song in songs[: math.ceil(songs_s / each)]]
 
 
 def read_common(candidates: Sequence[Candidate]) -> Common:
@@ -176,7 +179,7 @@ def _short_training(
         config = of_trained_weights(config)
     parts = build_parts(config)
     data, module = build(config, parts)
-    common.give(data, module, common.starts() if candidate.closed_form else None)
+    common.give(data, module, common.starts(module.loop.periodic) if candidate.closed_form else None)
     if before is not None:
         module.start_from(before)
     pl.seed_everything(config.seed, verbose=False)
