@@ -23,7 +23,7 @@ def stated_s(path: str, container: av.container.InputContainer) -> float:
 
 
 def _wav_s(file: BinaryIO) -> float:
-    """By the sizes of its chunks; 0 where its data has an unknown size."""
+    """Seconds by the sizes of its chunks; 0 where its data has an unknown size."""
     bytes_a_second = 0
     if file.read(12)[:4] != b"RIFF":
         return 0.0

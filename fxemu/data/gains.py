@@ -29,11 +29,34 @@ def check_gains(gain_db: Sequence[float]) -> None:
         )
 
 
-class DrawnGains:
-    """Training songs at gains drawn evenly in dB, before the effect, whose sound may depend on the level.
+class Turns:
+    """Items of audio that take turns to be drawn anew, at gains drawn evenly in dB.
 
-    Songs take turns: in each epoch as many as hold SECONDS_PER_EPOCH of audio (one at least) get a new gain. Which
-    gain a song has in which epoch depends on the seed alone, so a resumed run has the same ones.
+    In each epoch it is the turn of as many as hold SECONDS_PER_EPOCH of audio (one at least). What an item has in which
+    epoch depends on the seed alone, so a resumed run has the same.
+
+    Args:
+        count: of the items.
+        seconds: of all of them.
+        gain_db: lowest and highest gain, -80 to 0 dB.
+        seed: decides the gains.
+    """
+
+    def __init__(self, count: int, seconds: float, gain_db: Sequence[float], seed: int) -> None:
+        check_gains(gain_db)
+        self.turns, self.gain_db, self.seed = min(count, math.ceil(seconds / SECONDS_PER_EPOCH)), gain_db, seed
+
+    def draw(self, item: int, epoch: int) -> int:
+        """How often an item, by number, has been drawn by an epoch."""
+        return (epoch - item % self.turns) // self.turns + 1
+
+    def drawn_db(self, item: int, epoch: int) -> float:
+        """The gain of an item, by number, in an epoch."""
+        return float(np.random.default_rng((self.seed, item, self.draw(item, epoch))).uniform(*self.gain_db))
+
+
+class DrawnGains(Turns):
+    """Training songs that take turns at gains before the effect, whose sound may depend on the level.
 
     Args:
         songs: at 0 dB.
@@ -51,18 +74,10 @@ class DrawnGains:
         gain_db: Sequence[float],
         seed: int,
     ) -> None:
-        check_gains(gain_db)
+        super().__init__(len(songs), sum(song.dry.numel() for song in songs) / sample_rate, gain_db, seed)
         self.full, self.effect, self.sample_rate = list(songs), effect, sample_rate
-        self.gain_db, self.seed = gain_db, seed
-        seconds = sum(song.dry.numel() for song in songs) / sample_rate
-        self.turns = min(len(songs), math.ceil(seconds / SECONDS_PER_EPOCH))
         # The pair of each song, by number, and the gain that its dry has.
         self._made: dict[int, tuple[float, Pair]] = {i: (0.0, song) for i, song in enumerate(songs)}
-
-    def drawn_db(self, song: int, epoch: int) -> float:
-        """The gain of a song, by number, in an epoch."""
-        draw = (epoch - song % self.turns) // self.turns + 1
-        return float(np.random.default_rng((self.seed, song, draw)).uniform(*self.gain_db))
 
     def pairs_for_epoch(self, epoch: int) -> list[Pair]:
         """Every song at its gain in this epoch."""

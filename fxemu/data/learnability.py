@@ -1,4 +1,4 @@
-"""Whether an effect can be learned from dry at all: deterministic, dependent on dry, and causal."""
+"""Checks that an effect can be learned from dry at all: deterministic, dependent on dry, and causal."""
 
 from __future__ import annotations
 

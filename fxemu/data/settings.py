@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fxemu.audio.tensors import amplify
-from fxemu.data.gains import SECONDS_PER_EPOCH, check_gains
+from fxemu.data.gains import Turns
 from fxemu.effects import Effect
 from fxemu.effects.knobs import CORNERS, held_out_settings, latin_hypercube
 from fxemu.engine.control import between_points
@@ -57,11 +57,8 @@ def drawn_track(number: int, knobs: int, seed: int, samples: int, sample_rate: i
     return between_points(torch.cat((aimed[:, :1], moved), dim=1)[None], 0, samples)[0]
 
 
-class DrawnSettings:
-    """Training songs in pieces, at settings and gains drawn for each; the protocol of `DrawnGains`.
-
-    Pieces take turns: in each epoch as many as hold SECONDS_PER_EPOCH of audio (one at least) are drawn anew. What a
-    piece has in which epoch depends on the seed alone, so a resumed run has the same.
+class DrawnSettings(Turns):
+    """Training songs in pieces, which take turns at settings and gains; the protocol of `DrawnGains`.
 
     Args:
         songs: dry at 0 dB.
@@ -83,25 +80,23 @@ class DrawnSettings:
         seed: int,
         cached: Callable[[Effect], Effect],
     ) -> None:
-        check_gains(gain_db)
-        self.effect, self.sample_rate, self.gain_db, self.seed, self.cached = effect, sample_rate, gain_db, seed, cached
         cut = [(song.name, piece) for song in songs for piece in pieces_of(song.dry, effect, sample_rate, shortest)]
         self.names, self.pieces = [name for name, _ in cut], [piece for _, piece in cut]
         seconds = sum(dry.numel() - before for dry, before, _ in self.pieces) / sample_rate
-        self.turns = min(len(self.pieces), math.ceil(seconds / SECONDS_PER_EPOCH))
+        super().__init__(len(cut), seconds, gain_db, seed)
+        self.effect, self.sample_rate, self.cached = effect, sample_rate, cached
         # The pair of each piece, by number, and which draw it was.
         self._made: dict[int, tuple[int, Pair]] = {}
 
-    def drawn(self, piece: int, epoch: int) -> tuple[int, Tensor, float]:
-        """The number of the draw of a piece in an epoch, with its setting (K,) and gain in dB."""
-        draw = (epoch - piece % self.turns) // self.turns + 1
-        number = draw * len(self.pieces) + piece
-        gain_db = float(np.random.default_rng((self.seed, piece, draw)).uniform(*self.gain_db))
-        return number, drawn_setting(number, len(self.effect.knobs), self.seed), gain_db
+    def drawn(self, piece: int, epoch: int) -> tuple[int, Tensor]:
+        """The number of the draw of a piece in an epoch, with its setting (K,)."""
+        number = self.draw(piece, epoch) * len(self.pieces) + piece
+        return number, drawn_setting(number, len(self.effect.knobs), self.seed)
 
     def pairs_for_epoch(self, epoch: int) -> list[Pair]:
         """Every piece at its setting and gain in this epoch."""
-        return [self._pair(piece, *self.drawn(piece, epoch)) for piece in range(len(self.pieces))]
+        draws = ((*self.drawn(piece, epoch), self.drawn_db(piece, epoch)) for piece in range(len(self.pieces)))
+        return [self._pair(piece, *draw) for piece, draw in enumerate(draws)]
 
     def _pair(self, piece: int, number: int, at: Tensor, gain_db: float) -> Pair:
         if piece not in self._made or self._made[piece][0] != number:

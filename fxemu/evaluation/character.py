@@ -1,4 +1,4 @@
-"""How a run sounds, in words, as far as its figures tell."""
+"""The sound of an emulation in words, from its scores: treble, loudness, roughness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLEAN_DB, LITTLE_DB = -20.0, -6.0
 
 
 def sound_in_words(run: Run) -> list[str]:
-    """What a listener notices, each with the figure that tells it."""
+    """Differences from the target that a listener notices, each with its figure."""
     return [phrase for _, phrase in _noticed(run)]
 
 

@@ -170,7 +170,7 @@ def tasks(groups: list[Group], in_full: bool = False) -> list[Task]:
 
 
 def _summaries(groups: list[Group], in_full: bool) -> list[str]:
-    """What differs among groups, in few words for each: classes by name, the time, and what else tells them apart.
+    """Differences among groups, in few words for each: classes by name, the time, and what else tells them apart.
 
     An option is left out if those before it decide it, and where it has the value that most groups have. A group on
     its own is told by its classes, and so are all `in_full`, but for a model that they share.

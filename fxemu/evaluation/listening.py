@@ -1,4 +1,4 @@
-"""Listening tests: which sounds in which order, kept from the listener's eyes, and what the answers say."""
+"""Blind listening tests: their trials in a hidden random order, and the statistics of the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model, oversampled on request."""
+"""A closed loop at a multiple of its sample rate, against aliasing, without training anew."""
 
 from __future__ import annotations
 

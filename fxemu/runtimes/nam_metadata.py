@@ -1,4 +1,4 @@
-"""What a .nam file says about itself: who made it, of what gear, how loud it is and how much it compresses.
+"""Metadata of .nam files: author, gear, loudness and gain.
 
 The fields are those of the package neural-amp-modeler 0.13, which plugins show and level by.
 """

@@ -35,7 +35,7 @@ def from_comment(path: Path) -> dict[str, bytes]:
 
 
 def from_archive(path: Path) -> dict[str, bytes]:
-    """From a TorchScript file, which is a ZIP archive: its programs are not loaded."""
+    """Both files from a TorchScript file, which is a ZIP archive: its programs are not loaded."""
     with zipfile.ZipFile(path) as archive:
         entries = {
             name: [i for i in archive.infolist() if i.filename.endswith(f"/extra/{name}")] for name in MOST_BYTES

@@ -1,4 +1,4 @@
-"""Whether a config may be trained by, as far as that is known before anything is built."""
+"""Checks of a config before anything is built from it."""
 
 from __future__ import annotations
 

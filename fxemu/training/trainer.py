@@ -24,7 +24,7 @@ from fxemu.training.callbacks import (
     ValidateLast,
     WholeCheckpoints,
 )
-from fxemu.training.monitoring.cockpit import Cockpit
+from fxemu.training.monitoring.dashboard import Dashboard
 from fxemu.training.monitoring.loggers import Gallery, build_loggers
 from fxemu.training.monitoring.progress import LiveProgress, Progress
 from fxemu.training.run_folder import in_sweep
@@ -80,7 +80,7 @@ def build_trainer(config: DictConfig, folder: Path, steps: int, curve: KeepCurve
             callbacks=[
                 *_checkpoints(folder),
                 curve,
-                *([_progress(curve), Cockpit(Gallery(loggers))] if progress else []),
+                *([_progress(curve), Dashboard(Gallery(loggers))] if progress else []),
                 ValidateLast(),
                 *_stopping(config),
             ],

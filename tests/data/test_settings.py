@@ -53,7 +53,7 @@ def test_a_piece_is_what_the_effect_makes_of_its_song_at_its_setting():
     assert len(settings.pieces) == 4
     whole = {song.name: song.dry for song in songs()}
     for piece, pair in enumerate(settings.pairs_for_epoch(2)):
-        number, at, _ = settings.drawn(piece, 2)
+        number, at = settings.drawn(piece, 2)
         assert torch.equal(at, pair.knobs) and torch.equal(at, drawn_setting(number, 2, 0))
         wet = Distortion(**values(KNOBS, at))(whole[pair.name], RATE)
         start = (piece % 2) * pair.dry.numel()

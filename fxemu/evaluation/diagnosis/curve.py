@@ -1,4 +1,4 @@
-"""A curve between filters, in words: how early it bends, its harmonics, whether samples are held or rounded."""
+"""A memoryless curve between filters, in words: the level from which it bends, and its harmonics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a box is, in a sentence and a table, from dry and wet: the simplest kind of effect that explains as much as any.
+"""Diagnosis in a sentence and a table: the simplest kind of effect that explains dry and wet as well as any.
 
 Shapes: T samples, float64 mono of one sample rate.
 """
@@ -39,7 +39,7 @@ VARIES = 0.5  # likewise of a gain by blocks, or the fit of a follower is not wo
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a box is.
+    """The kind of effect that a box is, and its figures.
 
     Args:
         sentence: all of it.
@@ -62,7 +62,7 @@ class Diagnosis:
 
 
 def diagnose(dry: Tensor, wet: Tensor, sample_rate: int, seconds: float = SECONDS) -> Diagnosis:
-    """What leads from dry to wet (T,), aligned and without latency, by excerpts of so many seconds."""
+    """Diagnose a box by excerpts, of so many seconds, of dry and wet (T,), aligned and without latency."""
     x, y = loudest(dry.double(), wet.double(), round(seconds * sample_rate))
     skip, short = skipped(x, sample_rate), short_filter(x, y)
     by_short = filtered(x, short)
@@ -115,7 +115,7 @@ def _nonlinear(
     skip: int,
     sample_rate: int,
 ) -> list[Explanation]:
-    """What is no fixed filter, the simplest first; stops at what explains all."""
+    """Explanations by more than a fixed filter, the simplest first, up to one that leaves nothing."""
     digital = explain_by_digits(x, y, skip, sample_rate)
     if digital is not None:
         return [digital]
@@ -140,7 +140,7 @@ def _nonlinear(
 
 
 def box_sentence(pairs: Sequence[Pair], sample_rate: int) -> str | None:
-    """What the box is, by a short excerpt of the first pair that is long enough; None without any."""
+    """The sentence of a diagnosis, by a short excerpt of the first pair that is long enough; None without any."""
     for pair in pairs:
         if pair.dry.numel() >= BRIEF_S * sample_rate and pair.wet.any():
             return diagnose(pair.dry, pair.wet, sample_rate, BRIEF_S).sentence

@@ -1,4 +1,4 @@
-"""Samples that are held or rounded, in words: a bitcrusher."""
+"""Samples that are held or rounded: a bitcrusher, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simple kind of effect explains of a recording."""
+"""An explanation of a recording: a simple kind of effect fitted to dry and wet, and the energy that it leaves."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _plan(runs: Sequence[Run], songs: Sequence[str], order: Order, places: dict)
 
 
 def _in_words(runs: Sequence[Run]) -> list[str]:
-    """What tells each run from the others, and its folder's name where nothing does."""
+    """Differences of each run from the others in words, or its folder's name where there are none."""
     words = {
         run.folder: row.summary
         for task in tasks(group_runs(runs), in_full=True)

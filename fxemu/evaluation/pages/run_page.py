@@ -170,7 +170,7 @@ def _command(folder: Path) -> str | None:
 
 
 def _commands(folder: Path) -> list[tuple[str, str]]:
-    """What can be done with a run, each as a line for a shell, from where this process runs."""
+    """Commands to use a run, each a line for a shell, from where this process runs."""
     here = os.path.relpath(folder)
     place = str(folder.resolve()) if here.startswith("..") else here
     run = shlex.quote(place)

@@ -1,1 +1,1 @@
-"""Fits in closed form, one a file, each named like its model."""
+"""Fits in closed form, one a file: filters, echoes, rates of movement, oscillators, gains."""

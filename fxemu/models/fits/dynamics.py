@@ -42,7 +42,7 @@ MOST_LOGIT = 14.0
 
 @dataclass(frozen=True)
 class Gain:
-    """Of a song: the level of dry, the gain from dry to wet, and the weight of an error in it, (samples,) each."""
+    """Targets of a song, (samples,) each: the level of dry, the gain from dry to wet, the weight of an error in it."""
 
     level: NDArray
     gain: NDArray

@@ -149,7 +149,7 @@ def fit_table(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[T
 
 
 def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
-    """Of windows of dry (N, oldest first) against wet, summed over all samples of the runs: (N, N), (N,)."""
+    """Products of windows of dry (N, oldest first) with each other and wet, summed over the runs: (N, N), (N,)."""
     if not len(starts):
         # Songs shorter than a period do not reach every bin.
         return dry.new_zeros(taps, taps), dry.new_zeros(taps)
@@ -190,7 +190,7 @@ def _runs(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[Tenso
 
 
 def drift(songs: Songs, movement: Movement) -> float:
-    """By how much the true rate is higher, in radians a sample: one Gauss-Newton step on phase and rate."""
+    """Correction of the rate, in radians a sample: one Gauss-Newton step on phase and rate."""
     matrix, right = torch.zeros(2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     mixing = movement.taps.mixing
     slopes = 1j * torch.arange(mixing.shape[0], dtype=torch.float64)[:, None] * mixing

@@ -28,7 +28,7 @@ class Candidate:
         name: of the candidate.
         options: that make it, as on the command line.
         config: of the whole run, without `race`.
-        kind: of model: of each the better half goes on from round to round.
+        kind: of model: of each the better half stays from round to round.
         promise: the factor by which its error may still fall after a short training, at least 1.
     """
 
@@ -92,7 +92,7 @@ def save_candidates(candidates: list[Candidate], folder: Path) -> None:
 
 
 def saved_candidates(config: DictConfig, folder: Path) -> list[Candidate]:
-    """Those that an earlier start of the race has written, in their order; none if there are none."""
+    """Candidates that an earlier start of the race has written, in their order; none if there are none."""
     return [
         Candidate(name, tuple(each.options), OmegaConf.load(place), each.kind, each.promise)
         for name, each in config.race.candidates.items()

@@ -45,7 +45,7 @@ LATE, LATE_S = 2.0, 30.0
 
 @dataclass(frozen=True)
 class Result:
-    """What a candidate reached in a round.
+    """The result of a candidate in a round.
 
     Args:
         name: of the candidate.
@@ -73,7 +73,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Common:
-    """What all candidates share: the songs, and what the effect makes of the signals that they are validated on."""
+    """Data that all candidates share: songs, and the effect's outputs for the signals that they are validated on."""
 
     data: SongData
     settled: list[Tensor]

@@ -1,4 +1,4 @@
-"""The race of `model=auto`: candidates train for a short time, the better half goes on, and one gets what is left."""
+"""The race of `model=auto`: candidates train for a short time, the better half stays, and one trains for the rest."""
 
 from __future__ import annotations
 

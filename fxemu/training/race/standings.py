@@ -1,4 +1,4 @@
-"""What a race has come to: the result of each candidate in each round, who is to train on, and who has won."""
+"""Standings of a race: the result of each candidate in each round, the finalist, and the winner."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Race:
         candidates: by name.
         max_time: of the whole run.
         rounds: the share of the training that each candidate gets in each of them.
-        within: the factor over the least expected error within which a candidate goes on after two rounds.
+        within: the factor over the least expected error within which a candidate stays after two rounds.
         absent: why others cannot take part, by name.
         results: of all rounds so far.
         seconds: that it took.
@@ -61,7 +61,7 @@ class Race:
         return math.inf if best is None else best.esr
 
     def results_of(self, name: str) -> list[Result]:
-        """What a candidate has reached, round by round."""
+        """Results of a candidate, round by round."""
         return [result for result in self.results if result.name == name]
 
     def expected(self, name: str) -> float:
@@ -87,7 +87,7 @@ class Race:
         return self.results_of(name)[-1]
 
     def better_half(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that go on to the next round: the better half of each kind, without those that can hardly win."""
+        """Candidates of the next round: the better half of each kind, without those that can hardly win."""
         chosen = []
         for kind in dict.fromkeys(candidate.kind for candidate in candidates):
             alike = [c for c in candidates if c.kind == kind and math.isfinite(self.expected(c.name))]
@@ -96,7 +96,7 @@ class Race:
         return self._promising(chosen)
 
     def _promising(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Those that may yet get below the least error of all, and after two rounds near the least to be expected."""
+        """Candidates that may yet get below the least error, and after two rounds near the least to be expected."""
         expected = {candidate.name: self.expected(candidate.name) for candidate in candidates}
         most = self.least()
         if all(len(self.results_of(name)) > 1 for name in expected):
@@ -143,7 +143,7 @@ class Race:
         return config, module, RaceScores(winner, options, self._why(winner, curve.best()), rows, self.absent)
 
     def _why(self, winner: str, esr: float) -> str:
-        """Why the winner won, in a sentence."""
+        """A sentence on why the winner won."""
         others = [r for r in self.results if r.name != winner and math.isfinite(r.esr)]
         why = f"{winner} won the race with a validation error of {esr:.2e}"
         if not others:

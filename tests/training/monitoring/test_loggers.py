@@ -15,8 +15,8 @@ from fxemu.effects import Tanh
 from fxemu.errors import ConfigError
 from fxemu.library.pair import Pair
 from fxemu.training.environment import told_options
-from fxemu.training.monitoring.cockpit import LEVELS_DB, MOMENTS, Cockpit, layout
-from fxemu.training.monitoring.cockpit import SOUND as SOUND_CHARTS
+from fxemu.training.monitoring.dashboard import LEVELS_DB, MOMENTS, Dashboard, layout
+from fxemu.training.monitoring.dashboard import SOUND as SOUND_CHARTS
 from fxemu.training.monitoring.loggers import Gallery, build_loggers
 from fxemu.training.run_folder import CONF
 
@@ -177,12 +177,12 @@ def test_moments_of_training_are_shown_as_far_as_their_time_allows(make_loop, el
     trainer = SimpleNamespace(datamodule=data, is_global_zero=True, global_step=0)
     logged = []
     module = SimpleNamespace(loop=make_loop(), validating_s=1.0, log_dict=lambda values, **_: logged.append(values))
-    cockpit = Cockpit(gallery := Recorder())
-    cockpit.begun = time.perf_counter() - elapsed_s
+    dashboard = Dashboard(gallery := Recorder())
+    dashboard.begun = time.perf_counter() - elapsed_s
     for step in range(30):
         trainer.global_step = step
         module.progress = lambda step=step: step / 30
-        cockpit.on_validation_epoch_end(trainer, module)
+        dashboard.on_validation_epoch_end(trainer, module)
     steps = [step for step, tag in gallery.seen if tag == "A validation song/prediction"]
     assert steps == list(range(0, 30, 3))[:moments]
     assert [step for step, tag in gallery.seen if tag == "A validation song/target"] == [0][:moments]

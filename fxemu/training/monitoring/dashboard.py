@@ -95,7 +95,7 @@ class Shown:
         return Shown(Pair(song.name, song.dry[loudest], song.wet[loudest]), pairs)
 
 
-class Cockpit(pl.Callback):
+class Dashboard(pl.Callback):
     """Shows on the loggers that can: a layout of charts, and at up to MOMENTS moments how one song sounds and looks.
 
     The moments take at most SHARE of the training time; a run that is too short for one shows none.
