@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
 # The sample rates that models are trained at.
 SAMPLE_RATES_HZ = (8000, 192_000)
 
@@ -35,3 +39,24 @@ def check_sample_rate(name: str, value: object) -> None:
     low, high = SAMPLE_RATES_HZ
     if type(value) is not int or not low <= value <= high:
         raise UserError(f"{name}: got {value!r}; must be a whole number from {low} to {high} Hz")
+
+
+def check_range(name: str, value: Any, low: float, high: float, unit: str = "") -> None:
+    """ValueError unless value is a number, or a tensor of them, and low <= value <= high (NaN fails too)."""
+    track = hasattr(value, "aminmax")
+    ends = value.aminmax() if track else (value,)
+    if not (track or isinstance(value, Real)) or not all(low <= end <= high for end in ends):
+        raise ValueError(f"{name}: got {value}; must be from {low:g} to {high:g} {unit}".rstrip())
+
+
+def check_least(least: float, **values: float) -> None:
+    """ValueError unless each of the values, by name, is at least so much (NaN fails too)."""
+    for name, value in values.items():
+        if not value >= least:
+            raise ValueError(f"{name}: got {value}; must be at least {least:g}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """ValueError unless `value` is one of the choices."""
+    if value not in list(choices):
+        raise ValueError(f"{name}: got {value!r}; choose one of {', '.join(map(str, choices))}")

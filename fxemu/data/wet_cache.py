@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from fxemu.effects import Effect
-from fxemu.effects.base import check_range
+from fxemu.errors import check_range
 from fxemu.files import rename_synced
 
 

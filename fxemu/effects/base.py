@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from numbers import Real
 
 import numpy as np
 import torch
@@ -93,16 +91,3 @@ def from_array(values: object, name: str) -> Tensor:
             f"{name} returned {array.dtype} values; it must return samples as floats, full scale at 1{cure}"
         )
     return torch.from_numpy(array.astype(np.float64))
-
-
-def check_range(name: str, value: float | Tensor, low: float, high: float, unit: str = "") -> None:
-    """ValueError unless value is a number, or a track of them, and low <= value <= high (NaN fails too)."""
-    ends = value.aminmax() if isinstance(value, Tensor) else [value]
-    if not all(isinstance(x, Real | Tensor) and low <= x <= high for x in ends):
-        raise ValueError(f"{name}: got {value}; must be from {low:g} to {high:g} {unit}".rstrip())
-
-
-def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
-    """ValueError unless `value` is one of the choices."""
-    if value not in list(choices):
-        raise ValueError(f"{name}: got {value!r}; choose one of {', '.join(map(str, choices))}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
+from fxemu.errors import check_range
 
 
 class Bitcrusher(Effect):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
+from fxemu.errors import check_range
 
 
 class Chain(Effect):

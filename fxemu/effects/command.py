@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from fxemu.audio.source import AudioError
 from fxemu.audio.tensors import decode, rate_and_channels, write_wav
-from fxemu.effects.base import Effect, EffectError, check_range
+from fxemu.effects.base import Effect, EffectError
+from fxemu.errors import check_range
 from fxemu.files import printable
 
 # Of silence that programs and plugins process before each song.

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.audio.tensors import decode
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.reverb import convolve, unit_energy
+from fxemu.errors import check_range
 from fxemu.files import printable
 
 CABINET = Path(__file__).parent / "cabinet.wav"

@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
+from fxemu.errors import check_range
 
 
 class Delay(Effect):

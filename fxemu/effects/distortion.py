@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_choice, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.filters import rc_highpass, rc_lowpass
 from fxemu.effects.oversampling import oversampled, resampling_memory_s
+from fxemu.errors import check_choice, check_range
 
 CLIPPERS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,

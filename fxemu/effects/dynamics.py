@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_choice, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.envelope import SETTLED, coefficient, follow_peaks, level_db
+from fxemu.errors import check_choice, check_range
 
 
 class Compressor(Effect):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import signal
 from torch import Tensor
 
-from fxemu.effects.base import Effect, EffectError, check_range
-from fxemu.errors import SAMPLE_RATES_HZ
+from fxemu.effects.base import Effect, EffectError
+from fxemu.errors import SAMPLE_RATES_HZ, check_range
 
 # A filter's frequency may be this share of the sample rate: nearer to its half, bilinear filters ring ever longer.
 HIGHEST = 0.48

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_choice, check_range
+from fxemu.effects.base import Effect
+from fxemu.errors import check_choice, check_range
 
 # Oscillators over phase in cycles, in [-1, 1], starting at 0 and rising (square: starting at 1).
 WAVEFORMS: dict[str, Callable[[Tensor], Tensor]] = {

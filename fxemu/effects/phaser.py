@@ -10,9 +10,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_choice, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.filters import extreme_rates, warped_sweep
 from fxemu.effects.modulation import sine_sweep
+from fxemu.errors import check_choice, check_range
 
 
 class Phaser(Effect):

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fxemu.effects.base import Effect, EffectError, check_range
+from fxemu.effects.base import Effect, EffectError
 from fxemu.effects.command import SETTLE_S, file_state, run_program
+from fxemu.errors import check_range
 
 HOST = Path(__file__).resolve().with_name("plugin_host.py")
 # The machine word in a program's header: offset and value for ELF of class 32, and for a Windows program.

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import signal
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
+from fxemu.errors import check_range
 
 SOUND_M_PER_S = 343.0
 

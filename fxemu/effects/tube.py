@@ -10,9 +10,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.filters import rc_highpass
 from fxemu.effects.oversampling import oversampled, resampling_memory_s
+from fxemu.errors import check_range
 
 
 class Tube(Effect):

@@ -8,10 +8,11 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.envelope import SETTLED, coefficient, follow_peaks
 from fxemu.effects.filters import section_memory_s, warped_sweep
 from fxemu.effects.modulation import sine_sweep
+from fxemu.errors import check_range
 
 
 class Wah(Effect):

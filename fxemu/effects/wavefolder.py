@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fxemu.effects.base import Effect, check_choice, check_range
+from fxemu.effects.base import Effect
 from fxemu.effects.oversampling import oversampled, resampling_memory_s
+from fxemu.errors import check_choice, check_range
 
 # Period 4, slope 1 or pi / 2 at 0, and 1 at x = 1: half a wave before the first fold.
 FOLDS: dict[str, Callable[[Tensor], Tensor]] = {

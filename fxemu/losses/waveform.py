@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.activations import mulaw_compress
+from fxemu.errors import check_range
 
 
 def mulaw_mse(prediction: Tensor, target: Tensor, mu: float = 255.0) -> Tensor:
@@ -46,8 +47,7 @@ class MuLawMSE(nn.Module):
 
     def __init__(self, mu: float = 255.0) -> None:
         super().__init__()
-        if not 1 <= mu <= 65535:
-            raise ValueError(f"mu: got {mu}; must be from 1 to 65535")
+        check_range("mu", mu, 1, 65_535)
         self.mu = mu
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

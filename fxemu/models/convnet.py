@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fxemu.engine.activations import activate, hidden_activation
 from fxemu.engine.plan import Plan, Term
+from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 
@@ -39,11 +40,8 @@ class ConvNet(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if width < 1 or kernel < 2 or not dilations or min(dilations) < 1:
-            raise ValueError(
-                f"ConvNet: got width {width}, kernel {kernel}, dilations {list(dilations)}; width and each dilation "
-                "must be at least 1, and kernel at least 2"
-            )
+        check_least(1, width=width, dilations=min(dilations, default=0))
+        check_least(2, kernel=kernel)
         self.channels, self.feedback, self.activation = channels, feedback, hidden_activation(activation)
         # The fed-back samples lie one further back than the dry ones.
         self.receptive_field = 1 + (kernel - 1) * sum(dilations) + int(feedback)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.plan import Plan, Term
+from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.fits.fir import fit_filter
 
@@ -39,10 +40,7 @@ class Linear(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if context_window < 1 or feedback_window < 1:
-            raise ValueError(
-                f"context_window and feedback_window: got {context_window} and {feedback_window}; must be at least 1"
-            )
+        check_least(1, context_window=context_window, feedback_window=feedback_window)
         self.channels, self.feedback, self.closed_form = channels, feedback, not feedback
         self.receptive_field = max(context_window, feedback_window + 1) if feedback else context_window
         self.dry = nn.Conv1d(channels, params, context_window)

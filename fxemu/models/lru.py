@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 from fxemu.models.parts.scan import scan
@@ -62,12 +63,9 @@ class LRU(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if min(width, states, layers, window) < 1 or memory_samples < window or not 1 <= shortest <= longest:
-            raise ValueError(
-                f"LRU: got width {width}, states {states}, layers {layers}, window {window}, shortest {shortest}, "
-                f"longest {longest}, memory_samples {memory_samples}; all must be at least 1, longest at least "
-                "shortest, and memory_samples at least window"
-            )
+        check_least(1, width=width, states=states, layers=layers, window=window, shortest=shortest)
+        check_least(shortest, longest=longest)
+        check_least(window, memory_samples=memory_samples)
         self.channels, self.feedback, self.receptive_field = channels, feedback, memory_samples + 1
         self.first = nn.Conv1d(channels * (2 if feedback else 1), width, window)
         self.layers = nn.ModuleList(_Layer(width, states, shortest, longest) for _ in range(layers))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fxemu.engine.activations import activate, hidden_activation
 from fxemu.engine.plan import Plan, Term
+from fxemu.errors import check_least, check_range
 from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 
@@ -106,14 +107,10 @@ def _last_outputs(conv: nn.Conv1d, x: Tensor, samples: int) -> Tensor:
 
 
 def _check(context_window: int, wet_taps: int, layers: int, width: int, dry_skip: int) -> None:
-    if context_window < 1:
-        raise ValueError(f"context_window: got {context_window}; must be at least 1 sample")
+    check_least(1, context_window=context_window, layers=layers, width=width)
+    check_range("dry_skip", dry_skip, 0, context_window)
     if not 0 <= wet_taps <= max(1, context_window - 1):
         raise ValueError(
             f"feedback_window: got {wet_taps}; must be from 0 to context_window - 1 ({context_window - 1}), "
             "or at most 1 where that is 0"
         )
-    if layers < 1 or width < 1:
-        raise ValueError(f"layers and width: got {layers} and {width}; both must be at least 1")
-    if not 0 <= dry_skip <= context_window:
-        raise ValueError(f"dry_skip: got {dry_skip}; must be from 0 to context_window ({context_window})")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_least, check_range
 from fxemu.models.base import Predictor
 from fxemu.models.fits.echoes import find_lags
 from fxemu.models.mlp import MLP
@@ -65,11 +66,10 @@ class OctaveGain(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if not SHORTEST <= octaves <= 20 or echoes < 1 or echo_taps < 4 or memory_samples <= echo_taps:
-            raise ValueError(
-                f"OctaveGain: got octaves {octaves}, echoes {echoes}, echo_taps {echo_taps}, memory_samples "
-                f"{memory_samples}; allowed are {SHORTEST} to 20, at least 1, at least 4, and more than echo_taps"
-            )
+        check_range("octaves", octaves, SHORTEST, 20)
+        check_least(1, echoes=echoes)
+        check_least(4, echo_taps=echo_taps)
+        check_least(echo_taps + 1, memory_samples=memory_samples)
         self.feedback, self.octaves, self.memory_samples = feedback, octaves, memory_samples
         self.net = MLP(channels, params, context_window, 0, layers, width, feedback=False)
         self.gain = nn.ModuleList(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_least, check_range
 from fxemu.models.base import Predictor
 from fxemu.models.fits.oscillator import find_rate, fit_waveform
 from fxemu.models.parts.phasors import plan_renormalised, plan_rotated, plan_start, rotations
@@ -34,7 +35,7 @@ class Oscillator(Predictor):
     Args:
         channels, params: 1 each.
         harmonics: K, at least 1.
-        correction: share of the error that is corrected in a sample, above 0, at most 1.
+        correction: share of the error that is corrected in a sample, 1e-6 to 1.
         memory_samples: true samples seen before a prediction counts in training, at least 1.
         feedback: False for the control, whose phase counts from the start of the song.
     """
@@ -52,11 +53,8 @@ class Oscillator(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if min(harmonics, memory_samples) < 1 or not 0 < correction <= 1:
-            raise ValueError(
-                f"Oscillator: got harmonics {harmonics}, memory_samples {memory_samples}, correction {correction}; "
-                "allowed are at least 1, at least 1, and above 0 up to 1"
-            )
+        check_least(1, harmonics=harmonics, memory_samples=memory_samples)
+        check_range("correction", correction, 1e-6, 1)
         self.feedback, self.correction, self.receptive_field = feedback, correction, memory_samples + 1
         self.rate = nn.Parameter(torch.tensor(1e-3))
         self.mean = nn.Parameter(torch.tensor(1.0))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_least, check_range
 from fxemu.models.base import Predictor
 from fxemu.models.fits.periodic_filter import fit_movements
 from fxemu.models.parts.phasors import plan_renormalised, plan_rotated, plan_start, rotations
@@ -45,7 +46,7 @@ class PeriodicFilter(Predictor):
         rank: basis filters of each rate, at least 1.
         harmonics: K, at least 2.
         rates: filters with a rate of their own, at least 1.
-        correction: share of the error that is corrected in a sample, above 0, at most 1.
+        correction: share of the error that is corrected in a sample, 1e-6 to 1.
         memory_samples: true samples seen before a prediction counts in training, at least context_window.
         feedback: False for the control, whose phase counts from the start of the song.
     """
@@ -66,16 +67,11 @@ class PeriodicFilter(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if context_window < 2 or rank < 1 or harmonics < 2 or rates < 1 or not 0 < correction <= 1:
-            raise ValueError(
-                f"PeriodicFilter: got context_window {context_window}, rank {rank}, harmonics {harmonics}, "
-                f"rates {rates}, correction {correction}; allowed are at least 2, 1, 2 and 1, and above 0 up to 1"
-            )
-        if memory_samples < context_window or rank > context_window:
-            raise ValueError(
-                f"PeriodicFilter: got memory_samples {memory_samples} and rank {rank}; must be at least and at most "
-                f"the context_window of {context_window}"
-            )
+        check_least(2, context_window=context_window, harmonics=harmonics)
+        check_least(1, rates=rates)
+        check_least(context_window, memory_samples=memory_samples)
+        check_range("rank", rank, 1, context_window)
+        check_range("correction", correction, 1e-6, 1)
         self.feedback, self.correction, self.receptive_field = feedback, correction, memory_samples + 1
         self.harmonics, self.rates = harmonics, rates
         # One rate has no axis of its own, as in files from before there could be several.

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fxemu.engine import cells
 from fxemu.engine.plan import Plan, Term
+from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 
 
@@ -34,8 +35,7 @@ class Recurrent(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if width < 1 or memory_samples < 1:
-            raise ValueError(f"width and memory_samples: got {width} and {memory_samples}; both must be at least 1")
+        check_least(1, width=width, memory_samples=memory_samples)
         self.channels, self.width, self.feedback = channels, width, feedback
         self.receptive_field = memory_samples + 1
         self.recurrent = self.cell(channels * (2 if feedback else 1), width)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fxemu.engine.activations import activate, hidden_activation
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 
@@ -51,11 +52,8 @@ class WaveNet(Predictor):
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if width < 1 or arrays < 1 or kernel < 2 or not dilations or min(dilations) < 1:
-            raise ValueError(
-                f"WaveNet: got width {width}, arrays {arrays}, kernel {kernel}, dilations {list(dilations)}; width, "
-                "arrays and each dilation must be at least 1, and kernel at least 2"
-            )
+        check_least(1, width=width, arrays=arrays, dilations=min(dilations, default=0))
+        check_least(2, kernel=kernel)
         widths = [max(1, width >> i) for i in range(arrays)]
         self.channels, self.feedback = channels, feedback
         # The fed-back samples lie one further back than the dry ones.

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.engine.plan import IDENTITY, Activation, Plan, Product, Term
+from fxemu.errors import check_choice, check_range
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding
 
@@ -35,10 +36,8 @@ class Binary(Representation):
 
     def __init__(self, bits: int = 12, code: str = "sign_magnitude", mu: float | None = 255.0) -> None:
         super().__init__()
-        if not 8 <= bits <= 16:
-            raise ValueError(f"bits: got {bits}; must be from 8 to 16")
-        if code not in CODES:
-            raise ValueError(f"code: got {code!r}; choose one of {', '.join(CODES)}")
+        check_range("bits", bits, 8, 16)
+        check_choice("code", code, CODES)
         self.compress, self.expand = (IDENTITY, IDENTITY) if mu is None else companding(mu)
         self.bits = self.channels = self.params = bits
         self.signed = code == "sign_magnitude"

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_range
 from fxemu.representations.base import Representation
 
 
@@ -61,8 +62,7 @@ class MuLaw(Representation):
 
 def companding(mu: float) -> tuple[Activation, Activation]:
     """The activations that compress and expand; ValueError if `mu` is out of range."""
-    if not 1 <= mu <= 65535:
-        raise ValueError(f"mu: got {mu}; must be from 1 to 65535")
+    check_range("mu", mu, 1, 65_535)
     return Activation("mulaw_compress", float(mu)), Activation("mulaw_expand", float(mu))
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.errors import check_choice, check_range
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding, levels
 
@@ -111,9 +112,6 @@ def _first_table(classes: int, mu: float, embedding: int) -> Tensor:
 def _check(classes: int, embedding: int, decoding: str, temperature: float) -> None:
     if not 65 <= classes <= 1025 or classes % 2 == 0:
         raise ValueError(f"classes: got {classes}; must be odd, from 65 to 1025")
-    if not 1 <= embedding <= 64:
-        raise ValueError(f"embedding: got {embedding}; must be from 1 to 64")
-    if decoding not in DECODINGS:
-        raise ValueError(f"decoding: got {decoding!r}; choose one of {', '.join(DECODINGS)}")
-    if not 0.05 <= temperature <= 20:
-        raise ValueError(f"temperature: got {temperature}; must be from 0.05 to 20")
+    check_range("embedding", embedding, 1, 64)
+    check_choice("decoding", decoding, DECODINGS)
+    check_range("temperature", temperature, 0.05, 20)

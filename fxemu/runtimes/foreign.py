@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fxemu.audio.source import RATES_HZ
 from fxemu.engine.plan import IDENTITY, WET, Activation, Plan, Product, Term
-from fxemu.errors import UserError
+from fxemu.errors import UserError, check_range
 from fxemu.files import parse_json, printable
 
 LARGEST_BYTES = 100_000_000
@@ -63,8 +63,7 @@ def checked_model(plan: Plan, sample_rate: Any) -> Foreign:
     if not plan.steps:
         raise ValueError("it has no layers")
     rate, reach = whole_number(sample_rate or DEFAULT_RATE_HZ, "sample_rate"), plan.reach()
-    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-        raise ValueError(f"sample_rate: got {rate}; must be from {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
+    check_range("sample_rate", rate, *RATES_HZ, "Hz")
     if plan.width(plan.last) != 1:
         raise ValueError(f"it has {plan.width(plan.last)} outputs; can play those with one")
     if reach > LARGEST_SIZE:
@@ -139,6 +138,5 @@ def whole_number(value: Any, name: str) -> int:
     """`value` as an int; ValueError unless it is a whole number from 1 to LARGEST_SIZE."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise ValueError(f"{name}: got {printable(str(value))[:40]!r}; must be a whole number")
-    if not 1 <= value <= LARGEST_SIZE:
-        raise ValueError(f"{name}: got {value}; must be from 1 to {LARGEST_SIZE}")
+    check_range(name, value, 1, LARGEST_SIZE)
     return int(value)

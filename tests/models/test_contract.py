@@ -1,6 +1,5 @@
 """One contract for every predictor: forward against step, causality by gradient, what it looks back to; known sizes."""
 
-from collections.abc import Callable
 from inspect import signature
 
 import pytest
@@ -11,9 +10,21 @@ from torch.nn.functional import pad
 
 from fxemu.engine.plan import DRY, WET, Plan
 from fxemu.engine.streaming.stream import Stream, render
-from fxemu.models import GRU, LRU, LSTM, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models import (
+    GRU,
+    LRU,
+    LSTM,
+    ConvNet,
+    Dynamics,
+    Linear,
+    OctaveGain,
+    Oscillator,
+    PeriodicFilter,
+    Predictor,
+    WaveNet,
+)
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.representations import Raw
+from fxemu.representations import MuLaw, Raw
 
 NAM = {"width": 16, "dilations": [2**k for k in range(10)], "feedback": False}
 each_family = pytest.mark.parametrize("name", [*MODELS, *VARIANTS])
@@ -103,25 +114,40 @@ def test_plan_counts_what_forward_multiplies(name: str) -> None:
     assert matrices <= plan.multiply_adds() <= 1.5 * matrices + 100
 
 
-ARGUMENTS: list[tuple[Callable[[], Predictor], str]] = [
-    (lambda: LSTM(1, 1, width=0), "width and memory_samples: got 0 and 512"),
-    (lambda: GRU(1, 1, memory_samples=0), "got 24 and 0; both must be at least 1"),
-    (lambda: LRU(1, 1, states=0), "LRU: got width 16, states 0"),
-    (lambda: LRU(1, 1, shortest=10.0, longest=5.0), "shortest 10.0, longest 5.0"),
-    (lambda: LRU(1, 1, window=9, memory_samples=8), "window 9"),
-    (lambda: WaveNet(1, 1, width=0), "WaveNet: got width 0, arrays 2"),
-    (lambda: WaveNet(1, 1, arrays=0), "arrays 0"),
-    (lambda: WaveNet(1, 1, kernel=1), "kernel 1"),
-    (lambda: WaveNet(1, 1, dilations=[1, 0]), r"dilations \[1, 0\]"),
-    (lambda: ConvNet(1, 1, width=0), "ConvNet: got width 0, kernel 2"),
-    (lambda: ConvNet(1, 1, dilations=[]), r"dilations \[\]"),
-    (lambda: Linear(1, 1, context_window=0), "context_window and feedback_window: got 0 and 32"),
-    (lambda: Linear(1, 1, feedback_window=0), "got 256 and 0; must be at least 1"),
-    (lambda: WaveNet(1, 1, activation="gelu"), "activation: got 'gelu'"),
+ARGUMENTS: list[tuple[type[Predictor], dict[str, object], str]] = [
+    (LSTM, {"width": 0}, "width: got 0; must be at least 1"),
+    (GRU, {"memory_samples": 0}, "memory_samples: got 0; must be at least 1"),
+    (LRU, {"states": 0}, "states: got 0; must be at least 1"),
+    (LRU, {"shortest": 10.0, "longest": 5.0}, "longest: got 5.0; must be at least 10"),
+    (LRU, {"window": 9, "memory_samples": 8}, "memory_samples: got 8; must be at least 9"),
+    (WaveNet, {"width": 0}, "width: got 0; must be at least 1"),
+    (WaveNet, {"arrays": 0}, "arrays: got 0; must be at least 1"),
+    (WaveNet, {"kernel": 1}, "kernel: got 1; must be at least 2"),
+    (WaveNet, {"dilations": [1, 0]}, "dilations: got 0; must be at least 1"),
+    (WaveNet, {"activation": "gelu"}, "activation: got 'gelu'"),
+    (ConvNet, {"width": 0}, "width: got 0; must be at least 1"),
+    (ConvNet, {"dilations": []}, "dilations: got 0; must be at least 1"),
+    (Linear, {"context_window": 0}, "context_window: got 0; must be at least 1"),
+    (Linear, {"feedback_window": 0}, "feedback_window: got 0; must be at least 1"),
+    (Oscillator, {"harmonics": 0}, "harmonics: got 0; must be at least 1"),
+    (Oscillator, {"correction": 1.5}, "correction: got 1.5; must be from 1e-06 to 1"),
+    (PeriodicFilter, {"context_window": 1}, "context_window: got 1; must be at least 2"),
+    (PeriodicFilter, {"memory_samples": 100}, "memory_samples: got 100; must be at least 800"),
+    (PeriodicFilter, {"rank": 801}, "rank: got 801; must be from 1 to 800"),
+    (OctaveGain, {"octaves": 21}, "octaves: got 21; must be from 3 to 20"),
+    (OctaveGain, {"echoes": 0}, "echoes: got 0; must be at least 1"),
+    (OctaveGain, {"echo_taps": 3}, "echo_taps: got 3; must be at least 4"),
+    (OctaveGain, {"echo_taps": 8, "memory_samples": 8}, "memory_samples: got 8; must be at least 9"),
 ]
 
 
-@pytest.mark.parametrize(("maker", "message"), ARGUMENTS)
-def test_arguments_out_of_range(maker: Callable[[], Predictor], message: str) -> None:
+@pytest.mark.parametrize(("kind", "arguments", "message"), ARGUMENTS)
+def test_arguments_out_of_range(kind: type[Predictor], arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        maker()
+        kind(1, 1, **arguments)
+
+
+@pytest.mark.parametrize("kind", [Dynamics, OctaveGain, Oscillator, PeriodicFilter])
+def test_models_that_multiply_samples_take_plain_ones_only(kind: type[Predictor]) -> None:
+    with pytest.raises(ValueError, match="takes and makes plain samples: use it with repr=raw"):
+        ClosedLoop(kind(), MuLaw(), Raw())

@@ -13,7 +13,7 @@ from fxemu.evaluation.metrics import esr, gain_error_db
 from fxemu.models import Dynamics
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.fits.dynamics import logit
-from fxemu.representations import MuLaw, Raw
+from fxemu.representations import Raw
 
 RATE = 8000
 
@@ -126,8 +126,3 @@ def test_arguments_out_of_range(arguments: dict[str, int]) -> None:
     name = next(iter(arguments))
     with pytest.raises(ValueError, match=rf"Dynamics: got .*{name} {arguments[name]}.*allowed are"):
         Dynamics(**arguments)
-
-
-def test_it_takes_plain_samples_only() -> None:
-    with pytest.raises(ValueError, match="model=dynamics takes and makes plain samples: use it with repr=raw"):
-        ClosedLoop(make(), MuLaw(), Raw())

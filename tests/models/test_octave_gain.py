@@ -18,7 +18,7 @@ from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import save
 from fxemu.models.fits.echoes import find_lags
 from fxemu.models.parts.octaves import octave_levels, plan_octave_levels
-from fxemu.representations import MuLaw, Raw
+from fxemu.representations import Raw
 
 RATE = 8000
 SMALL = {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}
@@ -126,17 +126,3 @@ def test_lags_stay_within_the_memory() -> None:
     model.lags.copy_(torch.tensor([1e30, -3.0, 5.0]))
     assert [lag for lag, _ in model._echoes()] == [longest, 5]
     assert ClosedLoop(model, Raw(), Raw()).plan().histories()[1] <= SMALL["memory_samples"]
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"octaves": 2}, {"octaves": 21}, {"echoes": 0}, {"echo_taps": 3}, {"memory_samples": 4}]
-)
-def test_arguments_out_of_range(arguments: dict[str, int]) -> None:
-    name = next(iter(arguments))
-    with pytest.raises(ValueError, match=rf"OctaveGain: got .*{name} {arguments[name]}.*allowed are"):
-        OctaveGain(**{**SMALL, **arguments})
-
-
-def test_it_takes_plain_samples_only() -> None:
-    with pytest.raises(ValueError, match="model=octave_gain takes and makes plain samples: use it with repr=raw"):
-        ClosedLoop(make(), MuLaw(), Raw())

@@ -84,10 +84,3 @@ def test_a_history_that_is_no_modulation_does_not_throw_it_far() -> None:
     later = stream.process(music(10))[RATE:]
     assert torch.isfinite(later).all()
     assert later.abs().max() < 1.2
-
-
-def test_arguments_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"Oscillator: got harmonics 0, .* allowed are"):
-        Oscillator(harmonics=0)
-    with pytest.raises(ValueError, match=r"correction 1\.5"):
-        Oscillator(correction=1.5)

@@ -158,10 +158,3 @@ def test_a_history_that_is_no_modulation_does_not_throw_it_far(weights: dict[str
     later = stream.process(music(50_000))
     assert torch.isfinite(later).all()
     assert later.abs().max() < 5
-
-
-def test_arguments_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"PeriodicFilter: got context_window 1, .* allowed are"):
-        PeriodicFilter(context_window=1)
-    with pytest.raises(ValueError, match=r"memory_samples 100 and rank 16; must be"):
-        PeriodicFilter(memory_samples=100)
