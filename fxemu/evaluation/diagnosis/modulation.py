@@ -18,6 +18,7 @@ from fxemu.models.fits.oscillator import find_rate, fit_waveform
 GAIN_HARMONICS, AUDIBLE_HZ = 12, 25.0  # of the gain; a rate from which it is a ring modulator
 LOW_RATE_HZ, LEVEL_RATE_HZ = 5500, 11_000  # to which moving filters are followed: few taps reach far
 REACH_S, HARMONICS = 0.018, 12  # of a filter that repeats
+FEWEST_CYCLES = 4  # within an excerpt; with fewer the rate may be a harmonic of a slower one
 LEVEL_TAPS, LEVEL_TERMS = 64, 5
 LEVEL_TIMES_S = ((0.003, 0.05), (0.01, 0.15), (0.02, 0.4))  # attack and release of a level that a filter follows
 
@@ -52,7 +53,8 @@ def explain_by_periodic_filter(dry: Tensor, wet: Tensor, skip: int, sample_rate:
     moving = share_left(_sum_of_filters(inputs, y, taps), y, skip) / spared
     fixed = share_left(_sum_of_filters([x], y, 2 * taps), y, skip)
     hz = rate * sample_rate / (2 * math.pi)
-    words = f"a filter that repeats at {hz:.2g} Hz (a phaser, flanger, chorus, vibrato or wah)"
+    slower = "" if hz * dry.numel() / sample_rate >= FEWEST_CYCLES else " or slower"
+    words = f"a filter that repeats at {hz:.2g} Hz{slower} (a phaser, flanger, chorus, vibrato or wah)"
     return Explanation("periodic filter", words, moving / max(fixed, 1e-12), {"rate_hz": hz})
 
 

@@ -57,7 +57,13 @@ def test_a_filter_that_repeats_has_its_rate():
     wet = Vibrato(rate_hz=3, depth_ms=1)(dry, RATE)
     found = explain_by_periodic_filter(dry.double(), wet.double(), RATE, RATE)
     assert found.figures["rate_hz"] == pytest.approx(3, rel=0.02)
-    assert found.unexplained < 0.2
+    assert found.unexplained < 0.2 and "slower" not in found.words
+
+
+def test_a_rate_of_two_cycles_in_an_excerpt_may_be_slower():
+    dry = torch.randn(4 * RATE, generator=torch.Generator().manual_seed(0)) / 8
+    found = explain_by_periodic_filter(dry.double(), Vibrato(rate_hz=0.3)(dry, RATE).double(), RATE, RATE)
+    assert "Hz or slower (a phaser" in found.words
 
 
 def test_a_training_says_what_the_box_is_where_songs_are_long_enough(dry):
