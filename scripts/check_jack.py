@@ -23,7 +23,7 @@ from scipy.io import wavfile
 from torch import Tensor
 
 from fxemu.audio.polyphase import round_trip
-from fxemu.emulation import load
+from fxemu.emulation import Emulation, load
 from fxemu.emulation.locate import read_files
 from fxemu.models.files import parse
 from fxemu.runtimes import Model, export
@@ -71,29 +71,41 @@ def recorded(bundles: Path, plugin: str, rate: int) -> tuple[Tensor, Tensor]:
     return samples[:, 0], samples[:, 1] * 10 ** (-QUIETER_DB / 20)
 
 
-def difference(wet: Tensor, expected: Tensor, place: int, rate: int) -> float:
-    """The largest difference over the last second: the plugin played ticks before, which has to be forgotten."""
-    end = min(wet.numel(), expected.numel() + place)
-    return float((wet[end - rate : end] - expected[end - rate - place : end - place]).abs().max())
+def least_difference(wet: Tensor, dry: Tensor, emulation: Emulation, rate: int) -> float:
+    """The largest difference from the render over the last second: the plugin played before, which has to be forgotten.
+
+    The model's samples lie between the host's where they lay since the plugin's start: the best of all places counts.
+    """
+    differences = []
+    for place in range(rate // math.gcd(rate, emulation.sample_rate)):
+        expected = emulation(dry[place:], rate)
+        end = min(wet.numel(), expected.numel() + place)
+        last = wet[end - rate : end] - expected[end - rate - place : end - place]
+        differences.append(float(last.abs().max()))
+    return min(differences)
+
+
+def exported(run: Path, bundles: Path) -> str:
+    """Export a run's plugin into a folder, and return its URI."""
+    content = read_files(run)
+    loop, rate = parse(content, str(run))
+    model = Model(loop, rate, "amp", content)
+    print(export(model, Lv2(), bundles / "amp.lv2"))
+    return uri(model)
 
 
 def main() -> None:
     """Print the largest difference at each rate; exit 1 if one is too large."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    given = parser.parse_args()
-    content = read_files(given.run)
-    loop, model_rate = parse(content, str(given.run))
-    model, emulation = Model(loop, model_rate, "amp", content), load(given.run)
-    worst = 0.0
+    run, worst = parser.parse_args().run, 0.0
+    emulation = load(run)
     with tempfile.TemporaryDirectory() as folder:
-        print(export(model, Lv2(), Path(folder) / "amp.lv2"))
+        plugin = exported(run, Path(folder))
         for rate in RATES:
-            dry, wet = recorded(Path(folder), uri(model), rate)
-            late = 0 if rate == model_rate else round_trip(rate, model_rate)
-            # The model's samples lie between the host's where they lay since the plugin's start: tried, all of them.
-            places = range(rate // math.gcd(rate, model_rate))
-            error = min(difference(wet[late:], emulation(dry[place:], rate), place, rate) for place in places)
+            dry, wet = recorded(Path(folder), plugin, rate)
+            late = 0 if rate == emulation.sample_rate else round_trip(rate, emulation.sample_rate)
+            error = least_difference(wet[late:], dry, emulation, rate)
             worst = max(worst, error)
             print(f"{rate} Hz: within {error:.1e} of the render, peak {float(wet.abs().max()):.2f}")
     raise SystemExit(int(worst > TOLERANCE))

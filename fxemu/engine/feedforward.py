@@ -19,10 +19,10 @@ from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, Product, Term
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap.
-FFT_TAPS = 128
+FFT_TAPS = 64
 FFT_SAMPLES = 2048
-# With fewer weights than this the loop of one stream is faster still.
-FFT_WEIGHTS = 512
+# With a shorter window or fewer weights than this the loop of one stream is faster still.
+LOOP_TAPS, LOOP_WEIGHTS = 128, 512
 
 
 def evaluate(plan: Plan, signals: dict[int, Tensor], wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:
@@ -80,7 +80,8 @@ def has_long_window(plan: Plan) -> bool:
     """Whether some window over feed-forward values is so long that the FFT pays."""
     early = plan.feedforward()
     terms = [term for step in plan.steps if isinstance(step, Layer) for term in step.terms if term.source in early]
-    return any(_is_long(term) and term.weight.numel() >= FFT_WEIGHTS for term in terms)
+    long = [term for term in terms if _is_long(term, LOOP_TAPS)]
+    return any(term.weight.numel() >= LOOP_WEIGHTS for term in long)
 
 
 def drive(partition: Partition, value: int, signals: dict[int, Tensor], samples: int) -> Tensor:
@@ -132,13 +133,13 @@ def _windowed(term: Term, x: Tensor) -> Tensor:
     if x.shape[-1] == term.span + 1:
         # One sample: a product costs less than a convolution.
         return (x[..., :: term.dilation].flatten(1) @ weight.flatten(1).T)[..., None]
-    if _is_long(term) and x.shape[-1] >= FFT_SAMPLES:
+    if _is_long(term, FFT_TAPS) and x.shape[-1] >= FFT_SAMPLES:
         return _fft_convolution(weight, x)
     return F.conv1d(x, weight, dilation=term.dilation)
 
 
-def _is_long(term: Term) -> bool:
-    return term.weight.shape[-1] >= FFT_TAPS and term.dilation == 1
+def _is_long(term: Term, taps: int) -> bool:
+    return term.weight.shape[-1] >= taps and term.dilation == 1
 
 
 def _fft_convolution(weight: Tensor, x: Tensor) -> Tensor:
