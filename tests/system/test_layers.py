@@ -1,6 +1,7 @@
 """The order of the rooms: a file imports only from its own room or from lower ones."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent.parent / "fxemu"
 FLOORS = [
-    {"engine", "files", "errors"},
+    {"engine", "files", "errors", "arguments"},
     {"audio", "representations", "losses"},
     {"models", "library"},
     {"runtimes"},
@@ -29,7 +30,7 @@ ONLY_IN = {
     "pedalboard": {"effects"},
 }
 FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name not in ("__main__.py",) and path.parent != FOLDER)
-FILES += [FOLDER / f"{room}.py" for room in ("files", "errors", "slices")]
+FILES += [FOLDER / f"{room}.py" for room in ("files", "errors", "arguments", "slices")]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -52,6 +53,14 @@ def test_imports_go_down(path: Path) -> None:
     assert {package for package, allowed in ONLY_IN.items() if package in outside and room not in allowed} == set()
     if room in ("engine", "representations", "models", "losses", "effects"):
         assert outside <= PURE
+
+
+def test_every_folder_has_its_floor_and_is_named_by_the_architecture() -> None:
+    folders = [path.parent.relative_to(FOLDER) for path in FOLDER.rglob("*/__init__.py")]
+    rooms = {folder.parts[0] for folder in folders} | {path.stem for path in FOLDER.glob("[a-z]*.py")}
+    assert rooms == set(FLOOR)
+    text = (FOLDER.parent / "docs" / "architecture.md").read_text()
+    assert [str(folder) for folder in folders if not re.search(rf"`(fxemu/)?({folder}|{folder.name})[/`]", text)] == []
 
 
 def test_the_engine_knows_no_other_room() -> None:
