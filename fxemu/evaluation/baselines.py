@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-import torch
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import solve_toeplitz
-from scipy.signal import oaconvolve
 from torch import Tensor
 from torch.nn import functional as F
 
+from fxemu.models.fits.fir import filtered, fit_filters
+
 Pair = tuple[Tensor, Tensor]
 Baseline = Callable[[Tensor, Tensor], Tensor]
-# Added to the autocorrelation at lag 0, as a share of it.
-RIDGE = 1e-9
 # Of the baselines that are emulations too; `copy_last` is none.
 IN_WORDS = {"fir": "the best short filter", "gain": "a volume knob at its best"}
 # ESR below which nobody hears whether a baseline has less.
@@ -37,20 +32,9 @@ def best_gain(pairs: Sequence[Pair]) -> Baseline:
 
 
 def best_fir(pairs: Sequence[Pair], taps: int) -> Baseline:
-    """The causal linear filter of dry with the least squared error over the pairs.
-
-    Solves the normal equations with the autocorrelation of dry and its cross-correlation with wet (the
-    autocorrelation method: songs as if silent outside), lightly regularised.
-    """
-    auto, cross = np.zeros(taps), np.zeros(taps)
-    for dry, wet in pairs:
-        size = next_fast_len(dry.numel() + taps - 1, real=True)
-        dry_spectrum, wet_spectrum = (rfft(x.double().numpy(), size) for x in (dry, wet))
-        auto += irfft(np.abs(dry_spectrum) ** 2, size)[:taps]
-        cross += irfft(wet_spectrum * dry_spectrum.conj(), size)[:taps]
-    auto[0] *= 1 + RIDGE
-    filter_ = solve_toeplitz(auto, cross)
-    return lambda dry, wet: torch.from_numpy(oaconvolve(dry.double().numpy(), filter_)[: dry.numel()]).to(dry.dtype)
+    """The causal linear filter of dry with the least squared error over the pairs."""
+    filter_ = fit_filters([(dry[None], wet) for dry, wet in pairs], taps)[0]
+    return lambda dry, wet: filtered(dry, filter_).to(dry.dtype)
 
 
 def outdone(esr: float, baselines: Mapping[str, float]) -> str | None:

@@ -260,7 +260,7 @@ def test_training_stops_early_when_nothing_improves(library, tmp_path):
         (["data.library=nowhere"], "nowhere: no such folder"),
         (["effect=lowpass", "effect.cutoff_hz=5000"], "cutoff: got 5000 Hz; must be at most 0.48 of the sample rate"),
         (["effect=nonsense"], "Available options in 'effect'"),
-        (["model.width=0"], "layers and width: got 2 and 0"),
+        (["model.width=0"], "width: got 0"),
         (["training.stages=[]"], "add up to 0"),
         (["effect=tanh", "loss=esr", "training.learning_rate=1e30", "training.clip=1e30"], "learning_rate"),
         (["seed=one"], "seed"),
