@@ -1,4 +1,4 @@
-"""Effects that no one here made: LV2 plugins of Debian, and hardware (--library, --recordings, --nam, --rows)."""
+"""Effects that no one here made: LV2 plugins of Debian (--library, --nam, --rows)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from fxemu.data.module import SongData
 from fxemu.effects import Command
@@ -22,14 +21,22 @@ TIME = f"trainer.max_time=00:00:{SECONDS // 60:02}:{SECONDS % 60:02}"
 
 @dataclass(frozen=True)
 class Box:
-    """A plugin, its settings that are not the default ones, and what kind of effect it is."""
+    """A plugin, its settings that are not the default ones, and what kind of effect it is.
+
+    Args:
+        inputs: of a plugin that moves once a call, and so must be called with blocks; lv2apply gives it samples.
+    """
 
     kind: str
     uri: str
     settings: tuple[tuple[str, float], ...] = ()
+    inputs: tuple[str, ...] = ()
 
     def words(self) -> list[str]:
         """The command line that runs it on a file."""
+        if self.inputs:
+            connections = [word for port in self.inputs for word in ("-c", f"1:{port}")]
+            return ["lv2file", "-i", "{dry}", "-o", "{wet}", "-b", "256", *connections, self.uri]
         settings = [word for name, value in self.settings for word in ("-c", name, f"{value:g}")]
         return ["lv2apply", "-i", "{dry}", "-o", "{wet}", *settings, self.uri]
 
@@ -62,7 +69,7 @@ CHECK = {
     "swh plate": Box("echo", SWH + "plate"),
     "invada phaser": Box("modulation", INVADA + "phaser/mono"),
     "calf flanger": Box("modulation", CALF + "Flanger"),
-    "mda leslie": Box("modulation", MDA + "Leslie"),
+    "mda leslie": Box("modulation", MDA + "Leslie", inputs=("left_in", "right_in")),
 }
 BOXES = CHOOSE | CHECK
 PEER = "Neural Amp Modeler"
@@ -71,13 +78,11 @@ COLUMNS = ("box", "kind", "ours", "model", "worst over best past", "best gain", 
 
 def run(options: argparse.Namespace) -> None:
     """Print a row a box: the default of `train.py` on it, beside the trivial baselines and a peer."""
-    places = sorted(Path(options.recordings).glob("*/*/dry")) if options.recordings else []
-    recordings = {f"{place.parts[-3]} {place.parts[-2]}": place for place in places}
-    rows = chosen(options.rows, [*BOXES, *recordings])
+    rows = chosen(options.rows, BOXES)
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     made = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for cells in pool.map(lambda name: _row(name, recordings, options), rows):
+        for cells in pool.map(lambda name: _row(name, options), rows):
             made.append(dict(zip(COLUMNS, cells, strict=True)))
             print(f"| {' | '.join(cells)} |", flush=True)
     print(f"\n{summary(made)}")
@@ -96,18 +101,13 @@ def summary(rows: list[dict[str, str]]) -> str:
     return f"{text}\n\n{SECONDS} s a training"
 
 
-def _row(name: str, recordings: dict[str, Path], options: argparse.Namespace) -> list[str]:
+def _row(name: str, options: argparse.Namespace) -> list[str]:
     """Train on a box; the cells of its row."""
-    common, peer = [TIME, f"seed={options.seed}"], None
-    if name in recordings:
-        folder, kind = recordings[name], "hardware"
-        result = train(["effect=recorded", f"dry={folder}", f"wet={folder.parent / 'wet'}", *common], options.threads)
-    else:
-        words, kind = BOXES[name].words(), BOXES[name].kind + (", to check" if name in CHECK else "")
-        command = ",".join(f"'{word}'" for word in words)
-        source = ["effect=command", f"effect.command=[{command}]", f"data.library={options.library}"]
-        result = train([*source, *common], options.threads)
-        peer = _peer(words, options) if options.nam else None
+    words, kind = BOXES[name].words(), BOXES[name].kind + (", to check" if name in CHECK else "")
+    command = ",".join(f"'{word}'" for word in words)
+    source = ["effect=command", f"effect.command=[{command}]", f"data.library={options.library}"]
+    result = train([*source, TIME, f"seed={options.seed}"], options.threads)
+    peer = _peer(words, options) if options.nam else None
     test, past = result["test"], (result["test"].get("contraction") or {}).get("model", {})
     errors = test["esr"], test["baselines"]["gain"]["esr"], test["baselines"]["fir"]["esr"], peer
     ours, gain, fir, theirs = ("" if error is None else f"{error:.1e}" for error in errors)

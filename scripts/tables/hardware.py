@@ -1,0 +1,80 @@
+"""Recordings of real hardware, the last clip of a setting or the end of its only one held out (--recordings, --rows).
+
+The folder holds DEVICE/SETTING/{dry,wet}/CLIP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from torch import Tensor
+
+from fxemu.data.module import SongData
+from fxemu.effects import Recorded
+from fxemu.emulation.locate import read_model
+from fxemu.engine.streaming.stream import render_many
+from fxemu.evaluation import metrics
+from fxemu.evaluation.baselines import best_gain
+from fxemu.library.pair import Pair
+from fxemu.library.recordings.pairs import read_recordings
+from tables.boxes import SECONDS, TIME
+from tables.common import chosen, run_training
+
+COLUMNS = ("device", "ours", "model", "best gain", "ours over the best gain")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a row a setting: the default of `train.py`, beside the best constant gain for this very audio."""
+    places = {f"{path.parts[-2]} {path.name}": path for path in sorted(Path(options.recordings).glob("*/*"))}
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        rows = chosen(options.rows, places)
+        for name, cells in zip(rows, pool.map(lambda name: _cells(places[name], options), rows), strict=True):
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print(f"\n{SECONDS} s a training")
+
+
+def _cells(place: Path, options: argparse.Namespace) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        train, test, target = (Path(folder) / name for name in ("train", "test", "run"))
+        *clips, last = sorted(path.name for path in (place / "dry").iterdir())
+        for part, names in ((train, clips or [last]), (test, [last] if clips else [])):
+            for side in ("dry", "wet"):
+                (part / side).mkdir(parents=True)
+                for name in names:
+                    shutil.copyfile(place / side / name, part / side / name)
+        run_training([*_recorded(train), TIME, f"seed={options.seed}"], options.threads, target)
+        loop, rate = read_model(target)
+        winner = json.loads((target / "metrics.json").read_text())["race"]["winner"]
+        pairs = _read(test, rate) if clips else _end(train)
+    gain = best_gain([(pair.dry, pair.wet) for pair in pairs])
+    ours = _esr(render_many(loop, [pair.dry for pair in pairs]), pairs)
+    best = _esr([gain(pair.dry, pair.wet) for pair in pairs], pairs)
+    return [f"{ours:.1e}", winner, f"{best:.1e}", f"{ours / best:.2g}"]
+
+
+def _recorded(part: Path) -> list[str]:
+    return ["effect=recorded", f"dry={part / 'dry'}", f"wet={part / 'wet'}"]
+
+
+def _read(part: Path, sample_rate: int) -> list[Pair]:
+    """The usable stretches of all recordings in a folder."""
+    found = read_recordings(Recorded(str(part / "dry"), str(part / "wet")), sample_rate)
+    return [pair for pairs in found.values() for pair in pairs]
+
+
+def _end(part: Path) -> list[Pair]:
+    """The part of a single recording that a training with the default shares reports on: its end."""
+    data = SongData(Recorded(str(part / "dry"), str(part / "wet")), context=1)
+    data.setup()
+    return data.parts["test"]
+
+
+def _esr(predictions: Sequence[Tensor], pairs: Sequence[Pair]) -> float:
+    return metrics.esr(*metrics.over_all(zip(predictions, (pair.wet for pair in pairs), strict=True)))
