@@ -178,7 +178,8 @@ class SongData(pl.LightningDataModule):
             shortest = self.sizes.samples
             drawn = self.effect, self.sample_rate, self.gain_db, shortest, self.sizes.seed, self.cache.wrap
             gains = DrawnSettings(training, *drawn)
-            parts["val"] = at_settings(parts["val"], self.effect, self.sample_rate, shortest, self.split[2])
+            if parts["val"][0].knobs is None:
+                parts["val"] = at_settings(parts["val"], self.effect, self.sample_rate, shortest, self.split[2])
         else:
             gains = DrawnGains(training, self.effect, self.sample_rate, self.gain_db, self.sizes.seed)
         return InMemory(parts, self.cached_effect, gains, self.sizes)
@@ -226,6 +227,12 @@ class SongData(pl.LightningDataModule):
     def parts(self) -> Mapping[str, list[Pair]]:
         """The pairs by "train", "val" and "test"."""
         return self.source.parts
+
+    def pairs_to_fit(self) -> list[Pair]:
+        """The training songs; of an effect whose knobs are drawn those of the first epoch at which they stand still."""
+        if not self.effect.turnable:
+            return self.parts["train"]
+        return [pair for pair in self.source.gains.pairs_for_epoch(0) if pair.knobs.dim() == 1]
 
     def wet_peak(self) -> float:
         """The largest wet sample of the training songs, in proportion where all of dry is below full scale.

@@ -39,6 +39,9 @@ class Predictor(nn.Module, ABC):
     slow_forward = False
     """Whether, on a CPU, a vectorised `forward` with its gradient still takes longer than the compiled loops."""
 
+    turning: type[nn.Module] | None = None
+    """The class that joins knobs to it; None for the one that turns any layers (`parts/turning.py`)."""
+
     closed_form = False
     """Whether `fit` finds all of its weights, so that training without a step, `training=closed_form`, makes sense."""
 

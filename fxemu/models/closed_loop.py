@@ -60,8 +60,8 @@ class ClosedLoop(nn.Module):
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.knobs = tuple(knobs)
-        sizes = len(self.knobs), input_repr.channels
-        self.turning = Turning(predictor, *sizes, input_repr.plain_samples) if self.knobs else None
+        sizes, kind = (len(self.knobs), input_repr.channels), predictor.turning or Turning
+        self.turning = kind(predictor, *sizes, input_repr.plain_samples) if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))
         self.register_buffer("dry_gain", torch.tensor(1.0))
@@ -124,6 +124,21 @@ class ClosedLoop(nn.Module):
     def disturb(self, wet: Tensor, noise: Tensor) -> Tensor:
         """Wet (B, 1, T) with noise (B, 1, T) added to what the predictor sees of it."""
         return self.input_repr.disturb(wet / self.gain, noise) * self.gain
+
+    def fit(self, songs: Sequence[tuple[Tensor, Tensor]], at: Sequence[Tensor]) -> None:
+        """Start from a fit in closed form to the training songs, if the predictor has one.
+
+        Args:
+            songs: (dry, wet) of (samples,) each.
+            at: of a model with K knobs their positions in each song, (K,).
+        """
+        if not self.plain_samples:
+            return
+        songs = [(dry, wet / float(self.gain)) for dry, wet in songs]
+        if self.knobs and self.predictor.turning:
+            self.turning.fit(self.predictor, songs, torch.stack([*at]))
+        else:
+            self.predictor.fit(songs)
 
     def at(self, position: Tensor | None) -> ClosedLoop:
         """The same model without knobs, which stand at `position` (K,), -1 to 1, or None for their defaults."""

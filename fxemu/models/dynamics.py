@@ -12,6 +12,7 @@ from fxemu.engine.plan import Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
 from fxemu.models.fits.dynamics import LEVEL, UNIT_DB
+from fxemu.models.parts.turned_dynamics import LARGEST, Numbers, TurnedDynamics
 
 # Levels and gains lie within +-1, so what follows them has no business far beyond.
 BOUND = Activation("clamp", 2.0)
@@ -19,6 +20,7 @@ DECAY, RELU = Activation("decay"), Activation("relu")
 NEPERS = UNIT_DB / 20 * math.log(10)
 # Share of the error of the last gain that is corrected in a sample.
 CORRECTION = 0.1
+MOST_TAPS = 2**16
 
 
 class Dynamics(Predictor):
@@ -35,18 +37,21 @@ class Dynamics(Predictor):
     branch or are decoupled, feed-forward or (loop = -1) feedback. With feedback it is an observer: while true
     samples are fed back it corrects its reduction by the error of its last gain; in a free run there is nothing to
     correct. All of it is fitted to the training songs (`fit`), so use it with `training=closed_form`; rollouts can
-    start from there. Takes and makes plain samples: `repr=raw` only.
+    start from there. What sounds may also be dry through a filter, as that of a box's transformers. Takes and makes
+    plain samples: `repr=raw` only.
 
     Args:
         channels, params: 1 each.
         knees: of the static curve, J, 1 to 64.
         max_gain_db: the highest gain, 0 to 60 dB.
         memory_samples: true samples seen before a prediction counts in training, at least 1.
+        taps: of the filter, 0 for none.
         feedback: False for the control without feedback.
     """
 
     plain_samples = True
     closed_form = True
+    turning = TurnedDynamics
 
     def __init__(
         self,
@@ -55,15 +60,17 @@ class Dynamics(Predictor):
         knees: int = 8,
         max_gain_db: float = 24.0,
         memory_samples: int = 4096,
+        taps: int = 0,
         feedback: bool = True,
     ) -> None:
         super().__init__()
-        if not 1 <= knees <= 64 or memory_samples < 1 or not 0 <= max_gain_db <= 60:
+        if not 1 <= knees <= 64 or memory_samples < 1 or not 0 <= max_gain_db <= 60 or not 0 <= taps <= MOST_TAPS:
             raise ValueError(
-                f"Dynamics: got knees {knees}, memory_samples {memory_samples}, max_gain_db {max_gain_db}; "
-                "allowed are knees from 1 to 64, memory_samples from 1, and max_gain_db from 0 to 60"
+                f"Dynamics: got knees {knees}, memory_samples {memory_samples}, max_gain_db {max_gain_db}, "
+                f"taps {taps}; allowed are knees from 1 to 64, memory_samples from 1, max_gain_db from 0 to 60, and "
+                f"taps up to {MOST_TAPS}"
             )
-        self.feedback, self.receptive_field = feedback, memory_samples + 1
+        self.feedback, self.receptive_field = feedback, max(memory_samples + 1, taps)
         self.max_gain = 10 ** (max_gain_db / 20)
         # In the order of `fits/dynamics.py`.
         self.rates = nn.Parameter(torch.empty(3, 2))
@@ -71,41 +78,94 @@ class Dynamics(Predictor):
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
         self.makeup = nn.Parameter(torch.empty(1))
         self._set(dynamics.start(knees, up=0.2, down=4000.0, smoothing=30.0, loop=0.0))
+        # Oldest tap first.
+        self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
+
+    def chain(self) -> list[nn.Parameter]:
+        """The parameters of the chain, in the order of `fits/dynamics.py`."""
+        return [self.rates, self.loop, self.knee, self.bend, self.makeup]
 
     def _set(self, theta: Sequence[float]) -> None:
-        nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.parameters())
+        nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.chain())
 
     @torch.no_grad()
-    def fit(self, songs: Sequence[tuple[Tensor, Tensor]], iterations: int = 40) -> None:
-        """Fit all parameters to the gain of the songs, (dry, wet) of (samples,) each, in a minute or two."""
-        self._set(dynamics.fit(songs, self.knee.numel(), iterations))
+    def fit(
+        self, songs: Sequence[tuple[Tensor, Tensor]], iterations: int = 40, features: Tensor | None = None
+    ) -> Tensor:
+        """Fit all parameters to the gain of the songs, (dry, wet) of (samples,) each, in a minute or two.
+
+        Returns:
+            what the knobs, given by features (songs, F), move: (MOVED, F).
+        """
+        taps = 0 if self.filter is None else self.filter.numel()
+        given = None if features is None else features.double().numpy()
+        found = dynamics.fit(songs, self.knee.numel(), taps, iterations, given)
+        self._set(found.theta)
+        if self.filter is not None:
+            self.filter.copy_(found.taps.flip(0))
+        return torch.from_numpy(found.moves)
 
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
+        return self.plan_with(plan, dry, wet, self.numbers())
+
+    def numbers(self) -> Numbers:
+        """What it computes with, unless knobs move it."""
+        up, down = self.rates.sigmoid().T
+        return Numbers(up[:, None], down[:, None], self.loop, self.start())
+
+    @property
+    def unit(self) -> float:
+        """The logarithm of the factor that is a unit of gain."""
+        return NEPERS
+
+    def start(self) -> Tensor:
+        """The logarithm of the gain where nothing is reduced, over the highest gain: (1,)."""
+        return NEPERS * self.makeup - math.log(self.max_gain)
+
+    def plan_with(self, plan: Plan, dry: int, wet: int, numbers: Numbers) -> int:
+        """Append one step that computes with the given numbers in place of its own; as `plan`."""
         level, held, reduction, previous = (plan.state(1) for _ in range(4))
         before = held, reduction
         if self.feedback:
             fed_level, own_level = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, previous))
             off = Product((own_level,), CORRECTION), Product((fed_level,), -CORRECTION)
             before = tuple(plan.mix(Product((x,)), *off, activation=BOUND) for x in before)
-        detected = self._plan_follow(plan, 0, level, plan.mix(Product((dry, dry)), activation=LEVEL))
-        terms = Term(detected, torch.ones_like(self.knee)[:, None, None]), Term(before[1], self._looped())
-        over = plan.add(*terms, bias=-self.knee, activation=RELU)
-        wanted = plan.add(Term(over, self.bend[None, :, None]), activation=BOUND)
-        holding = self._plan_follow(plan, 1, before[0], wanted)
-        reducing = self._plan_follow(plan, 2, before[1], holding)
-        bias = NEPERS * self.makeup - math.log(self.max_gain)
-        gain = plan.add(Term(reducing, self.makeup.new_full((1, 1, 1), -NEPERS)), bias=bias, activation=DECAY)
-        prediction = plan.mix(Product((dry, gain), self.max_gain))
+        detected = _follow(plan, numbers, 0, level, plan.mix(Product((dry, dry)), activation=LEVEL))
+        holding = _follow(plan, numbers, 1, before[0], self._plan_curve(plan, numbers, detected, before[1]))
+        reducing = _follow(plan, numbers, 2, before[1], holding)
+        gain = self._plan_gain(plan, numbers, reducing)
+        heard = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
+        prediction = plan.mix(Product((heard, gain), self.max_gain))
         for state, value in ((level, detected), (held, holding), (reduction, reducing), (previous, prediction)):
             plan.close(state, value)
         return prediction
 
-    def _looped(self) -> Tensor:
-        """The weight of the reduction at each knee: (J, 1, 1)."""
-        return self.loop.expand(self.knee.numel())[:, None, None]
+    def _plan_curve(self, plan: Plan, numbers: Numbers, level: int, reduction: int) -> int:
+        """The reduction that is wanted at a level."""
+        shift = () if numbers.threshold is None else (Product((numbers.threshold,), -1.0),)
+        level = plan.mix(Product((level,)), _times(numbers.loop, reduction), *shift)
+        over = plan.add(Term(level, torch.ones_like(self.knee)[:, None, None]), bias=-self.knee, activation=RELU)
+        steep = Term(over, self.bend[None, :, None])
+        if numbers.steepness is None:
+            return plan.add(steep, activation=BOUND)
+        return plan.mix(Product((plan.add(steep), numbers.steepness), LARGEST), activation=BOUND)
 
-    def _plan_follow(self, plan: Plan, i: int, h: int, x: int) -> int:
-        up, down = self.rates[i].sigmoid()
-        change = plan.mix(Product((x,)), Product((h,), -1.0))
-        rise = plan.mix(Product((change,)), activation=RELU)
-        return plan.mix(Product((h,)), Product((change,), down[None]), Product((rise,), (up - down)[None]))
+    def _plan_gain(self, plan: Plan, numbers: Numbers, reduction: int) -> int:
+        """The gain, over the highest."""
+        if isinstance(numbers.makeup, int):
+            return plan.mix(Product((numbers.makeup,)), Product((reduction,), -NEPERS), activation=DECAY)
+        return plan.add(
+            Term(reduction, self.makeup.new_full((1, 1, 1), -NEPERS)), bias=numbers.makeup, activation=DECAY
+        )
+
+
+def _follow(plan: Plan, numbers: Numbers, i: int, h: int, x: int) -> int:
+    """Append follower i, at h one sample ago, one sample on towards x."""
+    change = plan.mix(Product((x,)), Product((h,), -1.0))
+    rise = plan.mix(Product((change,)), activation=RELU)
+    up, down = numbers.up[i], numbers.down[i]
+    return plan.mix(Product((h,)), _times(down, change), _times(up, rise), _times(down, rise, -1.0))
+
+
+def _times(number: Tensor | int, value: int, sign: float = 1.0) -> Product:
+    return Product((value, number), sign) if isinstance(number, int) else Product((value,), sign * number)

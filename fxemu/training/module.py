@@ -75,8 +75,9 @@ class TrainingModule(pl.LightningModule):
             self.loop.gain.fill_(gain)
         if self.wrong is None:
             self.settled = data.effect_outputs((SILENCE, CLICK))
-        if self.loop.plain_samples and not self.trained:
-            self.loop.predictor.fit([(dry, wet / gain) for dry, wet in songs])
+        if not self.trained:
+            fitted = data.pairs_to_fit()
+            self.loop.fit([(song.dry, song.wet) for song in fitted], [song.knobs for song in fitted])
 
     def start_from(self, checkpoint: Path) -> None:
         """Start from the weights of an earlier training."""

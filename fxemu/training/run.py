@@ -89,8 +89,6 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         SystemExit: with status 143 after SIGTERM, and 129 after SIGHUP, once the report is written.
     """
     check_config(config)
-    if config.get("knobs") and config.get("race"):
-        raise ConfigError("knobs: model=auto chooses among models without; choose one yourself, such as model=gru")
     config, race = after_race(config, folder, resume is not None)
     parts = build_parts(config)
     set_up_process(config)

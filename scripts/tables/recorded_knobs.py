@@ -23,7 +23,11 @@ from fxemu.models.knobs import Knob, positions
 from tables.common import run_training
 
 HELD_OUT = 3
-VARIANTS = {"gru": ["model=gru", "loss=esr"], "long": ["experiment=long_segments", "model=gru", "loss=esr"]}
+VARIANTS = {
+    "default": [],
+    "gru": ["model=gru", "loss=esr"],
+    "long": ["experiment=long_segments", "model=gru", "loss=esr"],
+}
 
 
 def run(options: argparse.Namespace) -> None:

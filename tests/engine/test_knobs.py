@@ -14,7 +14,7 @@ from fxemu.models.knobs import Knob
 from fxemu.representations import MuLaw, Raw
 
 KNOBS = Knob("drive_db", 0.0, 40.0, 20.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
-FAMILIES = ["mlp", "gru", "lstm", "lru", "wavenet", "wavenet, gated, one array", "convnet", "octave_gain"]
+FAMILIES = ["mlp", "gru", "lstm", "lru", "wavenet", "wavenet, gated, one array", "convnet", "octave_gain", "dynamics"]
 each_family = pytest.mark.parametrize("name", FAMILIES)
 each_feedback = pytest.mark.parametrize("feedback", [True, False])
 
@@ -22,7 +22,10 @@ each_feedback = pytest.mark.parametrize("feedback", [True, False])
 def made(name: str, feedback: bool = True, kind: type = Raw) -> ClosedLoop:
     sample = kind()
     loop = ClosedLoop(make(name, sample.channels, sample.params, feedback=feedback), sample, sample, KNOBS)
-    if kind is Raw:
+    if name == "dynamics":
+        torch.nn.init.normal_(loop.turning.moves, std=0.3)
+        torch.nn.init.uniform_(loop.turning.centres, -1, 1)
+    elif kind is Raw:
         torch.nn.init.normal_(loop.turning.gain, std=0.03)
     return loop
 

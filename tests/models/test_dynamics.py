@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torchaudio.functional import fftconvolve
 
 from fxemu.effects import Compressor, Effect, Limiter
 from fxemu.engine.lockstep.rollout import rollout
@@ -12,7 +13,9 @@ from fxemu.engine.streaming.stream import Stream, render
 from fxemu.evaluation.metrics import esr, gain_error_db
 from fxemu.models import Dynamics
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.dynamics import _follow
 from fxemu.models.fits.dynamics import logit
+from fxemu.models.knobs import Knob, positions
 from fxemu.representations import Raw
 
 RATE = 8000
@@ -42,7 +45,7 @@ def test_a_follower_rises_and_falls_exponentially() -> None:
     model.rates[1] = torch.tensor([logit(5.0), logit(50.0)])
     plan = Plan()
     state = plan.state(1)
-    plan.close(state, model._plan_follow(plan, 1, state, DRY))
+    plan.close(state, _follow(plan, model.numbers(), 1, state, DRY))
     levels = torch.cat((torch.ones(99), torch.zeros(99)))
     found = step_by_step(plan, {DRY: levels[None, None]}, plan.last)[0, 0]
     t = torch.arange(1, 100)
@@ -90,6 +93,35 @@ def test_it_is_fitted_to_an_effect_and_runs_on_other_music(effect: Effect, relea
 
 
 @torch.no_grad()
+def test_knobs_are_fitted_to_a_few_settings_and_turn_to_one_between() -> None:
+    knobs = (Knob("threshold_db", -40.0, -10.0, -20.0),)
+    loop = ClosedLoop(Dynamics(knees=4, memory_samples=20), Raw(), Raw(), knobs)
+    songs = [
+        (music(1, seed), Compressor(threshold_db=threshold)) for seed, threshold in enumerate((-40, -30, -20, -10))
+    ]
+    at = [positions(knobs, {"threshold_db": float(effect.threshold_db)}) for _, effect in songs]
+    loop.fit([(dry, effect(dry, RATE)) for dry, effect in songs], at)
+    unheard, effect = music(2, 9), Compressor(threshold_db=-26)
+    truth = effect(unheard, RATE)
+    assert esr(render(loop.at(positions(knobs, {"threshold_db": -26.0})), unheard), truth) < 2e-3
+    assert esr(render(loop.at(positions(knobs, {"threshold_db": -40.0})), unheard), truth) > 2e-2
+
+
+@torch.no_grad()
+def test_a_filter_is_fitted_beside_the_gain() -> None:
+    taps = torch.tensor([0.2, 0.5, 0.25, -0.1])
+    model = Dynamics(knees=4, memory_samples=20, taps=8)
+    dry, unheard, effect = music(2, 0), music(1, 1), Compressor()
+    wet, truth = (_filtered(effect(x, RATE) / x.where(x != 0, 1), x, taps) for x in (dry, unheard))
+    model.fit([(dry, wet)])
+    assert esr(render(closed(model), unheard), truth) < 1e-2
+
+
+def _filtered(gain: Tensor, dry: Tensor, taps: Tensor) -> Tensor:
+    return gain * fftconvolve(dry, taps)[: dry.numel()]
+
+
+@torch.no_grad()
 def test_true_samples_correct_the_reduction() -> None:
     """Music that has become too quiet to reduce: how much still is reduced shows in wet alone."""
     model = Dynamics(memory_samples=1)
@@ -121,7 +153,7 @@ def test_it_learns_through_rollouts() -> None:
     assert float(losses[-1].detach()) < 0.3 * float(losses[0].detach())
 
 
-@pytest.mark.parametrize("arguments", [{"knees": 0}, {"memory_samples": 0}, {"max_gain_db": -1}])
+@pytest.mark.parametrize("arguments", [{"knees": 0}, {"memory_samples": 0}, {"max_gain_db": -1}, {"taps": -1}])
 def test_arguments_out_of_range(arguments: dict[str, int]) -> None:
     name = next(iter(arguments))
     with pytest.raises(ValueError, match=rf"Dynamics: got .*{name} {arguments[name]}.*allowed are"):

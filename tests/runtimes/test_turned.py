@@ -23,7 +23,10 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is
 def model(name: str, representation: type = Raw, feedback: bool = True) -> Model:
     encoder, decoder = representation(), representation()
     loop = ClosedLoop(make(name, encoder.channels, decoder.params, feedback=feedback), encoder, decoder, KNOBS)
-    if loop.turning.gain is not None:
+    if name == "dynamics":
+        torch.nn.init.normal_(loop.turning.moves, std=0.3)
+        torch.nn.init.uniform_(loop.turning.centres, -1, 1)
+    elif loop.turning.gain is not None:
         torch.nn.init.normal_(loop.turning.gain, std=0.5)
     return Model(loop, RATE, name)
 
@@ -32,8 +35,10 @@ CASES = [
     pytest.param("c", "gru", Raw, True, marks=needs_compiler),
     pytest.param("c", "mlp", MuLaw, True, marks=needs_compiler),
     pytest.param("c", "wavenet", Raw, False, marks=needs_compiler),
+    pytest.param("c", "dynamics", Raw, True, marks=needs_compiler),
     pytest.param("lv2", "lstm", Raw, True, marks=needs_compiler),
     ("torchscript", "gru", Raw, True),
+    ("torchscript", "dynamics", Raw, True),
     ("onnx", "gru", Raw, True),
 ]
 

@@ -33,6 +33,11 @@ from fxemu.library.recordings.response import (
 
 Array = NDArray[np.float64]
 SMEARED_PPM, NO_LEAD = 50, 6  # ppm that blur a block; samples by which wet may seem to come first and does not
+REST, FAR, WHOLE = (
+    1.0,
+    6,
+    1 / 16,
+)  # samples left of each of several delays; a peak so late is not the transport's; or whole
 STACK_REACH, NEAR = 96, 4  # samples around the line that the stack searches, and off it of a block that fits
 TAPS, FINER = 12, 32  # on either side of a correlation's peak, and places between its samples
 JUMP_REACH, LEAST_JUMP, JUMP_GROUP = 2048, 16, 4  # samples of a step of the delay; blocks taken together
@@ -47,14 +52,27 @@ class Alignment:
     polarity: 1, or -1 where wet is upside down.
     dependence: evidence that wet depends on dry (see `response.dependence`); unrelated signals stay below 7.
     jump_samples, jump_at: a lasting step of the delay off its line (0 for none), and the sample of dry where it comes.
+    peak_samples: where the response to dry at its first sample peaks, to a few hundredths of a sample.
     """
 
-    delay_samples: int
+    delay_samples: float
     drift_ppm: float = 0.0
     polarity: int = 1
     dependence: float = float("inf")
     jump_samples: int = 0
     jump_at: int = 0
+    peak_samples: float = float("nan")
+
+    def leaving_rest(self) -> Alignment:
+        """The same with a delay that leaves `REST` samples before the peak; as it is where the peak comes much later.
+
+        Each recording's own rounding leaves another rest, which no model of several recordings can know.
+        """
+        if not abs(self.peak_samples - self.delay_samples) <= FAR:
+            return self
+        whole = round(self.peak_samples)
+        peak = whole if abs(self.peak_samples - whole) < WHOLE and not self.drift_ppm else self.peak_samples
+        return replace(self, delay_samples=peak - REST)
 
 
 def align(dry: Tensor, wet: Tensor) -> Alignment:
@@ -70,7 +88,8 @@ def align(dry: Tensor, wet: Tensor) -> Alignment:
     then = _align(dry, correct(wet, first, dry.numel()))
     rate = 1 + first.drift_ppm * 1e-6
     drift_ppm = (rate * (1 + then.drift_ppm * 1e-6) - 1) * 1e6
-    return replace(then, delay_samples=first.delay_samples + round(then.delay_samples * rate), drift_ppm=drift_ppm)
+    delay, peak = (first.delay_samples + samples * rate for samples in (then.delay_samples, then.peak_samples))
+    return replace(then, delay_samples=round(delay), drift_ppm=drift_ppm, peak_samples=peak)
 
 
 def _align(dry: Tensor, wet: Tensor) -> Alignment:
@@ -93,7 +112,8 @@ def _align(dry: Tensor, wet: Tensor) -> Alignment:
     polarity = -1 if drive is drives.plain and mean[np.abs(mean).argmax()] < 0 else 1
     latency = (int(np.floor(delay)) if slope else round(delay)) + onset(blocks)
     latency = 0 if -NO_LEAD <= latency < 0 else latency
-    return Alignment(latency, slope * 1e6, polarity, dependence(blocks), jump, place)
+    peak = (delay if slope else round(delay)) + float(_peaks(mean[None])[0])
+    return Alignment(latency, slope * 1e6, polarity, dependence(blocks), jump, place, peak)
 
 
 def _within_recording(starts: Starts, delay: float, slope: float, samples: int) -> Starts:
@@ -179,11 +199,12 @@ def correct(wet: Tensor, alignment: Alignment, samples: int, flip: bool = False)
         flip: undo an inverted polarity; else it is kept.
     """
     recorded = wet.detach().cpu().numpy()
-    if alignment.drift_ppm:
+    if alignment.drift_ppm or alignment.delay_samples % 1:
         step = 1 + alignment.drift_ppm * 1e-6
         aligned = resample(recorded.astype(np.float64), alignment.delay_samples, step, samples)
     else:
-        before = max(0, -alignment.delay_samples)
-        recorded = np.pad(recorded, (before, 0))[alignment.delay_samples + before :][:samples]
+        delay = int(alignment.delay_samples)
+        before = max(0, -delay)
+        recorded = np.pad(recorded, (before, 0))[delay + before :][:samples]
         aligned = np.pad(recorded, (0, samples - recorded.size))
     return torch.from_numpy(aligned.astype(np.float32)) * (alignment.polarity if flip else 1)

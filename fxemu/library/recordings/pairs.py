@@ -52,7 +52,7 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
         print(line, file=sys.stderr)
     matched = match_files(recorded.dry, recorded.wet)
     for paths, at in zip(matched, recorded.positions(matched), strict=True):
-        report, stretches = examine(*paths, sample_rate, recorded)
+        report, stretches = examine(*paths, sample_rate, recorded, alike=recorded.dry.is_dir())
         print(f"{printable(paths[0])} -> {printable(paths[1])}\n{report}", file=sys.stderr)
         if report.refused and not recorded.force:
             reasons = "; ".join(finding.text for finding in report.findings if finding.kind == "refused")
@@ -65,8 +65,13 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
     return recordings
 
 
-def examine(dry_path: Path, wet_path: Path, sample_rate: int, options: RecordedEffect) -> tuple[PairReport, list[Pair]]:
-    """Read and check two files: the report, which notes other rates and channels, and the stretches to train on."""
+def examine(
+    dry_path: Path, wet_path: Path, sample_rate: int, options: RecordedEffect, alike: bool = False
+) -> tuple[PairReport, list[Pair]]:
+    """Read and check two files: the report, which notes other rates and channels, and the stretches to train on.
+
+    `alike`: of several recordings of one box, so that the same fraction of a sample must be left of every delay.
+    """
     sides = {"dry": (dry_path, options.dry_channel), "wet": (wet_path, options.wet_channel)}
     read = {side: read_side(side, path, sample_rate, channel) for side, (path, channel) in sides.items()}
     dry, wet = (torch.from_numpy(samples) for samples, _ in read.values())
@@ -77,6 +82,8 @@ def examine(dry_path: Path, wet_path: Path, sample_rate: int, options: RecordedE
             printable(dry_path.name), dry, wet, None, sample_rate
         )
     report = check_pair(dry, wet, sample_rate)
+    if alike and report.alignment is not None:
+        report = replace(report, alignment=report.alignment.leaving_rest())
     stretches = cut(printable(dry_path.name), dry, wet, report, sample_rate, options.flip)
     return PairReport((*notes, *report.findings, *_usable(stretches, dry, sample_rate)), report.alignment), stretches
 

@@ -6,6 +6,9 @@ The chain is that of `Dynamics`, its P = 8 + 2 J parameters in one vector, in th
     1      loop: the share of its own reduction in the input of the curve
     J, J   where the curve has its knees, and by how much it steepens there
     1      makeup: the gain where nothing is reduced
+
+With knobs some of these move by linear functions of F features, (MOVED, F), which follow in the same vector
+(`turned_dynamics.py`). Theirs is a prior: few settings do not decide them.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,6 +26,8 @@ from torch import Tensor
 
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation
+from fxemu.models.fits import turned_dynamics
+from fxemu.models.fits.fir import filtered, fit_filter
 
 # Levels and gains are in units of 80 dB, levels from -80 dB (0) to full scale (1): a compander is a logarithm with a
 # floor, here one of energies.
@@ -30,8 +35,11 @@ UNIT_DB, LEVEL = 80.0, Activation("mulaw_compress", 1e8)
 RATES, LOOP, KNEES = slice(0, 6), 6, 7
 # Dry samples below -100 dB show no gain; frames of 10 ms at 44.1 kHz count alike down to -60 dB.
 SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
-# Samples of each song on which starts are compared, and of all songs together that the best is refined on.
-TRIED, MOST = 3 * 44_100, 10_000_000
+# Samples of each song on which starts are compared, of all songs together then, and in the end.
+TRIED, MOST_TRIED, MOST = 3 * 44_100, 2_000_000, 10_000_000
+NO_FEATURES = np.zeros(0)
+# Times that chain and filter are fitted in turn.
+TURNS = 2
 # Every so many samples an error is looked at: gains hardly change in between.
 STRIDE = 5
 # Of the diagonal of the normal equations that is added to it (Marquardt 1963).
@@ -42,29 +50,43 @@ MOST_LOGIT = 14.0
 
 @dataclass(frozen=True)
 class Gain:
-    """Targets of a song, (samples,) each: the level of dry, the gain from dry to wet, the weight of an error in it."""
+    """Targets of a song, (samples,) each: the level of dry, the gain from dry to wet, the weight of an error in it.
+
+    With knobs also the features of where they stand in it, (F,).
+    """
 
     level: NDArray
     gain: NDArray
     weight: NDArray
+    features: NDArray = field(default_factory=lambda: NO_FEATURES)
 
     def start(self, samples: int) -> Gain:
-        return Gain(self.level[:samples], self.gain[:samples], self.weight[:samples])
+        return Gain(self.level[:samples], self.gain[:samples], self.weight[:samples], self.features)
 
 
-def observed_gain(dry: Tensor, wet: Tensor) -> Gain:
-    """The gain wet / dry of a song, (samples,) each.
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted: the chain (P,), what moves it (MOVED, F), and the taps of the filter, the newest first."""
+
+    theta: NDArray
+    moves: NDArray
+    taps: Tensor
+
+
+def observed_gain(dry: Tensor, wet: Tensor, features: NDArray = NO_FEATURES, filtered: Tensor | None = None) -> Gain:
+    """The gain wet / dry of a song, (samples,) each, or wet / filtered.
 
     An error's weight is the energy of wet, over that of the song (its share of the error-to-signal ratio), plus that
     over the energy of its frame (the error of the gain curve).
     """
-    x, y = dry.double(), wet.double()
+    x, y = (dry if filtered is None else filtered).double(), wet.double()
     ratio_db = 20 * (y.abs().clamp_min(SILENT / 1000) / x.abs().clamp_min(SILENT)).log10()
     energy = y.square()
     frames = torch.nn.functional.pad(energy, (0, -energy.numel() % FRAME)).view(-1, FRAME).mean(1)
     around = frames.repeat_interleave(FRAME)[: energy.numel()]
     weight = (energy / (energy.mean() + QUIET) + energy / (around + QUIET)).sqrt() * (x.abs() > SILENT)
-    return Gain(activate(x.square(), LEVEL).numpy(), (ratio_db / UNIT_DB).numpy(), weight.numpy())
+    level = activate(dry.double().square(), LEVEL)
+    return Gain(level.numpy(), (ratio_db / UNIT_DB).numpy(), weight.numpy(), features)
 
 
 def logit(samples: float) -> float:
@@ -78,29 +100,72 @@ def start(knees: int, up: float, down: float, smoothing: float, loop: float, mak
     return np.array([*rates, loop, *np.linspace(0.45, 0.95, knees), *[0.8 / knees * (1 - 4 * loop)] * knees, makeup])
 
 
-def fit(songs: Sequence[tuple[Tensor, Tensor]], knees: int, iterations: int = 40) -> NDArray:
-    """The parameters (P,) whose gain comes nearest to that of the songs, (dry, wet) of (samples,) each.
+def fit(
+    songs: Sequence[tuple[Tensor, Tensor]],
+    knees: int,
+    taps: int = 0,
+    iterations: int = 40,
+    features: NDArray | None = None,
+) -> Fitted:
+    """The chain, and the filter of the dry that it amplifies, whose output comes nearest to wet.
+
+    Args:
+        songs: (dry, wet) of (samples,) each.
+        knees: J.
+        taps: of the filter, 0 for none; chain and filter are then fitted in turn.
+        iterations: of the last refinement.
+        features: of the knobs, which move the chain: (songs, F).
+    """
+    features = np.zeros((len(songs), 0)) if features is None else features
+    gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
+    found, filter_taps = _first(gains, knees, iterations), torch.zeros(0)
+    for _ in range(TURNS if taps else 0):
+        filter_taps = fit_filter(songs, taps, factors=[gain_of(found, song) for song in gains])
+        gains = [
+            observed_gain(*song, each, filtered(song[0], filter_taps))
+            for song, each in zip(songs, features, strict=True)
+        ]
+        found = refine(found, _shortened(gains, MOST), iterations // TURNS)[1]
+    parameters = KNEES + 2 * knees + 1
+    return Fitted(found[:parameters], found[parameters:].reshape(turned_dynamics.MOVED, features.shape[1]), filter_taps)
+
+
+def gain_of(numbers: NDArray, song: Gain) -> Tensor:
+    """The gain, as a factor, of a chain at a song: (samples,)."""
+    return torch.from_numpy(
+        10 ** (UNIT_DB / 20 * _gain_in_units(song.level, turned_dynamics.moved(numbers, song.features)[0]))
+    )
+
+
+def _shortened(songs: Sequence[Gain], samples: int) -> list[Gain]:
+    """The starts of all songs, so many samples together."""
+    return [song.start(samples // len(songs)) for song in songs]
+
+
+def _first(songs: Sequence[Gain], knees: int, iterations: int) -> NDArray:
+    """The numbers of the chain whose gain comes nearest to that of the songs, and what moves them.
 
     Begins with attacks of several kinds (after the hold, at once, in the hold, there inside a loop) and several
     releases, continues with the best three of these, and then with the best.
     """
-    gains = [observed_gain(*song) for song in songs]
-    observed = np.concatenate([song.gain[song.weight > 0.1] for song in gains])
+    observed = np.concatenate([song.gain[song.weight > 0.1] for song in songs])
     makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
     attacks = ((0.2, 150.0, 0.0), (0.2, 0.2, 0.0), (150.0, 0.2, 0.0), (150.0, 0.2, -1.0))
+    moves = np.zeros(turned_dynamics.MOVED * songs[0].features.size)
     candidates = [
-        start(knees, up, down, smoothing, loop, makeup)
+        np.concatenate((start(knees, up, down, smoothing, loop, makeup), moves))
         for (up, smoothing, loop), down in itertools.product(attacks, (900.0, 4000.0, 20_000.0))
     ]
-    parts = [song.start(TRIED) for song in gains]
+    few = songs[:: math.ceil(len(songs) * TRIED / MOST_TRIED)] if len(songs) * TRIED > MOST_TRIED else songs
+    parts = [song.start(TRIED) for song in few]
     for kept in (3, 1):
         scored = sorted((refine(theta, parts, 12) for theta in candidates), key=lambda scored: scored[0])
         candidates = [theta for _, theta in scored[:kept]]
-    return refine(candidates[0], [song.start(MOST // len(gains)) for song in gains], iterations)[1]
+    return refine(candidates[0], _shortened(songs, MOST), iterations)[1]
 
 
 def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[float, NDArray]:
-    """Levenberg-Marquardt from `theta` (P,) on: the least weighted squared error, and its parameters."""
+    """Levenberg-Marquardt from the numbers `theta` on: the least weighted squared error, and its numbers."""
     damping, (error, normal, slope) = DAMPING, _normal_equations(theta, songs)
     for _ in range(iterations):
         if not 0 < error < np.inf or damping > MOST_DAMPING:
@@ -117,13 +182,18 @@ def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[floa
     return error, theta
 
 
-def _normal_equations(theta: NDArray, songs: Sequence[Gain]) -> tuple[float, NDArray, NDArray]:
-    """The squared error e over the songs, infinite if it is not a number, J^T J (P, P) and J^T e (P,)."""
-    normal, slope, error = np.zeros((theta.size, theta.size)), np.zeros(theta.size), 0.0
+def _normal_equations(numbers: NDArray, songs: Sequence[Gain]) -> tuple[float, NDArray, NDArray]:
+    """The squared error e over the songs, infinite if it is not a number, J^T J and J^T e for all numbers."""
+    error, normal, slope = turned_dynamics.prior(numbers, songs[0].features.size)
     for song in songs:
-        error += _run(song.level, song.gain, song.weight, theta, normal, slope)
-    finite = np.isfinite(error) and np.isfinite(normal).all() and np.isfinite(slope).all()
-    return error if finite else np.inf, normal + np.triu(normal, 1).T, slope
+        theta, jacobian = turned_dynamics.moved(numbers, song.features)
+        own, down = np.zeros((theta.size, theta.size)), np.zeros(theta.size)
+        error += _run(song.level, song.gain, song.weight, theta, own, down)
+        if not (np.isfinite(error) and np.isfinite(own).all() and np.isfinite(down).all()):
+            return np.inf, normal, slope
+        normal += jacobian.T @ (own + np.triu(own, 1).T) @ jacobian
+        slope += jacobian.T @ down
+    return error, normal, slope
 
 
 @njit(cache=True)
@@ -176,3 +246,17 @@ def _run(level, gain, weight, theta, normal, slope):
                 for q in range(p, size):
                     normal[p, q] += dx[p] * dx[q]
     return error
+
+
+@njit(cache=True)
+def _gain_in_units(level, theta):
+    """The gain of a free run from silence over a song, (samples,)."""
+    h, dh, dx = np.zeros(3), np.zeros((3, theta.size)), np.zeros(theta.size)
+    gain = np.zeros(level.size)
+    for t in range(level.size):
+        _follow(h, dh, 0, level[t], dx, theta)
+        wanted, _ = _curve(h[0] + theta[LOOP] * h[2], theta, dx)
+        _follow(h, dh, 1, wanted, dx, theta)
+        _follow(h, dh, 2, h[1], dx, theta)
+        gain[t] = theta[theta.size - 1] - h[2]
+    return gain

@@ -59,15 +59,22 @@ def _normal_equations(inputs: Tensor, wet: Tensor, taps: int) -> tuple[Tensor, T
     return matrix - ends @ ends.mT, lags[:taps, count, :count].mT.reshape(-1)
 
 
-def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: int = 30, skip: int = 0) -> Tensor:
+def fit_filter(
+    songs: Sequence[tuple[Tensor, Tensor]],
+    taps: int,
+    iterations: int = 30,
+    skip: int = 0,
+    factors: Sequence[Tensor] | None = None,
+) -> Tensor:
     """The causal filter (N,), float64, whose output for dry is nearest to wet, (T,) each.
 
     Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
     the mean spectrum of the input (Chan & Ng, "Conjugate gradient methods for Toeplitz systems", 1996), so that tens of
     thousands of taps take a minute. The first `skip` samples of each wet, which may follow from an unknown past, do not
-    count.
+    count. By `factors`, (T,) each, the output is multiplied before it is compared.
     """
-    spectra = [_Song(dry, taps, skip) for dry, _ in songs]
+    factors = [torch.ones(1, dtype=torch.float64)] * len(songs) if factors is None else factors
+    spectra = [_Song(dry, taps, skip, factor) for (dry, _), factor in zip(songs, factors, strict=True)]
     size = 2 * next_fast_len(taps, real=True)
     power = sum(_power(dry, size) for dry, _ in songs)
     power = power + RIDGE * power.mean()
@@ -95,18 +102,18 @@ def fit_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int, iterations: in
 
 
 class _Song:
-    """Convolution with a song, cut to its length, and its transpose, the correlation with it, less its start."""
+    """Convolution with a song, cut to its length, times a factor, and its transpose, less the song's start."""
 
-    def __init__(self, dry: Tensor, taps: int, skip: int) -> None:
-        self.samples, self.taps, self.skip = dry.numel(), taps, skip
+    def __init__(self, dry: Tensor, taps: int, skip: int, factor: Tensor) -> None:
+        self.samples, self.taps, self.skip, self.factor = dry.numel(), taps, skip, factor
         self.size = next_fast_len(dry.numel() + taps - 1, real=True)
         self.spectrum = torch.fft.rfft(dry.double(), self.size)
 
     def convolve(self, h: Tensor) -> Tensor:
-        return torch.fft.irfft(torch.fft.rfft(h, self.size) * self.spectrum, self.size)[: self.samples]
+        return self.factor * torch.fft.irfft(torch.fft.rfft(h, self.size) * self.spectrum, self.size)[: self.samples]
 
     def correlate(self, y: Tensor) -> Tensor:
-        y = F.pad(y[self.skip :], (self.skip, 0))
+        y = F.pad((self.factor * y)[self.skip :], (self.skip, 0))
         return torch.fft.irfft(torch.fft.rfft(y, self.size) * self.spectrum.conj(), self.size)[: self.taps]
 
 

@@ -64,7 +64,7 @@ def compose_candidates(config: DictConfig) -> tuple[list[Candidate], dict[str, s
     given = [word for word in words if not re.match(r"[+~]*(model=|race\b)", word)]
     found: list[Candidate] = []
     reasons: dict[str, str] = {}
-    for name, candidate in config.race.candidates.items():
+    for name, candidate in _listed(config).items():
         options = [*candidate.options]
         try:
             composed = absolute_paths(compose("train", options + given))
@@ -78,6 +78,11 @@ def compose_candidates(config: DictConfig) -> tuple[list[Candidate], dict[str, s
         if not any(_plain(composed) == _plain(other.config) for other in found):
             found.append(Candidate(name, tuple(options), composed, candidate.kind, candidate.promise))
     return found, reasons
+
+
+def _listed(config: DictConfig) -> DictConfig:
+    """The candidates by name; with knobs there are fewer."""
+    return config.race.candidates_with_knobs if config.get("knobs") else config.race.candidates
 
 
 def _plain(config: DictConfig) -> Any:
@@ -95,6 +100,6 @@ def saved_candidates(config: DictConfig, folder: Path) -> list[Candidate]:
     """Candidates that an earlier start of the race has written, in their order; none if there are none."""
     return [
         Candidate(name, tuple(each.options), OmegaConf.load(place), each.kind, each.promise)
-        for name, each in config.race.candidates.items()
+        for name, each in _listed(config).items()
         if (place := folder / name / "config.yaml").is_file()
     ]

@@ -85,9 +85,14 @@ class Common:
         module.settled, module.wrong = self.settled, self.wrong
 
     def starts(self, periodic: bool) -> list[Pair]:
-        """The starts of as many training songs as fits need: there alone is an oscillator's phase known."""
+        """The starts of as many training songs as fits need: there alone is an oscillator's phase known.
+
+        Of recordings at settings of knobs all: each has what no other one shows.
+        """
         songs_s, song_s = (PERIODIC_SONGS_S, PERIODIC_SONG_S) if periodic else (SONGS_S, SONG_S)
         songs = self.data.parts["train"]
+        if self.data.effect.knobs and not self.data.effect.replayable:
+            return songs
         each = max(song_s, songs_s / len(songs))
         return [song.start(round(each * self.data.sample_rate)) for song in songs[: math.ceil(songs_s / each)]]
 

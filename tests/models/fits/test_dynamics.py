@@ -7,6 +7,7 @@ import torch
 from fxemu.effects import Compressor
 from fxemu.models.fits import dynamics
 from fxemu.models.fits.dynamics import Gain, fit, logit, observed_gain, refine, start
+from fxemu.models.fits.turned_dynamics import MOVED
 
 
 def test_a_rate_is_that_of_a_time_constant() -> None:
@@ -24,12 +25,13 @@ def test_the_gain_of_a_song_and_its_weight() -> None:
     assert not seen.weight[882:].any()
 
 
-@pytest.mark.parametrize("loop", [0.0, -0.7])
-def test_the_gradient_is_that_of_finite_differences(loop: float) -> None:
+@pytest.mark.parametrize(("loop", "features"), [(0.0, 0), (-0.7, 0), (-0.3, 2)])
+def test_the_gradient_is_that_of_finite_differences(loop: float, features: int) -> None:
     generator = torch.Generator().manual_seed(0)
     dry = (torch.rand(1500, generator=generator) - 0.5) * torch.linspace(0.1, 2, 1500)
-    song = observed_gain(dry, Compressor()(dry, 44_100))
-    theta = start(3, up=20.0, down=300.0, smoothing=40.0, loop=loop)
+    song = observed_gain(dry, Compressor()(dry, 44_100), np.array([0.7, -0.4][:features]))
+    moves = 0.2 * torch.randn(MOVED * features, generator=generator, dtype=torch.float64).numpy()
+    theta = np.concatenate((start(3, up=20.0, down=300.0, smoothing=40.0, loop=loop), moves))
     error, normal, slope = dynamics._normal_equations(theta, [song])
     assert error > 0
     assert np.allclose(normal, normal.T) and np.linalg.eigvalsh(normal).min() > -1e-9
@@ -59,4 +61,4 @@ def test_a_loop_that_runs_away_is_refused_but_not_fatal() -> None:
 
 @pytest.mark.parametrize("wet", [torch.zeros(2000), torch.full((2000,), 0.3)], ids=["silence", "nothing like dry"])
 def test_songs_that_show_no_gain(wet: torch.Tensor) -> None:
-    assert np.isfinite(fit([(torch.zeros(2000), wet)], knees=2, iterations=3)).all()
+    assert np.isfinite(fit([(torch.zeros(2000), wet)], knees=2, iterations=3).theta).all()

@@ -64,6 +64,12 @@ def test_what_the_user_sets_wins_and_alike_candidates_are_one(composed: Callable
     assert [candidate.name for candidate in compose_candidates(same)[0]] == ["one"]
 
 
+def test_with_knobs_those_race_that_have_them(composed: Callable[..., DictConfig]) -> None:
+    found, absent = compose_candidates(composed("knobs={gain: [0.5, 2]}"))
+    assert {candidate.name for candidate in found} == {"dynamics", "mlp", "gru"} and not absent
+    assert all(candidate.config.knobs for candidate in found)
+
+
 def test_of_another_representation_those_race_that_can(composed: Callable[..., DictConfig]) -> None:
     found, absent = compose_candidates(composed("repr=mulaw"))
     assert [candidate.name for candidate in found] == ["slow", "mlp"]
