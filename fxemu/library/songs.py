@@ -221,12 +221,12 @@ def read_songs(
 
 
 def split_songs(
-    names: Iterable[str], val_share: float = 0.15, test_share: float = 0.2, seed: int = 0
+    names: Iterable[str], val_share: float = 0.15, test_share: float = 0.2, seed: int = 0, few: int = 3
 ) -> dict[str, list[str]]:
     """Divide songs into train, val and test by a hash of their names.
 
     A song's part depends on its name and the seed alone, so it stays where it is when others come and go. Only in a
-    small library, where val or test would hold fewer than three songs, do they take those nearest to them (up to a
+    small library, where val or test would hold fewer than `few` songs, do they take those nearest to them (up to a
     quarter of the songs each, and one at least).
 
     Raises:
@@ -241,7 +241,7 @@ def split_songs(
     ordered = sorted(place, key=place.__getitem__)
     tests = sum(place[name] < test_share for name in ordered)
     vals = sum(test_share <= place[name] < test_share + val_share for name in ordered)
-    least = max(1, min(3, len(ordered) // 4))
+    least = max(1, min(few, len(ordered) // 4))
     tests = min(max(tests, least), len(ordered) - 2)
     vals = min(max(vals, least), len(ordered) - tests - 1)
     test, val, train = ordered[:tests], ordered[tests : tests + vals], ordered[tests + vals :]

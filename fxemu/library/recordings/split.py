@@ -29,7 +29,9 @@ def split_recordings(
     """
     recordings = _long_enough(recordings, shortest)
     if len(recordings) > MOST_SPLIT_IN_TIME:
-        names = split_songs(recordings, val_share, test_share, seed)
+        # A setting of knobs that is held out is one less to interpolate between.
+        turned = any(pair.knobs is not None for pairs in recordings.values() for pair in pairs)
+        names = split_songs(recordings, val_share, test_share, seed, few=1 if turned else 3)
         parts = {part: [pair for name in names[part] for pair in recordings[name]] for part in PARTS}
     else:
         parts = _all_in_time(recordings, shortest, val_share, test_share)

@@ -1,5 +1,7 @@
 """Recordings are split in time or by file, without overlap; silence is never validated or tested on."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -68,3 +70,10 @@ def test_recordings_that_are_too_short_are_left_out_and_named(capsys):
     assert capsys.readouterr().err == "left out: stub: 40 usable samples, of 50 that are needed\n"
     with pytest.raises(LibraryError, match="stub: 40 usable samples, of 50 that are needed; record for longer"):
         split_recordings(ramp("stub", 40), 50, 0.15, 0.2, seed=0)
+
+
+@pytest.mark.parametrize(("knobs", "held_out"), [(None, 2), (torch.zeros(1), 1)], ids=["without", "with"])
+def test_of_settings_of_knobs_as_few_as_can_be_are_held_out(knobs, held_out):
+    recordings = {str(i): [replace(pair, knobs=knobs) for pair in ramp(str(i), 200)[str(i)]] for i in range(9)}
+    parts = split_recordings(recordings, 50, 1e-9, 1e-9, seed=0)
+    assert [len(parts[part]) for part in PARTS] == [9 - 2 * held_out, held_out, held_out]
