@@ -38,8 +38,10 @@ SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
 # Samples of each song on which starts are compared, of all songs together then, and in the end.
 TRIED, MOST_TRIED, MOST = 3 * 44_100, 2_000_000, 10_000_000
 NO_FEATURES = np.zeros(0)
-# Times that chain and filter are fitted in turn.
-TURNS = 2
+# Time constants that starts have, in samples.
+RELEASES = (900.0, 4000.0, 20_000.0)
+# Times that chain and filter are fitted in turn, and steps of the filter's fit in each.
+TURNS, STEPS = 2, 15
 # Every so many samples an error is looked at: gains hardly change in between.
 STRIDE = 5
 # Of the diagonal of the normal equations that is added to it (Marquardt 1963).
@@ -120,7 +122,7 @@ def fit(
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
     found, filter_taps = _first(gains, knees, iterations), torch.zeros(0)
     for _ in range(TURNS if taps else 0):
-        filter_taps = fit_filter(songs, taps, factors=[gain_of(found, song) for song in gains])
+        filter_taps = fit_filter(songs, taps, STEPS, factors=[gain_of(found, song) for song in gains])
         gains = [
             observed_gain(*song, each, filtered(song[0], filter_taps))
             for song, each in zip(songs, features, strict=True)
@@ -146,7 +148,7 @@ def _first(songs: Sequence[Gain], knees: int, iterations: int) -> NDArray:
     """The numbers of the chain whose gain comes nearest to that of the songs, and what moves them.
 
     Begins with attacks of several kinds (after the hold, at once, in the hold, there inside a loop) and several
-    releases, continues with the best three of these, and then with the best.
+    releases, continues with the best three of these, and then with the best. Knobs move the release themselves.
     """
     observed = np.concatenate([song.gain[song.weight > 0.1] for song in songs])
     makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
@@ -154,7 +156,7 @@ def _first(songs: Sequence[Gain], knees: int, iterations: int) -> NDArray:
     moves = np.zeros(turned_dynamics.MOVED * songs[0].features.size)
     candidates = [
         np.concatenate((start(knees, up, down, smoothing, loop, makeup), moves))
-        for (up, smoothing, loop), down in itertools.product(attacks, (900.0, 4000.0, 20_000.0))
+        for (up, smoothing, loop), down in itertools.product(attacks, (4000.0,) if moves.size else RELEASES)
     ]
     few = songs[:: math.ceil(len(songs) * TRIED / MOST_TRIED)] if len(songs) * TRIED > MOST_TRIED else songs
     parts = [song.start(TRIED) for song in few]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fxemu.models.dynamics import Dynamics
 
 CENTRES = 32
+# Of the fit; its prior makes up for the rest.
+ITERATIONS = 20
 # How far a setting counts, in positions, and how much the positions themselves do.
 REACH, EVEN = 1.0, 0.5
 # Where a centre is that no setting is near to.
@@ -82,7 +84,7 @@ class TurnedDynamics(nn.Module):
         self.centres[: len(chosen)] = chosen
         used = at.shape[1] + len(chosen)
         self.moves.zero_()
-        self.moves[:, :used] = predictor.fit(songs, features=self.features(at.to(self.centres))[:, :used])
+        self.moves[:, :used] = predictor.fit(songs, ITERATIONS, self.features(at.to(self.centres))[:, :used])
 
     def plan_gained(self, plan: Plan, knobs: int | Tensor, dry: int) -> int:
         """Dry has no gain."""
