@@ -10,9 +10,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from fxemu.engine.plan import Activation, Plan, Product, Term
-
-TANH, SIGMOID = Activation("tanh"), Activation("sigmoid")
+from fxemu.engine.plan import SIGMOID, TANH, Activation, Plan, Product, Term
 
 
 def lstm(plan: Plan, inputs: Sequence[Term], own: Tensor, bias: Tensor) -> int:

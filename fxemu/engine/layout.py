@@ -33,7 +33,7 @@ from fxemu.engine.opcodes import (
     WEIGHT,
 )
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import FIRST, IDENTITY, PERIOD, Layer, Lookup, Mix, Part, Product, Term
+from fxemu.engine.plan import FIRST, IDENTITY, PERIOD, Layer, Lookup, Mix, Product, Term
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Layout:
         groups: list[range] = []
         for row, value in enumerate(self.looping):
             first = groups[-1].start if groups else row
-            reads = {self._whole(source) for source in self._read(value)}
+            reads = {self.plan.whole(source) for source in self._read(value)}
             if row > first and self._alike(first, row) and not reads.intersection(self.looping[first:row]):
                 groups[-1] = range(first, row + 1)
             else:
@@ -186,7 +186,7 @@ class Layout:
     def inlined(self) -> frozenset[int]:
         """The steps (rows of the tables) whose value is read by the next one alone, a mix that begins with it."""
         past, steps = self.plan.histories(), [self.plan.step(value) for value in self.looping]
-        readers = Counter(self._whole(source) for value in self.looping for source in self._read(value))
+        readers = Counter(self.plan.whole(source) for value in self.looping for source in self._read(value))
         alone = {group.start for group in self.copies() if len(group) == 1}
         return frozenset(
             row
@@ -203,11 +203,6 @@ class Layout:
         read = [items[ops[i, FIRST_ITEM] : ops[i, LAST_ITEM]] for i in (row, other)]
         weights = [part[:, [A_STRIDE, COUNT, B_STRIDE, WEIGHT]] for part in read]
         return np.array_equal(*kinds) and np.array_equal(*weights) and parameters[row] == parameters[other]
-
-    def _whole(self, value: int) -> int:
-        """The value that another is a part of, or itself."""
-        step = self.plan.step(value) if value >= FIRST else None
-        return self._whole(step.source) if isinstance(step, Part) else value
 
     def present(self, value: int) -> tuple[Signal, int, int]:
         """The signal that holds a value, which of its rows is the present one, and which of its units the first.

@@ -36,7 +36,7 @@ class Activation:
     parameter: float = 0.0
 
 
-IDENTITY = Activation()
+IDENTITY, TANH, SIGMOID, DECAY = map(Activation, ("identity", "tanh", "sigmoid", "decay"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +240,11 @@ class Plan:
     def width(self, value: int) -> int:
         """How many numbers a value is, at one sample."""
         return self.channels if value < FIRST else self.step(value).units
+
+    def whole(self, value: int) -> int:
+        """The value that another is a part of, or itself."""
+        step = self.step(value) if value >= FIRST else None
+        return self.whole(step.source) if isinstance(step, Part) else value
 
     def hidden_states(self) -> list[int]:
         """The states beside WET."""

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
-from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.engine.plan import IDENTITY, SIGMOID, TANH, Plan, Product, Term
 from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
 from fxemu.models.parts.scan import scan
 
-SIGMOID, TANH = Activation("sigmoid"), Activation("tanh")
 # Time constants in a sample: beyond that nothing is left of the sample before, and a pole of 0 has no logarithm.
 FASTEST = 20.0
 
@@ -157,6 +156,6 @@ class _Layer(nn.Module):
                 bias=bias,
                 activation=activation,
             )
-            for (own, states, bias), activation in zip(halves, (Activation(), SIGMOID), strict=True)
+            for (own, states, bias), activation in zip(halves, (IDENTITY, SIGMOID), strict=True)
         )
         return plan.mix(Product((x,)), Product((value, gate)))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.activations import activate
-from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.engine.plan import DECAY, TANH, Plan, Product, Term
 from fxemu.errors import check_least, check_range
 from fxemu.models.base import Predictor
 from fxemu.models.fits.echoes import find_lags
@@ -18,7 +18,6 @@ from fxemu.models.mlp import MLP
 from fxemu.models.parts.octaves import SHORTEST, octave_levels, plan_octave_levels
 from fxemu.models.parts.pointwise import Pointwise
 
-TANH, DECAY = Activation("tanh"), Activation("decay")
 # The highest gain is 24 dB.
 LOUDEST = 16.0
 # Units of the two hidden layers that make the gain.

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxemu.engine.activations import activate, hidden_activation
-from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.engine.plan import SIGMOID, Activation, Plan, Product, Term
 from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.parts.pointwise import Pointwise
-
-SIGMOID = Activation("sigmoid")
 
 
 class WaveNet(Predictor):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fxemu.audio.source import RATES_HZ
-from fxemu.engine.plan import IDENTITY, WET, Activation, Plan, Product, Term
+from fxemu.engine.plan import IDENTITY, SIGMOID, TANH, WET, Activation, Plan, Product, Term
 from fxemu.errors import UserError, check_range
 from fxemu.files import parse_json, printable
 
@@ -25,11 +25,11 @@ DEFAULT_RATE_HZ = 48_000
 SETTLING_S = 1
 PLAIN = {
     "identity": IDENTITY,
-    "tanh": Activation("tanh"),
-    "fasttanh": Activation("tanh"),
+    "tanh": TANH,
+    "fasttanh": TANH,
     "hardtanh": Activation("clamp", 1.0),
     "relu": Activation("relu"),
-    "sigmoid": Activation("sigmoid"),
+    "sigmoid": SIGMOID,
     "softsign": Activation("softsign"),
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.plan import FIRST, IDENTITY, Activation, Layer, Plan, Product, Step, Term
+from fxemu.engine.plan import DECAY, FIRST, IDENTITY, TANH, Activation, Layer, Plan, Product, Step, Term
 from fxemu.engine.simplify import renumbered
 from fxemu.models.base import Predictor
 from fxemu.models.parts.places import Places, bias_places, has_bias, is_bias, planned, weight_places
@@ -31,7 +31,6 @@ SHIFT, SCALE = 0.1, 0.03
 SPEED = 5.0
 # The largest gain on dry, 60 dB, and the largest scale.
 LOUDEST, LARGEST = 1000.0, 10.0
-DECAY, TANH = Activation("decay"), Activation("tanh")
 
 
 class Turning(nn.Module):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.partition import Partition
-from fxemu.engine.plan import FIRST, Layer, Mix, Part, Plan
+from fxemu.engine.plan import Layer, Mix, Plan
 
 
 def runs(plan: Plan, looping: Iterable[int]) -> list[list[int]]:
@@ -24,18 +24,12 @@ def _joins(plan: Plan, run: list[int], value: int) -> bool:
     """Layers of which none reads another, or mixes that read each other unit by unit."""
     first, step = plan.step(run[0]), plan.step(value)
     if isinstance(first, Layer) and isinstance(step, Layer):
-        return not {_whole(plan, source) for source in step.spans()}.intersection(run)
+        return not {plan.whole(source) for source in step.spans()}.intersection(run)
     if isinstance(first, Mix) and isinstance(step, Mix) and first.units == step.units:
-        parts = [source for source in step.spans() if _whole(plan, source) != source]
+        parts = [source for source in step.spans() if plan.whole(source) != source]
         unit_by_unit = all(RECORDS[mix.activation.kind].c_unit for mix in (first, step))
-        return unit_by_unit and not {_whole(plan, source) for source in parts}.intersection(run)
+        return unit_by_unit and not {plan.whole(source) for source in parts}.intersection(run)
     return False
-
-
-def _whole(plan: Plan, value: int) -> int:
-    """The value that another is a part of, or itself."""
-    step = plan.step(value) if value >= FIRST else None
-    return _whole(plan, step.source) if isinstance(step, Part) else value
 
 
 def stacks(partition: Partition, run: list[int]) -> list[list[int]]:
