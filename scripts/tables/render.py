@@ -1,26 +1,20 @@
-"""Times the compiled renderer against the same loops in C, where there is a compiler (5 minutes)."""
+"""Times the compiled renderer against the same loops in C, where there is a compiler (3 minutes)."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
-from statistics import median
 
 import torch
 
-from fxemu.engine.streaming.stream import Stream, render_many
+from fxemu.engine.streaming.stream import Stream
 from fxemu.models import GRU, LRU, LSTM, MLP, ConvNet, Linear, Predictor, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.models.oversampled import oversampled
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from tables.c_loops import build
 from tables.common import SAMPLE_RATE, fastest, one_thread
 
-# Pairs of times, one stream and many, whose ratios have their median printed.
-TURNS = 12
 PASSES = 3
 
 
@@ -44,7 +38,7 @@ def families() -> dict[str, Predictor]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the rate of each family in our renderer and in plain C with the same weights, and of many streams."""
+    """Print the rate of each family in our renderer and in plain C with the same weights."""
     one_thread()
     dry = torch.rand(10 * SAMPLE_RATE) - 0.5
     seconds = dry.numel() / SAMPLE_RATE
@@ -72,18 +66,7 @@ def run(options: argparse.Namespace) -> None:
         errors.append(float((run(dry) - Stream(loop).process(dry))[dry.numel() // 2 :].abs().max()))
         print(line, f"{seconds / ours:.0f}x | {seconds / theirs:.0f}x | {worst:.2f} |")
     print(f"the worst of {PASSES} passes; largest difference {max(errors, default=0.0):.0e}")
-    _oversampled(dry)
     _representations(dry)
-    _many_streams(dry, bool(compiler))
-
-
-def _oversampled(dry: torch.Tensor) -> None:
-    """What four times oversampling costs."""
-    for name in ("gru", "lstm", "mlp"):
-        loop = ClosedLoop(families()[name], Raw(), Raw())
-        streams = [Stream(oversampled(loop, factor)) for factor in (1, 4)]
-        one, four = fastest(*(lambda s=s: s.process(dry) for s in streams), times=TURNS, clock=time.thread_time)
-        print(f"{name}, x4: {four / one:.2f} times the time of x1")
 
 
 def _representations(dry: torch.Tensor) -> None:
@@ -96,25 +79,3 @@ def _representations(dry: torch.Tensor) -> None:
         Stream(loop).process(dry[:20_000])
         (ours,) = fastest(lambda loop=loop: Stream(loop).process(dry))
         print(f"{kind.__name__}: {seconds / ours:.0f}x real time")
-
-
-def _many_streams(dry: torch.Tensor, compiler: bool) -> None:
-    """As many streams as cores, in ours and, for what the machine can do, in C."""
-    cores, made = os.cpu_count() or 1, families()
-    # Long enough that the threads do not begin and end for most of it.
-    songs = [dry.repeat(4)] * cores
-
-    def ours(loop: ClosedLoop, streams: int) -> None:
-        torch.set_num_threads(streams)
-        render_many(loop, songs[:streams])
-
-    for name in ("mlp", "lstm", "wavenet"):
-        loop = ClosedLoop(made[name], Raw(), Raw())
-        renderers = {"fxemu": (lambda loop=loop: ours(loop, 1), lambda loop=loop: ours(loop, cores))}
-        if compiler:
-            run, pool = build(made[name]), ThreadPoolExecutor(cores)
-            renderers["C"] = lambda run=run: run(songs[0]), lambda run=run, pool=pool: list(pool.map(run, songs))
-        for whose, pair in renderers.items():
-            # One after the other each time, so that what else the machine does meets both.
-            rates = [cores * one / many for one, many in (fastest(*pair, times=1) for _ in range(TURNS))]
-            print(f"{whose}, {name}, {cores} streams on {cores} cores: {median(rates):.2f} times the rate of one")
