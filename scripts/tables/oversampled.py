@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     dry = torch.rand(SECONDS * SAMPLE_RATE) - 0.5
     print(
         "| family | multiply-adds, x1 / x2 / x4 | fxemu, x real time | x2, x4 over x1 | C, x real time "
-        "| x2, x4 over x1 |\n|---|---|---|---|---|---|"
+        "| x2, x4 over x1 in C |\n|---|---|---|---|---|---|"
     )
     for name in ("gru", "lstm", "mlp", "wavenet"):
         loop = ClosedLoop(families()[name], Raw(), Raw())
