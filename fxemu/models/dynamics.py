@@ -8,15 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.engine.plan import DECAY, Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import LEVEL, UNIT_DB
+from fxemu.models.fits.dynamics import UNIT_DB
+from fxemu.models.parts.octaves import LEVEL
 from fxemu.models.parts.turned_dynamics import LARGEST, Numbers, TurnedDynamics
 
 # Levels and gains lie within +-1, so what follows them has no business far beyond.
 BOUND = Activation("clamp", 2.0)
-DECAY, RELU = Activation("decay"), Activation("relu")
+RELU = Activation("relu")
 NEPERS = UNIT_DB / 20 * math.log(10)
 # Share of the error of the last gain that is corrected in a sample.
 CORRECTION = 0.1

@@ -25,13 +25,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.engine.activations import activate
-from fxemu.engine.plan import Activation
 from fxemu.models.fits import turned_dynamics
 from fxemu.models.fits.fir import filtered, fit_filter
+from fxemu.models.parts.octaves import LEVEL
 
-# Levels and gains are in units of 80 dB, levels from -80 dB (0) to full scale (1): a compander is a logarithm with a
-# floor, here one of energies.
-UNIT_DB, LEVEL = 80.0, Activation("mulaw_compress", 1e8)
+# Levels and gains are in units of 80 dB.
+UNIT_DB = 80.0
 RATES, LOOP, KNEES = slice(0, 6), 6, 7
 # Dry samples below -100 dB show no gain; frames of 10 ms at 44.1 kHz count alike down to -60 dB.
 SILENT, FRAME, QUIET = 1e-5, 441, 1e-6

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from fxemu.engine.activations import activate
 from fxemu.engine.plan import Activation, Plan, Product, Term
 
-# Of mean squares: from -80 dB (0) to full scale (1), a logarithm with a floor.
+# Of mean squares: from -80 dB (0) to full scale (1), a logarithm with a floor, which a compander is.
 LEVEL = Activation("mulaw_compress", 1e8)
 # The shortest window is of 2^3 samples.
 SHORTEST = 3

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.plan import Activation, Plan, Product, Term
+from fxemu.engine.plan import DECAY, SIGMOID, Activation, Plan, Product, Term
 from fxemu.models.fits.turned_dynamics import ALONE, LARGEST, MAKEUP, MOVED, SCALES, STEEPNESS, THRESHOLD
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ ITERATIONS = 20
 REACH, EVEN = 1.0, 0.5
 # Where a centre is that no setting is near to.
 FAR = 100.0
-DECAY, SIGMOID = Activation("decay"), Activation("sigmoid")
 
 
 @dataclass(frozen=True)
