@@ -2,7 +2,8 @@
 
 The recording is modelled as wet[delay + n (1 + drift)] = polarity * effect(dry)[n]. The delay is where the response of
 wet's innovations to dry's begins, rounded down: an effect's own delay, and a fraction of a sample, are left to the
-model, and no sample of wet comes before its cause. Drift is believed only where each part of the recording shows it.
+model, and no sample of wet comes before its cause. Of several recordings of one box it is where the response peaks, to
+a fraction of a sample. Drift is believed only where each part of the recording shows it.
 
 Shapes: N samples of dry, M of wet, K blocks.
 """
@@ -33,11 +34,7 @@ from fxemu.library.recordings.response import (
 
 Array = NDArray[np.float64]
 SMEARED_PPM, NO_LEAD = 50, 6  # ppm that blur a block; samples by which wet may seem to come first and does not
-REST, FAR, WHOLE = (
-    1.0,
-    6,
-    1 / 16,
-)  # samples left of each of several delays; a peak so late is not the transport's; or whole
+LATE, WHOLE = 4, 1 / 16  # samples from the delay to a peak that is a transport's; nearness to a whole sample that is it
 STACK_REACH, NEAR = 96, 4  # samples around the line that the stack searches, and off it of a block that fits
 TAPS, FINER = 12, 32  # on either side of a correlation's peak, and places between its samples
 JUMP_REACH, LEAST_JUMP, JUMP_GROUP = 2048, 16, 4  # samples of a step of the delay; blocks taken together
@@ -63,16 +60,17 @@ class Alignment:
     jump_at: int = 0
     peak_samples: float = float("nan")
 
-    def leaving_rest(self) -> Alignment:
-        """The same with a delay that leaves `REST` samples before the peak; as it is where the peak comes much later.
+    def at_peak(self) -> Alignment:
+        """The same with the delay of the peak, to a fraction of a sample; as it is where the response rises slowly.
 
-        Each recording's own rounding leaves another rest, which no model of several recordings can know.
+        Rounding leaves each recording another part of a sample, which no model of several recordings can know. A peak
+        at a whole sample has no precursors: the sinc of an interface's converters is zero at all others.
         """
-        if not abs(self.peak_samples - self.delay_samples) <= FAR:
+        if not abs(self.peak_samples - self.delay_samples) <= LATE:
             return self
         whole = round(self.peak_samples)
-        peak = whole if abs(self.peak_samples - whole) < WHOLE and not self.drift_ppm else self.peak_samples
-        return replace(self, delay_samples=peak - REST)
+        near = abs(self.peak_samples - whole) < WHOLE and not self.drift_ppm
+        return replace(self, delay_samples=whole if near else self.peak_samples)
 
 
 def align(dry: Tensor, wet: Tensor) -> Alignment:

@@ -70,7 +70,7 @@ def examine(
 ) -> tuple[PairReport, list[Pair]]:
     """Read and check two files: the report, which notes other rates and channels, and the stretches to train on.
 
-    `alike`: of several recordings of one box, so that the same fraction of a sample must be left of every delay.
+    `alike`: of several recordings of one box, of whose delays the same must be left, to a fraction of a sample.
     """
     sides = {"dry": (dry_path, options.dry_channel), "wet": (wet_path, options.wet_channel)}
     read = {side: read_side(side, path, sample_rate, channel) for side, (path, channel) in sides.items()}
@@ -83,7 +83,7 @@ def examine(
         )
     report = check_pair(dry, wet, sample_rate)
     if alike and report.alignment is not None:
-        report = replace(report, alignment=report.alignment.leaving_rest())
+        report = replace(report, alignment=report.alignment.at_peak())
     stretches = cut(printable(dry_path.name), dry, wet, report, sample_rate, options.flip)
     return PairReport((*notes, *report.findings, *_usable(stretches, dry, sample_rate)), report.alignment), stretches
 
