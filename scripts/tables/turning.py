@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -21,14 +23,20 @@ from fxemu.models.closed_loop import ClosedLoop
 from tables.common import run_training
 from tables.knobs import BOXES, spans
 
-# Where in an excerpt of so many seconds a knob is turned, for how long, and how long it is compared from there on.
-EXCERPT_S, START_S, TURN_S, COMPARED_S = 2.0, 1.0, 0.05, 0.2
+# When in an excerpt of so many seconds a knob is turned, for how long, and how long it is compared from there on.
+EXCERPT_S, STARTS_S, TURN_S, COMPARED_S = 2.0, (0.5, 0.85, 1.2, 1.55), 0.05, 0.2
+# A click is short and has what music has not: the power of the fourth difference in a window of so many seconds.
+CLICK_S = 0.003
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print a row a run, knob and direction."""
-    print("| run | turned | ESR | at rest, before and after | ratio | sharpest bend over the effect's |")
-    print("|---|---|---|---|---|---|")
+    """Print a row a run, knob and direction.
+
+    A click is the loudest window of the fourth difference during a turn, in dB over that of the effect's own turn: the
+    median over songs and times of the turn, and the worst; and the same, with the knob at rest at either end.
+    """
+    print("| run | turned | ESR | at rest, before and after | ratio | click over the effect's, dB | at rest, dB |")
+    print("|---|---|---|---|---|---|---|")
     if options.runs:
         for folder in options.runs:
             _rows(Path(folder).name, *read_model(folder))
@@ -43,20 +51,35 @@ def _rows(name: str, loop: ClosedLoop, rate: int) -> None:
     data = SongData(Distortion(), context=loop.warm_up, sample_rate=rate)
     data.setup()
     songs = [song.middle(round(EXCERPT_S * rate)).dry for song in data.parts["test"]]
-    part = slice(round(START_S * rate), round((START_S + COMPARED_S) * rate))
     effect, emulation = Turned(lambda settings: Distortion(**settings), loop.knobs), Emulation(loop, rate)
     for knob in loop.knobs:
         for start, end in ((knob.low, knob.high), (knob.high, knob.low)):
-            moves = [(START_S, start), (START_S + TURN_S, end)], [(0.0, start)], [(0.0, end)]
-            pairs = [[_pair(emulation, effect, dry, {knob.name: move}, rate) for dry in songs] for move in moves]
-            pairs = [[(wet[part], own[part]) for wet, own in found] for found in pairs]
-            turned, *rest = (metrics.esr(*metrics.over_all(found)) for found in pairs)
-            bend = max(_bend(wet) / _bend(own) for wet, own in pairs[0])
+            turns = [{knob.name: [(second, start), (second + TURN_S, end)]} for second in STARTS_S]
+            turned = [pair for move in turns for pair in _pairs(emulation, effect, songs, move, rate)]
+            rests = [
+                _pairs(emulation, effect, songs, {knob.name: [(0.0, at)]}, rate) * len(STARTS_S) for at in (start, end)
+            ]
+            parts = [slice(round(s * rate), round((s + COMPARED_S) * rate)) for s in STARTS_S for _ in songs]
+            found = [
+                [(wet[part], own[part]) for (wet, own), part in zip(pairs, parts, strict=True)]
+                for pairs in (turned, *rests)
+            ]
+            error, *still = (metrics.esr(*metrics.over_all(pairs)) for pairs in found)
+            clicks = [_click_db(wet, rate) - _click_db(own, rate) for wet, own in found[0]]
+            resting = [_click_db(wet, rate) - _click_db(own, rate) for pairs in found[1:] for wet, own in pairs]
             print(
-                f"| {name} | {knob.name} {start:g} to {end:g} | {turned:.1e} | {rest[0]:.1e}, {rest[1]:.1e} "
-                f"| {turned / max(rest):.2g} | {bend:.2f} |",
+                f"| {name} | {knob.name} {start:g} to {end:g} | {error:.1e} | {still[0]:.1e}, {still[1]:.1e} "
+                f"| {error / max(still):.2g} | {_spread(clicks)} | {_spread(resting)} |",
                 flush=True,
             )
+
+
+def _pairs(emulation: Emulation, effect: Turned, songs: list[Tensor], move: dict, rate: int) -> list:
+    return [_pair(emulation, effect, dry, move, rate) for dry in songs]
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):+.1f}, worst {max(values):+.1f}"
 
 
 def _pair(emulation: Emulation, effect: Turned, dry: Tensor, move: dict, rate: int) -> tuple[Tensor, Tensor]:
@@ -67,6 +90,8 @@ def _pair(emulation: Emulation, effect: Turned, dry: Tensor, move: dict, rate: i
     return emulation(dry, rate, **move), effect.moving(track)(dry, rate)
 
 
-def _bend(wet: Tensor) -> float:
-    """The largest second difference: what a click has."""
-    return float(wet.diff(n=2).abs().max())
+def _click_db(wet: Tensor, rate: int) -> float:
+    """The power in dB of the loudest window of the fourth difference."""
+    size = round(CLICK_S * rate)
+    power = wet.double().diff(n=4).square().unfold(0, size, size // 3).mean(1).max()
+    return 10 * math.log10(float(power) + 1e-20)
