@@ -14,7 +14,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -94,22 +94,35 @@ def exported(run: Path, bundles: Path) -> str:
     return uri(model)
 
 
-def main() -> None:
-    """Print the largest difference at each rate; exit 1 if one is too large."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def compare(
+    description: str, rates: Iterable[int], play: Callable[[Path, str, int, int], tuple[Tensor, Tensor]]
+) -> None:
+    """Print the largest difference of a host from the render at each rate; exit 1 if one is too large.
+
+    Args:
+        description: of the command.
+        rates: of the host, in Hz.
+        play: dry and wet (samples,), without latency, of a folder with the plugin, its URI, a rate, and the model's.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     run, worst = parser.parse_args().run, 0.0
     emulation = load(run)
     with tempfile.TemporaryDirectory() as folder:
         plugin = exported(run, Path(folder))
-        for rate in RATES:
-            dry, wet = recorded(Path(folder), plugin, rate)
-            late = 0 if rate == emulation.sample_rate else round_trip(rate, emulation.sample_rate)
-            error = least_difference(wet[late:], dry, emulation, rate)
+        for rate in rates:
+            dry, wet = play(Path(folder), plugin, rate, emulation.sample_rate)
+            error = least_difference(wet, dry, emulation, rate)
             worst = max(worst, error)
             print(f"{rate} Hz: within {error:.1e} of the render, peak {float(wet.abs().max()):.2f}")
     raise SystemExit(int(worst > TOLERANCE))
 
 
+def in_jalv(bundles: Path, plugin: str, rate: int, own: int) -> tuple[Tensor, Tensor]:
+    """Dry and wet (samples,) as recorded, wet without the delay of its conversion to the model's rate and back."""
+    dry, wet = recorded(bundles, plugin, rate)
+    return dry, wet[0 if rate == own else round_trip(rate, own) :]
+
+
 if __name__ == "__main__":
-    main()
+    compare(__doc__, RATES, in_jalv)
