@@ -113,13 +113,15 @@ def fit(
     Args:
         songs: (dry, wet) of (samples,) each.
         knees: J.
-        taps: of the filter, 0 for none; chain and filter are then fitted in turn.
+        taps: of the filter, 0 for none; chain and filter are then fitted in turn, and the best turn is kept, which may
+            be the chain alone.
         iterations: of the last refinement.
         features: of the knobs, which move the chain: (songs, F).
     """
     features = np.zeros((len(songs), 0)) if features is None else features
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
-    found, filter_taps = _first(gains, knees, iterations), torch.zeros(0)
+    found, filter_taps = _first(gains, knees, iterations), torch.eye(1, taps, dtype=torch.float64)[0]
+    turns = [(found, filter_taps)]
     for _ in range(TURNS if taps else 0):
         filter_taps = fit_filter(songs, taps, STEPS, factors=[gain_of(found, song) for song in gains])
         gains = [
@@ -127,8 +129,21 @@ def fit(
             for song, each in zip(songs, features, strict=True)
         ]
         found = refine(found, _shortened(gains, MOST), iterations // TURNS)[1]
+        turns.append((found, filter_taps))
+    if taps:
+        found, filter_taps = min(turns, key=lambda turn: _squared_error(songs, gains, *turn))
     parameters = KNEES + 2 * knees + 1
     return Fitted(found[:parameters], found[parameters:].reshape(turned_dynamics.MOVED, features.shape[1]), filter_taps)
+
+
+def _squared_error(
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor
+) -> float:
+    """The energy of what chain and filter leave of wet, over the songs."""
+    return sum(
+        float((gain_of(theta, gain) * filtered(dry, taps) - wet.double()).square().sum())
+        for (dry, wet), gain in zip(songs, gains, strict=True)
+    )
 
 
 def gain_of(numbers: NDArray, song: Gain) -> Tensor:

@@ -62,3 +62,13 @@ def test_a_loop_that_runs_away_is_refused_but_not_fatal() -> None:
 @pytest.mark.parametrize("wet", [torch.zeros(2000), torch.full((2000,), 0.3)], ids=["silence", "nothing like dry"])
 def test_songs_that_show_no_gain(wet: torch.Tensor) -> None:
     assert np.isfinite(fit([(torch.zeros(2000), wet)], knees=2, iterations=3).theta).all()
+
+
+def test_a_filter_that_does_not_help_is_left_out(monkeypatch) -> None:
+    dry = torch.sin(torch.arange(3000) * 0.1) * torch.linspace(0, 1, 3000)
+    songs = [(dry, Compressor()(dry, 44_100))]
+    alone = fit(songs, 4, iterations=4)
+    monkeypatch.setattr(dynamics, "fit_filter", lambda songs, taps, *_, **__: torch.full((taps,), 0.1))
+    found = fit(songs, 4, taps=8, iterations=4)
+    assert found.taps.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert np.array_equal(found.theta, alone.theta)
