@@ -76,7 +76,8 @@ class TrainingModule(pl.LightningModule):
         if self.wrong is None:
             self.settled = data.effect_outputs((SILENCE, CLICK))
         if not self.trained:
-            fitted = data.pairs_to_fit()
+            turned = self.loop.knobs and self.loop.predictor.turning
+            fitted = data.pairs_to_fit() if turned else data.parts["train"]
             self.loop.fit([(song.dry, song.wet) for song in fitted], [song.knobs for song in fitted])
 
     def start_from(self, checkpoint: Path) -> None:

@@ -83,7 +83,9 @@ def examine(
         )
     report = check_pair(dry, wet, sample_rate)
     if alike and report.alignment is not None:
-        report = replace(report, alignment=report.alignment.at_peak())
+        place = report.alignment.at_peak()
+        text = f"as one of several recordings it is moved by {place.delay_samples:.2f} samples"
+        report = PairReport((*report.findings, Finding("note", text)), place)
     stretches = cut(printable(dry_path.name), dry, wet, report, sample_rate, options.flip)
     return PairReport((*notes, *report.findings, *_usable(stretches, dry, sample_rate)), report.alignment), stretches
 
