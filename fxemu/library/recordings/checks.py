@@ -174,10 +174,15 @@ def _binned(given: Tensor, predicted: Tensor, bins: int = 512) -> tuple[Tensor, 
 
 
 def _expansion(dry: Tensor, wet: Tensor) -> float:
-    """Slope of the magnitude of wet over that of dry near dry's peak, as a multiple of the slope at half of it."""
+    """Slope of the magnitude of wet over that of dry near dry's peak, as a multiple of the slope at half of it.
+
+    0 where no sample has one of these levels.
+    """
     # Where the top of dry is flat, few samples lie below it.
     level, bins = dry.abs() / (dry.abs().max() + 1e-12), 64
-    mean = _binned(level, wet.abs(), bins)[1]
+    place, mean = _binned(level, wet.abs(), bins)
+    if torch.bincount(place, minlength=bins)[[26, 36, -6, -1]].min() == 0:
+        return 0.0
     top, middle = mean[-1] - mean[-6], mean[36] - mean[26]
     return float(top / 5 / (middle / 10).clamp(min=1e-12)) if middle > 0 else 0.0
 

@@ -74,6 +74,12 @@ def test_what_an_effect_does_to_levels_is_no_swap_and_its_sound_no_noise(dry, ef
     assert "swapped" not in report and "noise floor -" not in report, report
 
 
+def test_one_loud_sample_is_no_expansion(dry):
+    quiet = 0.7 * dry / dry.abs().max()
+    quiet[RATE] = 1.0
+    assert "swapped" not in texts(quiet, torch.tanh(quiet), "warning")
+
+
 @pytest.mark.parametrize("gain", [1e-25, 1e25])
 def test_levels_of_any_size_are_no_bypass_and_no_offset(dry, gain):
     report = str(check_pair(dry, gain * torch.tanh(8 * dry - 8 * dry.mean()), RATE))
