@@ -18,7 +18,7 @@ from pathlib import Path
 from fxemu.effects import Recorded
 from fxemu.emulation.locate import read_model
 from fxemu.evaluation.measurements.settings import at_recorded
-from fxemu.library.recordings.pairs import read_recordings
+from fxemu.library.recordings.pairs import examine
 from fxemu.models.knobs import Knob, positions
 from tables.common import run_training
 
@@ -58,12 +58,13 @@ def _fold(trained: Sequence[Path], held_out: Sequence[Path], words: list[str], o
         run_training(["effect=recorded", *places, *shares, *words], options.threads, target)
         loop, rate = read_model(target)
         ratios = []
-        for name, pairs in read_recordings(Recorded(str(test / "dry"), str(test / "wet")), rate).items():
-            at = positions(knobs, _values(Path(name).stem))
-            pairs = [replace(pair, knobs=at) for pair in pairs]
-            (score,) = at_recorded(loop, [], pairs, knobs).settings
+        recorded = Recorded(str(test / "dry"), str(test / "wet"))
+        for dry in sorted(recorded.dry.iterdir()):
+            at = positions(knobs, _values(dry.stem))
+            pairs = examine(dry, recorded.wet / dry.name, rate, recorded, alike=True)[1]
+            (score,) = at_recorded(loop, [], [replace(pair, knobs=at) for pair in pairs], knobs).settings
             error, gain = score.esr, score.gain_esr
-            print(f"| {Path(name).stem} | {error:.1e} | {gain:.1e} | {error / gain:.2g} |", flush=True)
+            print(f"| {dry.stem} | {error:.1e} | {gain:.1e} | {error / gain:.2g} |", flush=True)
             ratios.append(error / gain)
         return ratios
 

@@ -2,7 +2,7 @@
 
 The recording is modelled as wet[delay + n (1 + drift)] = polarity * effect(dry)[n]. The delay is where the response of
 wet's innovations to dry's begins, rounded down: an effect's own delay, and a fraction of a sample, are left to the
-model, and no sample of wet comes before its cause. Of several recordings of one box it is where the response peaks, to
+model, and no sample of wet comes before its cause. Of several settings of one box it is where the response peaks, to
 a fraction of a sample. Drift is believed only where each part of the recording shows it.
 
 Shapes: N samples of dry, M of wet, K blocks.

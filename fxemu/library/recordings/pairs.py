@@ -52,7 +52,7 @@ def read_recordings(recorded: RecordedEffect, sample_rate: int) -> Stretches:
         print(line, file=sys.stderr)
     matched = match_files(recorded.dry, recorded.wet)
     for paths, at in zip(matched, recorded.positions(matched), strict=True):
-        report, stretches = examine(*paths, sample_rate, recorded, alike=recorded.dry.is_dir())
+        report, stretches = examine(*paths, sample_rate, recorded, alike=at is not None)
         print(f"{printable(paths[0])} -> {printable(paths[1])}\n{report}", file=sys.stderr)
         if report.refused and not recorded.force:
             reasons = "; ".join(finding.text for finding in report.findings if finding.kind == "refused")
@@ -70,7 +70,7 @@ def examine(
 ) -> tuple[PairReport, list[Pair]]:
     """Read and check two files: the report, which notes other rates and channels, and the stretches to train on.
 
-    `alike`: of several recordings of one box, of whose delays the same must be left, to a fraction of a sample.
+    `alike`: one of several settings of a box, of whose delays the same must be left, to a fraction of a sample.
     """
     sides = {"dry": (dry_path, options.dry_channel), "wet": (wet_path, options.wet_channel)}
     read = {side: read_side(side, path, sample_rate, channel) for side, (path, channel) in sides.items()}
@@ -84,7 +84,7 @@ def examine(
     report = check_pair(dry, wet, sample_rate)
     if alike and report.alignment is not None:
         place = report.alignment.at_peak()
-        text = f"as one of several recordings it is moved by {place.delay_samples:.2f} samples"
+        text = f"as one of several settings it is moved by {place.delay_samples:.2f} samples"
         report = PairReport((*report.findings, Finding("note", text)), place)
     stretches = cut(printable(dry_path.name), dry, wet, report, sample_rate, options.flip)
     return PairReport((*notes, *report.findings, *_usable(stretches, dry, sample_rate)), report.alignment), stretches
