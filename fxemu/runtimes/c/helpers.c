@@ -46,25 +46,9 @@ static inline void add_four(float *__restrict z, float *__restrict y, float *__r
     }
 }
 
-/* z[t] += sum over i < count of x[t + i] * w[i], for n of them: vectors hold samples, and need not be summed up. */
-static inline void add_window(float *__restrict z, const float *__restrict x, const float *__restrict w, int count, int n)
-{
-  int t, i;
-  for (; count >= 8; count -= 8, x += 8, w += 8)
-    for (t = 0; t < n; t++)
-      z[t] += ((x[t] * w[0] + x[t + 1] * w[1]) + (x[t + 2] * w[2] + x[t + 3] * w[3])) +
-              ((x[t + 4] * w[4] + x[t + 5] * w[5]) + (x[t + 6] * w[6] + x[t + 7] * w[7]));
-  for (i = 0; i < count; i++)
-    for (t = 0; t < n; t++) z[t] += x[t + i] * w[i];
-}
-
 /* `add` for n rows of z, `units` apart, and of x, `stride` apart. */
 static inline void add_rows(float *z, const float *x, int stride, const float *w, int units, int count, int n)
 {
-  if (units == 1 && stride == 1) {
-    add_window(z, x, w, count, n);
-    return;
-  }
   for (; units > 1 && n >= 4; n -= 4, z += 4 * units, x += 4 * stride)
     add_four(z, z + units, z + 2 * units, z + 3 * units, x, stride, w, units, count);
   for (; n > 0; n--, z += units, x += stride)
