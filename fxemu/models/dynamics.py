@@ -135,8 +135,8 @@ class Dynamics(Predictor):
         holding = _follow(plan, numbers, 1, before[0], self._plan_curve(plan, numbers, detected, before[1]))
         reducing = _follow(plan, numbers, 2, before[1], holding)
         gain = self._plan_gain(plan, numbers, reducing)
-        heard = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
-        prediction = plan.mix(Product((heard, gain), self.max_gain))
+        amplified = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
+        prediction = plan.mix(Product((amplified, gain), self.max_gain))
         for state, value in ((level, detected), (held, holding), (reduction, reducing), (previous, prediction)):
             plan.close(state, value)
         return prediction

@@ -74,13 +74,13 @@ class Fitted:
     taps: Tensor
 
 
-def observed_gain(dry: Tensor, wet: Tensor, features: NDArray = NO_FEATURES, filtered: Tensor | None = None) -> Gain:
-    """The gain wet / dry of a song, (samples,) each, or wet / filtered.
+def observed_gain(dry: Tensor, wet: Tensor, features: NDArray = NO_FEATURES, amplified: Tensor | None = None) -> Gain:
+    """The gain wet / dry of a song, (samples,) each, or wet / amplified, dry behind a filter.
 
     An error's weight is the energy of wet, over that of the song (its share of the error-to-signal ratio), plus that
     over the energy of its frame (the error of the gain curve).
     """
-    x, y = (dry if filtered is None else filtered).double(), wet.double()
+    x, y = (dry if amplified is None else amplified).double(), wet.double()
     ratio_db = 20 * (y.abs().clamp_min(SILENT / 1000) / x.abs().clamp_min(SILENT)).log10()
     energy = y.square()
     frames = torch.nn.functional.pad(energy, (0, -energy.numel() % FRAME)).view(-1, FRAME).mean(1)
