@@ -10,6 +10,7 @@ import torch
 from fxemu.cli.errors import one_line_errors
 from fxemu.cli.mix_options import add_knob_option, add_mix_options, add_oversample_option
 from fxemu.emulation import load
+from fxemu.emulation.keys import TurnByKeys, has_keys
 from fxemu.emulation.live import BLOCK_SIZES, play_live
 from fxemu.emulation.mix import Mix, MixError
 from fxemu.emulation.turning import parse_settings, standing
@@ -37,5 +38,8 @@ def main(arguments: list[str]) -> None:
         raise MixError(f"--seconds: got {given.seconds}; must be above 0")
     if given.rate is not None:
         check_sample_rate("--rate", given.rate)
-    emulation = load(given.run, given.oversample).at(standing(parse_settings(given.knob)))
-    print(play_live(emulation, mix, given.block_size, given.device, given.seconds, given.rate))
+    emulation, settings = load(given.run, given.oversample), standing(parse_settings(given.knob))
+    turn = TurnByKeys(emulation.knobs, settings, emulation.sample_rate) if emulation.knobs and has_keys() else None
+    if turn is None:
+        emulation = emulation.at(settings)
+    print(play_live(emulation, mix, given.block_size, given.device, given.seconds, given.rate, turn))

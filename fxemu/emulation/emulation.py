@@ -96,7 +96,7 @@ class Emulation:
         if turn.still:
             stream = Stream(oversampled(self.turnable.at(turn.start), self.oversample)) if self.knobs else self.stream()
         else:
-            stream = Stream(oversampled(self.turnable, self.oversample), knobs=turn.start)
+            stream = self.turnable_stream(turn.start)
         if state is not None:
             stream.restore(state)
         return Channel(stream, self.sample_rate, rate, feedback, self.latency, None if turn.still else turn)
@@ -113,6 +113,14 @@ class Emulation:
         if wet is not None and self.oversample > 1:
             raise ValueError("wet: an oversampled model cannot be primed")
         return Stream(self.loop, dry, wet)
+
+    def turnable_stream(self, knobs: Tensor) -> Stream:
+        """A new stream of a model with K knobs, after silence, whose `process` takes where they are turned to.
+
+        Args:
+            knobs: their positions (K,) at the start, -1 to 1.
+        """
+        return Stream(oversampled(self.turnable, self.oversample), knobs=knobs)
 
 
 def load(path: str | os.PathLike[str], oversample: int = 1) -> Emulation:

@@ -73,7 +73,9 @@ def test_oversampled_dry_is_mixed_in_as_late_as_wet(monkeypatch, run, capsys):
 
 
 def test_the_output_of_a_model_that_overflows_is_silence(monkeypatch, run, capsys):
-    monkeypatch.setattr("fxemu.engine.streaming.stream.Stream.process", lambda self, dry, fed=None: dry * float("nan"))
+    monkeypatch.setattr(
+        "fxemu.engine.streaming.stream.Stream.process", lambda self, dry, fed=None, knobs=None: dry * float("nan")
+    )
     out, _ = played(monkeypatch, run, "--seconds", 0.1)
     assert out.size and not out.any()
 
