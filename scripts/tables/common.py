@@ -1,4 +1,4 @@
-"""What several tables need: training in a process of its own, the fastest of some times."""
+"""What several tables need: training in a process of its own, finished runs, the fastest of some times."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE_RATE = 44_100
@@ -35,6 +36,17 @@ def run_training(overrides: list[str], threads: int, folder: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def finished_runs(study: str) -> list[tuple[dict, dict]]:
+    """What metrics.json and config.yaml hold, of each finished run of a study; SystemExit where there is none."""
+    folders = [path.parent for path in sorted((ROOT / "outputs" / study).glob("*/metrics.json"))]
+    if not folders:
+        raise SystemExit(f"no finished run in outputs/{study}: run `python train.py -m study={study}` first")
+    return [
+        (json.loads((folder / "metrics.json").read_text()), yaml.safe_load((folder / "config.yaml").read_text()))
+        for folder in folders
+    ]
 
 
 def chosen(rows: Sequence[str], names: Iterable[str]) -> list[str]:

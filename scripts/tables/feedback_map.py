@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
 from matplotlib.figure import Figure
 
-from tables.common import ROOT
+from tables.common import ROOT, finished_runs
 
-RUNS = ROOT / "outputs" / "feedback_map"
 COLOURS = {True: "tab:red", False: "tab:blue"}
-# The context window of an `mlp` and the time of a run, where the study does not say otherwise.
+# The context window of an `mlp` and the time of a run, where the study does not say otherwise; how others are named.
 WINDOW, TIME = 256, "00:00:01:00"
+TIMES = {TIME: "", "00:00:05:00": ", 5 minutes"}
 MARKS = {"mlp": "o", "gru": "s", "lstm": "D", "wavenet": "^"}
 
 
@@ -34,13 +32,11 @@ class Point:
 
 def run(options: argparse.Namespace) -> None:
     """Print all runs, and of those of a minute the least error with and without feedback at equal cost; draw them."""
-    effects, diverged = _finished_runs(options.seed)
-    if not effects:
-        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m study=feedback_map` first")
+    effects, diverged = points_of_runs(options.seed)
     _print_nets(effects)
     effects = {effect: short for effect, points in effects.items() if (short := [p for p in points if p.time == TIME])}
     if not effects:
-        raise SystemExit(f"no finished run of a minute in {RUNS}: run `python train.py -m study=feedback_map` first")
+        raise SystemExit("no finished run of a minute: run `python train.py -m study=feedback_map` first")
     print(
         f"\nfree-run ESR with / without feedback, bold where it is half of the other or less; {diverged} divergences\n"
     )
@@ -54,18 +50,17 @@ def run(options: argparse.Namespace) -> None:
     _draw(effects)
 
 
-def _finished_runs(seed: int) -> tuple[dict[str, list[Point]], int]:
+def points_of_runs(seed: int) -> tuple[dict[str, list[Point]], int]:
     """The runs of each effect with a seed, and how many free runs diverged in all."""
     effects: dict[str, list[Point]] = defaultdict(list)
     diverged = 0
-    for path in sorted(RUNS.glob("*/metrics.json")):
-        scores, config = json.loads(path.read_text()), yaml.safe_load((path.parent / "config.yaml").read_text())
+    for scores, config in finished_runs("feedback_map"):
         if config["seed"] != seed:
             continue
         model, chosen, time = scores["model"], config["model"], config["trainer"]["max_time"]
         window = chosen.get("context_window", WINDOW)
         net = f"`{model}` {chosen['width']}" + (f", window {window}" if window != WINDOW else "")
-        net += f", {time} long" if time != TIME else ""
+        net += TIMES.get(time, f", {time}")
         point = Point(model, net, chosen["feedback"], scores["multiply_adds"], scores["test"]["esr"], time)
         effects[scores["effect"]].append(point)
         diverged += scores["test"]["divergences"]
@@ -80,10 +75,10 @@ def _print_nets(effects: dict[str, list[Point]]) -> None:
         pairs = [{p.feedback: p for p in points if p.net == net} for points in effects.values()]
         costs = [{p.cost for pair in pairs for p in pair.values() if p.feedback == side} for side in (True, False)]
         cost = " / ".join(str(max(side)) if side else "" for side in costs)
-        print(f"| {net} | {cost} | {' | '.join(map(_both, pairs))} |")
+        print(f"| {net} | {cost} | {' | '.join(map(with_and_without, pairs))} |")
 
 
-def _both(pair: dict[bool, Point]) -> str:
+def with_and_without(pair: dict[bool, Point]) -> str:
     """The errors with and without feedback, the winner bold."""
     if len(pair) < 2:
         return " / ".join(f"{pair[side].esr:.1e}" if side in pair else "-" for side in (True, False)) if pair else ""

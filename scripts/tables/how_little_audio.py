@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections import defaultdict
 from statistics import median
 
 from matplotlib.figure import Figure
 
-from tables.common import ROOT
-
-RUNS = ROOT / "outputs" / "how_little_audio"
+from tables.common import ROOT, finished_runs
 
 
 def run(options: argparse.Namespace) -> None:
     """Print and draw the free-run error against the seconds of audio that were trained on, over all seeds."""
     errors: dict[float, list[float]] = defaultdict(list)
-    for path in sorted(RUNS.glob("*/metrics.json")):
-        scores = json.loads(path.read_text())
-        if scores.get("audio_seconds"):  # runs of another version and of streams do not say
-            errors[scores["audio_seconds"]].append(scores["test"]["esr"])
-    if not errors:
-        raise SystemExit(f"no finished run in {RUNS}: run `python train.py -m study=how_little_audio` first")
+    for scores, _ in finished_runs("how_little_audio"):
+        errors[scores["audio_seconds"]].append(scores["test"]["esr"])
     seconds = sorted(errors)
     print("| seconds of training audio | ESR |")
     print("|---|---|")

@@ -40,7 +40,7 @@ spent_s: list[float] = []
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what `fxemu live` counts, how many blocks the interface itself found late, and the model's own time."""
+    """Print how many blocks `fxemu live` and the interface find late, and the processor time of a block."""
     # The interface of the tests: its thread and the model's share the core.
     sys.path.append(str(ROOT / "tests"))
     from helpers.sounddevice import interface
@@ -54,12 +54,13 @@ def run(options: argparse.Namespace) -> None:
         processor = Timed(emulation, Mix(), BLOCK)
         with playing(processor, SAMPLE_RATE, BLOCK):
             time.sleep(SECONDS)
-    budget_ms, spent_ms = 1e3 * processor.budget_s, 1e3 * torch.tensor(spent_s)
-    print(processor)
-    print(f"late by the interface's own clock: {device.streams[0].late}")
+    spent_ms = 1e3 * torch.tensor(spent_s)
+    print("| priority | blocks | late | late by the interface's clock | processor time of a block, median | longest |")
+    print("|---|---|---|---|---|---|")
+    priority = "ordinary" if os.sched_getscheduler(0) == os.SCHED_OTHER else "real-time, `chrt -f 50`"
     print(
-        f"processor time of a block: median {spent_ms.median():.2f} ms, longest {spent_ms.max():.2f} ms; "
-        f"{int((spent_ms > budget_ms).sum())} blocks took more than the {budget_ms:.2f} ms that they last"
+        f"| {priority} | {processor.blocks} | {processor.late} | {device.streams[0].late} "
+        f"| {spent_ms.median():.2f} ms | {spent_ms.max():.2f} ms |"
     )
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from fxemu.effects import Distortion, Tremolo
+from fxemu.effects import Distortion, Tanh, Tremolo
 from fxemu.evaluation.measurements.aliasing import aliasing, aliasing_db
 from fxemu.models import MLP
 from fxemu.models.closed_loop import ClosedLoop
@@ -31,3 +31,9 @@ def test_the_effects_own_is_beside_the_models():
     cleaner = aliasing(loop, Distortion(oversampling=8), RATE)
     assert found.model_db == cleaner.model_db < 0 and cleaner.effect_db < found.effect_db - 20
     assert aliasing(loop, Tremolo(), RATE) is None
+
+
+def test_the_end_of_a_note_is_not_taken_for_aliasing():
+    """Filters of oversampling that see beyond the end would leave -60 dB of a sine."""
+    clean = Tanh(oversampling=4)
+    assert aliasing_db(lambda tones: [clean(tone, RATE) for tone in tones], [4186.0], RATE) < -110
