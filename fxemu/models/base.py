@@ -42,6 +42,9 @@ class Predictor(nn.Module, ABC):
     turning: type[nn.Module] | None = None
     """The class that joins knobs to it; None for the one that turns any layers (`parts/turning.py`)."""
 
+    first_bias: str | None = None
+    """The name of the bias of its first layer, if knobs can be inputs of that (`parts/knob_inputs.py`)."""
+
     closed_form = False
     """Whether `fit` finds all of its weights, so that training without a step, `training=closed_form`, makes sense."""
 

@@ -22,10 +22,14 @@ from fxemu.engine.lockstep.rollout import forced, planned
 from fxemu.engine.plan import DRY, WET, Activation, Knobs, Plan, Product
 from fxemu.models.base import Predictor
 from fxemu.models.knobs import Knob, positions
+from fxemu.models.parts.knob_inputs import KnobInputs
 from fxemu.models.parts.turning import Turning
 from fxemu.representations.base import Representation
 
 keep_freed_memory()
+
+# By the name of the option.
+CONDITIONING = {"scales": Turning, "inputs": KnobInputs}
 
 
 class ClosedLoop(nn.Module):
@@ -36,6 +40,7 @@ class ClosedLoop(nn.Module):
         input_repr: makes features of dry and of fed-back wet samples.
         output_repr: makes the next wet sample of the predicted parameters.
         knobs: of the effect, which the model has too.
+        conditioning: how they turn it, of `CONDITIONING`.
 
     Two buffers are set from the training data: `limit` bounds the wet signal, and so the feedback, to +-1.2 times the
     wet peak; and representations and predictor see wet divided by `gain`, so that an effect's level is not theirs.
@@ -52,15 +57,20 @@ class ClosedLoop(nn.Module):
         input_repr: Representation,
         output_repr: Representation,
         knobs: Sequence[Knob] = (),
+        conditioning: str = "scales",
     ) -> None:
         super().__init__()
         self.plain_samples = input_repr.plain_samples and output_repr.plain_samples
         if predictor.plain_samples and not self.plain_samples:
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(predictor).__name__).lower()
             raise ValueError(f"model={name} takes and makes plain samples: use it with repr=raw, on both sides")
+        if conditioning not in CONDITIONING:
+            raise ValueError(f"conditioning: got {conditioning!r}; must be {' or '.join(CONDITIONING)}")
+        if conditioning == "inputs" and not (knobs and predictor.first_bias):
+            raise ValueError("conditioning=inputs: is for knobs=..., and of model=lstm, gru, mlp or convnet")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
-        self.knobs = tuple(knobs)
-        sizes, kind = (len(self.knobs), input_repr.channels), predictor.turning or Turning
+        self.knobs, self.conditioning = tuple(knobs), conditioning
+        sizes, kind = (len(self.knobs), input_repr.channels), predictor.turning or CONDITIONING[conditioning]
         self.turning = kind(predictor, *sizes, input_repr.plain_samples) if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))

@@ -67,8 +67,8 @@ def save(loop: ClosedLoop, config: Mapping[str, Any], folder: Path) -> None:
 
 def packed(loop: ClosedLoop, description: Mapping[str, Any]) -> dict[str, bytes]:
     """The content of both files by name, of a loop and a description of it, in which the knobs are put or left out."""
-    knobs = {"knobs": [asdict(knob) for knob in loop.knobs]} if loop.knobs else {}
-    description = {key: value for key, value in description.items() if key != "knobs"} | knobs
+    knobs = {"knobs": [asdict(knob) for knob in loop.knobs], "conditioning": loop.conditioning} if loop.knobs else {}
+    description = {key: value for key, value in description.items() if key not in ("knobs", "conditioning")} | knobs
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loop.state_dict().items()}
     return {WEIGHTS: serialized(weights), DESCRIPTION: (json.dumps(description, indent=2) + "\n").encode()}
 
@@ -142,7 +142,8 @@ def _loop(description: dict[str, Any]) -> ClosedLoop:
     sides = (description["repr"][side] for side in ("input", "output"))
     encoder, decoder = (_made(section, representations.Representation) for section in sides)
     predictor = _made(description["model"], models.Predictor, channels=encoder.channels, params=decoder.params)
-    return ClosedLoop(predictor, encoder, decoder, from_description(description.get("knobs", ())))
+    knobs, conditioning = from_description(description.get("knobs", ())), description.get("conditioning", "scales")
+    return ClosedLoop(predictor, encoder, decoder, knobs, conditioning)
 
 
 def _made(section: dict[str, Any], kind: type[nn.Module], **more: int) -> Any:

@@ -21,7 +21,7 @@ from fxemu.models.base import Predictor
 class Recurrent(Predictor):
     """Common part of `LSTM` and `GRU`."""
 
-    vectorised = True
+    vectorised, first_bias = True, "recurrent.bias_ih_l0"
     cell: type[nn.RNNBase]
     gates: int
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,9 @@ import torch
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM
 from fxemu.runtimes.base import ExportError, Format, Model
-from fxemu.runtimes.foreign import read_json
-from fxemu.runtimes.rtneural import parse, recurrent_layers
-from fxemu.runtimes.without_feedback import cell_with_dry, compared_with_reader, plain_predictor
+from fxemu.runtimes.foreign import Foreign, read_json
+from fxemu.runtimes.rtneural import metadata, parse, recurrent_layers
+from fxemu.runtimes.without_feedback import MOST_KNOBS, cell_with_dry, compared_with_reader, plain_predictor
 
 RUNTIME = "AIDA-X"
 UNITS = (8, 12, 16, 20, 24, 32, 40, 64, 80)
@@ -23,11 +24,11 @@ class AidaX(Format):
     """An AIDA-X JSON file, of an LSTM or a GRU without feedback, of up to 79 units and a dry gain."""
 
     suffix = "-aidax.json"
-    holds_pair = True
+    holds_pair = turnable = True
 
     @torch.no_grad()
     def write(self, model: Model, path: Path) -> None:
-        predictor = plain_predictor(model, RUNTIME)
+        predictor = plain_predictor(model, RUNTIME, MOST_KNOBS)
         if not isinstance(predictor, LSTM | GRU):
             raise ExportError(f"{RUNTIME} plays LSTM and GRU: got {type(predictor).__name__}; train with model=lstm or "
                               "model=gru")  # fmt: skip
@@ -42,12 +43,15 @@ class AidaX(Format):
             "in_gain": 0,
             "out_gain": 0,
         }
-        dry, _ = model.reference_pair()
-        # The plugin checks itself from its first moment, before it has settled.
-        wet = render(replace(parse(data), warm_up=0), dry)
-        batches = {"input_batch": dry.tolist(), "output_batch": wet.tolist()}
-        metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
-        path.write_text(json.dumps(data | batches | {"metadata": metadata}))
+        # Where the plugin's knobs stand when it checks itself is not known.
+        batches = {} if model.loop.knobs else _batches(model, parse(data))
+        path.write_text(json.dumps(data | batches | {"metadata": metadata(model)}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(read_json(path)))
+        return compared_with_reader(model, partial(parse, read_json(path)))
+
+
+def _batches(model: Model, read: Foreign) -> dict[str, list[float]]:
+    """A pair by which the plugin checks itself from its first moment, before it has settled."""
+    dry, _ = model.reference_pair()
+    return {"input_batch": dry.tolist(), "output_batch": render(replace(read, warm_up=0), dry).tolist()}

@@ -63,7 +63,7 @@ class Nam(Format):
         path.write_text(json.dumps(data))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(read_json(path)))
+        return compared_with_reader(model, lambda knobs: parse(read_json(path)))
 
 
 def _lstm_content(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:

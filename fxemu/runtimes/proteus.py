@@ -52,7 +52,7 @@ class Proteus(Format):
         path.write_text(json.dumps({"model_data": DATA, "state_dict": {key: w.tolist() for key, w in state.items()}}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(read_json(path)))
+        return compared_with_reader(model, lambda knobs: parse(read_json(path)))
 
 
 DATA = {

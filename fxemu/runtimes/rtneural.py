@@ -7,6 +7,9 @@ Shapes: W width of a layer's input, U its units, K taps, H hidden units.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,14 @@ from fxemu.files import printable
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear
 from fxemu.runtimes.base import ExportError, Format, Model
 from fxemu.runtimes.foreign import Foreign, activated, checked_model, layer, read_json, tensor, whole_number
-from fxemu.runtimes.without_feedback import SMALL, Cell, cell_with_dry, compared_with_reader, plain_predictor
+from fxemu.runtimes.without_feedback import (
+    MOST_KNOBS,
+    SMALL,
+    Cell,
+    cell_with_dry,
+    compared_with_reader,
+    plain_predictor,
+)
 
 RUNTIME = "RTNeural"
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -30,10 +40,11 @@ class RTNeural(Format):
     """An RTNeural JSON file, of an LSTM, GRU, MLP, ConvNet or linear model without feedback."""
 
     suffix = "-rtneural.json"
+    turnable = True
 
     @torch.no_grad()
     def write(self, model: Model, path: Path) -> None:
-        predictor = plain_predictor(model, RUNTIME)
+        predictor = plain_predictor(model, RUNTIME, MOST_KNOBS)
         if isinstance(predictor, LSTM | GRU):
             data = recurrent_layers(predictor, cell_with_dry(predictor))
         elif isinstance(predictor, MLP):
@@ -41,16 +52,21 @@ class RTNeural(Format):
         elif isinstance(predictor, ConvNet):
             data = _convnet_layers(predictor)
         elif isinstance(predictor, Linear):
-            data = _sequence(_convolution_entry(predictor.dry.weight, predictor.dry.bias, ""))
+            data = _sequence(1, _convolution_entry(predictor.dry.weight, predictor.dry.bias, ""))
         else:
             raise ExportError(f"{RUNTIME} plays layers one after another: got {type(predictor).__name__}; train with "
                               "model=lstm, gru, mlp, convnet or linear, or export to nam")  # fmt: skip
-        # RTNeural has no place for the rate, and passes over what it does not know.
-        metadata = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
-        path.write_text(json.dumps(data | {"metadata": metadata}))
+        # RTNeural has no place for it, and passes over what it does not know.
+        path.write_text(json.dumps(data | {"metadata": metadata(model)}))
 
     def check(self, model: Model, path: Path) -> str:
-        return compared_with_reader(model, parse(read_json(path)))
+        return compared_with_reader(model, partial(parse, read_json(path)))
+
+
+def metadata(model: Model) -> dict[str, Any]:
+    """The part of a file that is for people, the knobs among it."""
+    about = {"name": model.name, "samplerate": str(model.sample_rate), "source": "fxemu"}
+    return about | ({"knobs": [asdict(knob) for knob in model.loop.knobs]} if model.loop.knobs else {})
 
 
 def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
@@ -62,7 +78,11 @@ def recurrent_layers(predictor: LSTM | GRU, cell: Cell) -> dict[str, Any]:
         biases = torch.stack((cell.input_bias, cell.hidden_bias), dim=1)
         parts = [reset_first(x).T for x in (cell.input, cell.hidden, biases)]
     kind = type(predictor).__name__.lower()
-    return _sequence(_entry(kind, "", cell.units, parts), _dense_entry(cell.head[None], cell.head_bias[None], ""))
+    return _sequence(
+        cell.input.shape[1],
+        _entry(kind, "", cell.units, parts),
+        _dense_entry(cell.head[None], cell.head_bias[None], ""),
+    )
 
 
 def _mlp_layers(net: MLP) -> dict[str, Any]:
@@ -78,10 +98,12 @@ def _mlp_layers(net: MLP) -> dict[str, Any]:
     bias, hidden = net.dry.bias, [(layer.weight[..., 0], layer.bias) for layer in net.hidden]
     if net.skip is not None:
         taps = F.pad(net.skip.weight, (window.shape[-1] - net.skip.weight.shape[-1], 0))
+        taps = F.pad(taps, (0, 0, 0, window.shape[1] - 1))
         window, bias = torch.cat((window, SMALL * taps)), F.pad(bias, (0, 1))
         hidden = [(_and_one_through(weight), F.pad(b, (0, 1))) for weight, b in hidden]
         out = F.pad(out, (0, 1), value=1 / SMALL)
     return _sequence(
+        window.shape[1],
         _convolution_entry(window, bias, kind),
         *(_dense_entry(*layer, kind) for layer in hidden),
         _dense_entry(out, net.out.bias, ""),
@@ -92,7 +114,7 @@ def _convnet_layers(net: ConvNet) -> dict[str, Any]:
     if (kind := net.activation.kind) not in ACTIVATIONS:
         raise ExportError(f"{RUNTIME} has no {kind} here: train with model.activation=tanh")
     layers = [_convolution_entry(conv.weight, conv.bias, kind, conv.dilation[0]) for conv in net.layers]
-    return _sequence(*layers, _dense_entry(net.out.weight[..., 0], net.out.bias, ""))
+    return _sequence(net.layers[0].weight.shape[1], *layers, _dense_entry(net.out.weight[..., 0], net.out.bias, ""))
 
 
 def _and_one_through(weight: Tensor) -> Tensor:
@@ -117,20 +139,26 @@ def _entry(kind: str, activation: str, units: int, weights: list[Tensor]) -> dic
     return {"type": kind, "activation": activation, "shape": shape, "weights": [w.tolist() for w in weights]}
 
 
-def _sequence(*layers: dict[str, Any]) -> dict[str, Any]:
-    return {"in_shape": [None, None, 1], "layers": list(layers)}
+def _sequence(inputs: int, *layers: dict[str, Any]) -> dict[str, Any]:
+    return {"in_shape": [None, None, inputs], "layers": list(layers)}
 
 
 # Where a file says none: RTNeural has no place for it, and AIDA-X is trained at this.
 RATE_HZ = 48_000
 
 
-def parse(data: dict[str, Any]) -> Foreign:
-    """The model in a file's content; ValueError, KeyError or TypeError if there is none that can be played."""
-    if data["in_shape"][-1] != 1:
+def parse(data: dict[str, Any], knobs: Sequence[float] = ()) -> Foreign:
+    """The model in a file's content, its inputs beside dry being knobs that stand at places from 0 to 1.
+
+    ValueError, KeyError or TypeError if there is none that can be played.
+    """
+    if data["in_shape"][-1] != 1 + len(knobs):
         raise ValueError(f"in_shape: got {printable(str(data['in_shape']))[:40]}; can play models with one input")
     plan = Plan()
     dry = x = _scaled(plan, DRY, data.get("in_gain", 0))
+    if knobs:
+        first = torch.eye(1 + len(knobs))[:, :1, None]
+        x = plan.add(Term(dry, first), bias=torch.tensor([0.0, *knobs]))
     for entry in data["layers"]:
         kind = str(entry["type"])[:40]
         if kind not in LAYERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,19 +12,30 @@ from torch.nn import functional as F
 
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM, ConvNet, Linear, Predictor, WaveNet
+from fxemu.models.knobs import Knob, positions
 from fxemu.runtimes.base import ExportError, Model, compared
 from fxemu.runtimes.foreign import Foreign
 
 # The dry gain is carried by a unit over dry times this, where tanh is a straight line to 3e-6.
 SMALL = 2.0**-9
+# Knobs that a file of RTNeural or AIDA-X may have.
+MOST_KNOBS = 2
 # Where a sigmoid is 0 or 1.
 SHUT = 30.0
 
 
 @torch.no_grad()
-def plain_predictor(model: Model, runtime: str) -> Predictor:
-    """The predictor, its output amplified by the loop's gain; ExportError if it is fed back, or not of raw samples."""
+def plain_predictor(model: Model, runtime: str, most_knobs: int = 0) -> Predictor:
+    """The predictor, its output amplified by the loop's gain; ExportError if it is fed back, or not of raw samples.
+
+    Knobs of its first layer become inputs of it beside dry, of which 0 is one end and 1 the other; ExportError for more
+    than `most_knobs`, and for those that turn more than that layer.
+    """
     loop = model.loop
+    if loop.knobs and (loop.conditioning != "inputs" or len(loop.knobs) > most_knobs):
+        setting = " ".join(f"--knob {knob.name}={knob.default:g}" for knob in loop.knobs)
+        raise ExportError(f"{runtime} knows {most_knobs or 'no'} knobs at most, as inputs of the first layer: export a "
+                          f"setting, such as {setting}, or train with conditioning=inputs")  # fmt: skip
     if loop.predictor.feedback:
         raise ExportError(f"{runtime} never feeds its output back, and this model is fed back: train it with "
                           "model.feedback=false, or export to c, lv2, onnx or torchscript")  # fmt: skip
@@ -37,7 +49,21 @@ def plain_predictor(model: Model, runtime: str) -> Predictor:
     if dry_gain != 1:
         for weight in _input_weights(predictor):
             weight.mul_(dry_gain)
+    if loop.knobs:
+        _add_inputs(predictor, loop.turning.columns)
     return predictor
+
+
+def _add_inputs(predictor: Predictor, columns: Tensor) -> None:
+    """Make knobs inputs of the first layer, from 0 to 1, given their weights (U, K) for positions from -1 to 1."""
+    bias = predictor.get_parameter(predictor.first_bias)
+    bias.sub_(columns.sum(1))
+    weight = predictor.get_parameter(predictor.first_bias.replace("bias", "weight"))
+    added = 2 * columns
+    if weight.ndim == 3:
+        # Of a window the newest sample: the others would be knobs as they stood before.
+        added = F.pad(added[..., None], (weight.shape[-1] - 1, 0))
+    weight.data = torch.cat((weight, added), dim=1)
 
 
 def _input_weights(predictor: Predictor) -> list[nn.Parameter]:
@@ -68,9 +94,9 @@ def _output_parameters(predictor: Predictor) -> list[nn.Parameter]:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell in PyTorch's layout with a linear layer after it: G gates of H units, one input.
+    """A recurrent cell in PyTorch's layout with a linear layer after it: G gates of H units.
 
-    `input` (G H, 1), `hidden` (G H, H), `input_bias`, `hidden_bias` (G H,), `head` (H,), `head_bias` ().
+    `input` (G H, inputs), `hidden` (G H, H), `input_bias`, `hidden_bias` (G H,), `head` (H,), `head_bias` ().
     """
 
     input: Tensor
@@ -116,8 +142,28 @@ def _padded(rows: Tensor, gates: int, more: int) -> Tensor:
     return F.pad(rows.reshape(gates, -1, rows.shape[1]), (0, 0, 0, more)).flatten(0, 1).clone()
 
 
-def compared_with_reader(model: Model, read: Foreign) -> str:
-    """The sentence of `compared`, for a file as our reader has read it: after as much silence as the model has."""
-    (dry, wet), limit = model.reference_pair(), float(model.loop.limit)
-    played = render(replace(read, warm_up=max(model.loop.warm_up, read.plan().reach())), dry)
-    return compared(model, played.clamp(-limit, limit), wet, "fxemu's reader of such files")
+def compared_with_reader(model: Model, read: Callable[[Sequence[float]], Foreign]) -> str:
+    """The sentence of `compared`, for a file as our reader has read it: after as much silence as the model has.
+
+    Args:
+        model: that was written.
+        read: reads the file, its knobs standing at places from 0 to 1. They are compared at their defaults, and where
+            else test pairs have them.
+    """
+    loop, limit, found = model.loop, float(model.loop.limit), ""
+    for settings in (model.default_settings, model.turned_settings) if loop.knobs else ({},):
+        at = positions(loop.knobs, settings)
+        still, file = replace(model, loop=loop.at(at)), read(((at + 1) / 2).tolist())
+        dry, wet = still.reference_pair()
+        played = render(replace(file, warm_up=max(loop.warm_up, file.plan().reach())), dry)
+        found = compared(model, played.clamp(-limit, limit), wet, "fxemu's reader of such files")
+    return f"{found}{_told(loop.knobs)}"
+
+
+def _told(knobs: Sequence[Knob]) -> str:
+    """Which inputs the knobs are, as the end of a sentence."""
+    if not knobs:
+        return ""
+    tapers = {True: " by ratio", False: ""}
+    ranges = [f"{k.name} {k.low:g} to {k.high:g}{' ' * bool(k.unit)}{k.unit}{tapers[k.by_ratio]}" for k in knobs]
+    return f", at two settings; its inputs after the audio go from 0 to 1, not smoothed: {', '.join(ranges)}"

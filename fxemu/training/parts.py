@@ -63,7 +63,7 @@ def _instantiated(config: DictConfig) -> Parts:
         encoder, decoder = instantiate(config.repr.input), instantiate(config.repr.output)
         predictor = instantiate(config.model, channels=encoder.channels, params=decoder.params)
         effect = turned(config.effect, config.knobs) if config.get("knobs") else instantiate(config.effect)
-        loop = ClosedLoop(predictor, encoder, decoder, effect.knobs)
+        loop = ClosedLoop(predictor, encoder, decoder, effect.knobs, config.conditioning)
         return Parts(effect, loop, instantiate(config.loss), instantiate(config.training))
     except (InstantiationException, ValueError) as error:
         message = str(error.__cause__ or error)

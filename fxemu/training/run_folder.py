@@ -246,8 +246,9 @@ def _read_config(folder: Path) -> DictConfig:
     for side in filter(None, (OmegaConf.select(config, f"repr.{name}") for name in ("input", "output"))):
         for argument, earlier in EARLIER.get(side._target_, {}).items():
             side.setdefault(argument, earlier)
-    if "knobs" not in config:
-        config.knobs = None
+    for name, earlier in {"knobs": None, "conditioning": "scales"}.items():
+        if name not in config:
+            config[name] = earlier
     for option in DROPPED:
         section, name = option.split(".")
         (config.get(section) or {}).pop(name, None)

@@ -15,16 +15,22 @@ from fxemu.representations import MuLaw, Raw
 
 KNOBS = Knob("drive_db", 0.0, 40.0, 20.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
 FAMILIES = ["mlp", "gru", "lstm", "lru", "wavenet", "wavenet, gated, one array", "convnet", "octave_gain", "dynamics"]
+# Whose first layer alone the knobs turn.
+FAMILIES += ["mlp by inputs", "gru by inputs", "convnet by inputs"]
 each_family = pytest.mark.parametrize("name", FAMILIES)
 each_feedback = pytest.mark.parametrize("feedback", [True, False])
 
 
 def made(name: str, feedback: bool = True, kind: type = Raw) -> ClosedLoop:
     sample = kind()
-    loop = ClosedLoop(make(name, sample.channels, sample.params, feedback=feedback), sample, sample, KNOBS)
+    family, conditioning = name.removesuffix(" by inputs"), "inputs" if name.endswith("inputs") else "scales"
+    predictor = make(family, sample.channels, sample.params, feedback=feedback)
+    loop = ClosedLoop(predictor, sample, sample, KNOBS, conditioning)
     if name == "dynamics":
         torch.nn.init.normal_(loop.turning.moves, std=0.3)
         torch.nn.init.uniform_(loop.turning.centres, -1, 1)
+    elif conditioning == "inputs":
+        torch.nn.init.normal_(loop.turning.weight, std=0.1)
     elif kind is Raw:
         torch.nn.init.normal_(loop.turning.gain, std=0.03)
     return loop

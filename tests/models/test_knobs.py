@@ -65,8 +65,9 @@ def test_a_jump_is_smoothed_by_one_pole_wherever_it_is_cut():
     assert torch.allclose(torch.cat((first, smoothed(aimed[:, 300:], first[:, -1], rate)), 1), whole, atol=1e-6)
 
 
-def test_a_model_with_knobs_is_saved_and_loaded(tmp_path):
-    loop = ClosedLoop(make("gru"), Raw(), Raw(), (DRIVE, TONE))
+@pytest.mark.parametrize("conditioning", ["scales", "inputs"])
+def test_a_model_with_knobs_is_saved_and_loaded(tmp_path, conditioning):
+    loop = ClosedLoop(make("gru"), Raw(), Raw(), (DRIVE, TONE), conditioning)
     loop.gain.fill_(0.5)
     save(loop, CONFIG, tmp_path)
     loaded, _ = parse(from_folder(tmp_path), "run")
@@ -75,6 +76,15 @@ def test_a_model_with_knobs_is_saved_and_loaded(tmp_path):
     assert torch.equal(loaded.teacher_forced(dry, wet, at)[0], loop.teacher_forced(dry, wet, at)[0])
     baked = loop.at(at[0, :, 0]).teacher_forced(dry, wet)[0]
     assert torch.allclose(baked, loop.teacher_forced(dry, wet, at)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "conditioning"),
+    [("gru", (DRIVE,), "film"), ("gru", (), "inputs"), ("dynamics", (DRIVE,), "inputs")],
+)
+def test_a_conditioning_that_cannot_be_is_refused(name, knobs, conditioning):
+    with pytest.raises(ValueError, match="conditioning"):
+        ClosedLoop(make(name), Raw(), Raw(), knobs, conditioning)
 
 
 HIDDEN = ("turning.hidden.weight", "turning.hidden.bias")

@@ -17,6 +17,7 @@ from fxemu.runtimes import FORMATS, Model, export
 RATE = 44_100
 KNOBS = Knob("drive_db", 0.0, 40.0, 10.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
 AT = torch.tensor([0.7, -0.4])
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 CASES = [
     ("nam", "wavenet"),
     ("nam", "lstm"),
@@ -27,13 +28,21 @@ CASES = [
     ("rtneural", "linear"),
     ("onnx", "gru"),
     ("torchscript", "mlp"),
-    pytest.param("c", "gru", marks=pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")),
+    ("onnx", "dynamics"),
+    ("torchscript", "dynamics"),
+    pytest.param("c", "gru", marks=needs_compiler),
+    pytest.param("c", "dynamics", marks=needs_compiler),
+    pytest.param("lv2", "dynamics", marks=needs_compiler),
 ]
 
 
 def loop(name: str, feedback: bool = False) -> ClosedLoop:
     made = ClosedLoop(make(name, feedback=feedback), Raw(), Raw(), KNOBS)
-    torch.nn.init.normal_(made.turning.gain, std=0.5)
+    if name == "dynamics":
+        torch.nn.init.normal_(made.turning.moves, std=0.3)
+        torch.nn.init.uniform_(made.turning.centres, -1, 1)
+    else:
+        torch.nn.init.normal_(made.turning.gain, std=0.5)
     made.gain.fill_(0.5)
     return made
 
@@ -43,10 +52,10 @@ def test_the_file_plays_as_the_model_at_the_setting(form: str, name: str, tmp_pa
     if form == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
-    given = loop(name, feedback=form in ("c", "onnx", "torchscript"))
+    given = loop(name, feedback=form in ("c", "lv2", "onnx", "torchscript"))
     format_ = FORMATS[form]()
     baked = given.at(AT)
-    assert baked.dry_gain != 1
+    assert name == "dynamics" or baked.dry_gain != 1
     assert "within" in export(Model(baked, RATE), format_, tmp_path / f"x{format_.suffix}")
 
 

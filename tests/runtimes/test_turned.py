@@ -37,9 +37,11 @@ CASES = [
     pytest.param("c", "wavenet", Raw, False, marks=needs_compiler),
     pytest.param("c", "dynamics", Raw, True, marks=needs_compiler),
     pytest.param("lv2", "lstm", Raw, True, marks=needs_compiler),
+    pytest.param("lv2", "dynamics", Raw, True, marks=needs_compiler),
     ("torchscript", "gru", Raw, True),
     ("torchscript", "dynamics", Raw, True),
     ("onnx", "gru", Raw, True),
+    ("onnx", "dynamics", Raw, True),
 ]
 
 

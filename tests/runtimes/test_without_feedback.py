@@ -9,6 +9,7 @@ import torch
 from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import Knob
 from fxemu.representations import MuLaw, Raw
 from fxemu.runtimes import FORMATS, ExportError, Model, export
 from fxemu.runtimes.rtneural import parse
@@ -18,8 +19,12 @@ RECURRENT = {"width": 6, "memory_samples": 60, "feedback": False}
 WINDOW = {"context_window": 12, "feedback_window": 11, "width": 5, "feedback": False}
 
 
-def model(predictor, representation=Raw, rate=44_100) -> Model:
-    return Model(ClosedLoop(predictor, representation(), representation()), rate)
+KNOBS = Knob("drive_db", 0.0, 40.0, 10.0), Knob("lowpass_hz", 500.0, 8000.0, 2000.0)
+
+
+def model(predictor, representation=Raw, rate=44_100, knobs=(), conditioning="inputs") -> Model:
+    conditioning = conditioning if knobs else "scales"
+    return Model(ClosedLoop(predictor, representation(), representation(), knobs, conditioning), rate)
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +56,30 @@ def test_the_file_plays_as_the_renderer(form, make, tmp_path):
     with torch.no_grad():
         (*_, bias) = (p for name, p in given.loop.predictor.named_parameters() if name in ("out.bias", "dry.bias"))
         bias += 1e-3
+    with pytest.raises(ExportError, match="away from the model"):
+        FORMATS[form]().check(given, tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("knobs", [KNOBS, KNOBS[:1]])
+@pytest.mark.parametrize(
+    ("form", "make"),
+    [
+        ("rtneural", lambda: GRU(1, 1, **RECURRENT)),
+        ("rtneural", lambda: MLP(1, 1, **WINDOW, layers=3, dry_skip=4)),
+        ("rtneural", lambda: ConvNet(1, 1, 4, 3, dilations=[1, 4], feedback=False)),
+        ("aidax", lambda: LSTM(1, 1, **RECURRENT)),
+        ("aidax", lambda: GRU(1, 1, **RECURRENT)),
+    ],
+)
+def test_knobs_are_inputs_from_0_to_1(form, make, knobs, tmp_path):
+    given = model(make(), knobs=knobs)
+    torch.nn.init.normal_(given.loop.turning.weight)
+    given.loop.gain.fill_(0.5)
+    assert "drive_db 0 to 40 dB" in export(given, FORMATS[form](), tmp_path / "x.json")
+    content = json.loads((tmp_path / "x.json").read_text())
+    assert content["in_shape"] == [None, None, 1 + len(knobs)] and "input_batch" not in content
+    # And the comparison would have seen a knob that turns the wrong way.
+    given.loop.turning.weight.data.neg_()
     with pytest.raises(ExportError, match="away from the model"):
         FORMATS[form]().check(given, tmp_path / "x.json")
 
@@ -129,6 +158,9 @@ def test_dry_gain_in_a_unit_is_a_straight_line(family, gain):
         ("rtneural", lambda: model(MLP(1, 1, **WINDOW, activation="relu")), "model.dry_skip=0"),
         ("rtneural", lambda: model(ConvNet(1, 1, activation="softsign", feedback=False)), "model.activation=tanh"),
         ("aidax", lambda: model(Linear(1, 1, feedback=False)), "model=lstm or model=gru"),
+        ("aidax", lambda: model(GRU(1, 1, **RECURRENT), knobs=KNOBS, conditioning="scales"), "conditioning=inputs"),
+        ("rtneural", lambda: model(GRU(1, 1, **RECURRENT), knobs=(*KNOBS, Knob("a", 0, 1, 0))), "knows 2 knobs"),
+        ("proteus", lambda: model(LSTM(1, 1, **RECURRENT), knobs=KNOBS), "such as --knob drive_db=10"),
         ("proteus", lambda: model(ConvNet(1, 1, feedback=False)), "model=lstm"),
         ("nam", lambda: model(ConvNet(1, 1, kernel=3, feedback=False)), "model.kernel=2"),
         ("nam", lambda: model(Linear(1, 1)), "model.feedback=false"),

@@ -30,6 +30,13 @@ def test_the_shelf_s_effects_turn_by_their_options():
     assert torch.equal(made.effect(DRY, RATE), Distortion(drive_db=25.0, lowpass_hz=tone.default)(DRY, RATE))
 
 
+def test_knobs_may_be_inputs_of_the_first_layer():
+    made = parts("effect=tanh", "knobs={gain: [1, 9]}", "conditioning=inputs")
+    assert [x.shape for x in made.loop.turning.parameters()] == [(12, 1)]
+    with pytest.raises(ConfigError, match="must be scales or inputs"):
+        parts("effect=tanh", "knobs={gain: [1, 9]}", "conditioning=film")
+
+
 @pytest.mark.parametrize(
     ("knobs", "why"),
     [

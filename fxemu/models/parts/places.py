@@ -5,14 +5,15 @@ A place is a unit of a layer with a bias, the layer being counted in the predict
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fxemu.engine.plan import DRY, WET, Layer, Lookup, Mix, Plan, Step
+from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Plan, Step
+from fxemu.engine.simplify import renumbered
 from fxemu.models.base import Predictor
 
 
@@ -35,6 +36,26 @@ def planned(predictor: Predictor, plan: Plan, changed: Mapping[str, Tensor] | No
     renamed = {f"predictor.{name}": x for name, x in (changed or {}).items()}
     copied.params = functional_call(_Planner(predictor), renamed, (copied, *(read or (DRY, WET))))
     return copied
+
+
+def append_with(plan: Plan, own: Plan, turn: Callable[[int, Step], Step | int]) -> int:
+    """Append a predictor to a plan, some of its steps replaced; returns the number of its params.
+
+    Args:
+        plan: to append to.
+        own: the same with the predictor appended, as `planned` returns it.
+        turn: called with the index of each of the predictor's steps and the step as it would be appended; returns what
+            to append, or the number of a value that it has appended itself.
+    """
+    first = FIRST + len(plan.steps)
+    number = {value: value for value in range(first)}
+    for i, step in enumerate(own.steps[len(plan.steps) :]):
+        made = turn(i, renumbered(step, number))
+        number[first + i] = made if isinstance(made, int) else plan.append(made)
+    for state, source in own.sources.items():
+        if state not in plan.sources:
+            plan.close(number[state], number[source])
+    return number[own.params]
 
 
 class _Planner(nn.Module):
@@ -76,6 +97,18 @@ def bias_places(predictor: Predictor, channels: int) -> dict[str, Places]:
                 rows, layers, units, weights = zip(*places, strict=True)
                 found[name] = Places(*map(torch.tensor, (rows, layers, units)), torch.tensor(weights).round(decimals=4))
     return found
+
+
+def by_layer(places: Mapping[str, Places], given: Mapping[str, Tensor], steps: Sequence[Step]) -> dict[int, Tensor]:
+    """What is given for biases by name, (U, F) each, by the layers that have them: (units, F) for each layer."""
+    columns = next(iter(given.values())).shape[1]
+    totals = {i: step.bias.new_zeros(step.units, columns) for i, step in enumerate(steps) if has_bias(step)}
+    for name, found in places.items():
+        for layer in found.layers.unique().tolist() if name in given else ():
+            here = found.layers == layer
+            rows = found.factors[here, None].to(given[name]) * given[name][found.rows[here]]
+            totals[layer] = totals[layer].index_add(0, found.units[here].to(rows.device), rows)
+    return totals
 
 
 def _bias_changes(steps: list[Step], moved: list[Step]) -> dict[int, Tensor]:

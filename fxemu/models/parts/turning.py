@@ -18,10 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fxemu.engine.plan import DECAY, FIRST, IDENTITY, TANH, Activation, Layer, Plan, Product, Step, Term
-from fxemu.engine.simplify import renumbered
+from fxemu.engine.plan import DECAY, IDENTITY, TANH, Activation, Layer, Plan, Product, Step, Term
 from fxemu.models.base import Predictor
-from fxemu.models.parts.places import Places, bias_places, has_bias, is_bias, planned, weight_places
+from fxemu.models.parts.places import Places, append_with, bias_places, by_layer, is_bias, planned, weight_places
 
 # Features of the knobs beside their positions: tanh of sums of them.
 HIDDEN = 16
@@ -91,22 +90,16 @@ class Turning(nn.Module):
             knobs: their value in the plan or, if they stand still, their positions in each stream of a batch, (B, K).
             dry, wet: as for `Predictor.plan`.
         """
-        own, first = planned(predictor, plan, None, dry, wet), FIRST + len(plan.steps)
-        steps = own.steps[len(plan.steps) :]
-        shifts, scales = (self._by_layer(predictor, steps, given) for given in (self.weights, self.scales))
         given = _Given(plan, knobs, dry, self)
+        own = planned(predictor, plan, None, dry, wet)
+        steps = own.steps[len(plan.steps) :]
+        shifts, scales = (self._by_layer(predictor, steps, weights) for weights in (self.weights, self.scales))
         scaled = {layer for places in self._places(predictor)[1].values() for layer in places.layers.tolist()}
-        number = {value: value for value in range(first)}
-        for i, step in enumerate(steps):
-            step = renumbered(step, number)
-            if i in shifts:
-                number[first + i] = given.turned(step, shifts[i], scales[i] if i in scaled else None)
-            else:
-                number[first + i] = plan.append(step)
-        for state, source in own.sources.items():
-            if state not in plan.sources:
-                plan.close(number[state], number[source])
-        return number[own.params]
+
+        def turn(i: int, step: Step) -> Step | int:
+            return given.turned(step, shifts[i], scales[i] if i in scaled else None) if i in shifts else step
+
+        return append_with(plan, own, turn)
 
     def plan_gained(self, plan: Plan, knobs: int | Tensor, dry: int) -> int:
         """Append dry times its gain to a plan; returns the number of its value. `knobs` as for `plan`."""
@@ -125,14 +118,7 @@ class Turning(nn.Module):
 
     def _by_layer(self, predictor: Predictor, steps: list[Step], given: nn.ParameterDict) -> dict[int, Tensor]:
         """What is kept by biases, by layers of the predictor's plan: (U, F) for each layer with a bias."""
-        columns = next(iter(given.values())).shape[1]
-        totals = {i: step.bias.new_zeros(step.units, columns) for i, step in enumerate(steps) if has_bias(step)}
-        for name, places in self._places(predictor)[0].items():
-            for layer in places.layers.unique().tolist():
-                here = places.layers == layer
-                rows = places.factors[here, None].to(given[_key(name)]) * given[_key(name)][places.rows[here]]
-                totals[layer] = totals[layer].index_add(0, places.units[here].to(rows.device), rows)
-        return totals
+        return by_layer(self._places(predictor)[0], {name.replace("/", "."): x for name, x in given.items()}, steps)
 
     @torch.no_grad()
     def baked(self, predictor: Predictor, at: Tensor) -> Predictor:
