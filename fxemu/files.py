@@ -43,6 +43,13 @@ def printable(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text.decode("utf-8", "backslashreplace"))
 
 
+def read_at_most(path: Path, most_bytes: int) -> bytes:
+    """The content of a file; ValueError where it is larger than `most_bytes`, before anything is read."""
+    if path.stat().st_size > most_bytes:
+        raise ValueError(f"{printable(path.name)} is larger than {most_bytes} bytes")
+    return path.read_bytes()
+
+
 def parse_json(content: bytes) -> Any:
     """The value in a JSON file in UTF-8, -16 or -32, with a byte order mark or without.
 

@@ -21,7 +21,7 @@ from fxemu.data.sources import BatchSizes, InMemory, Source, Streamed
 from fxemu.data.stream import MeasuredSongs
 from fxemu.data.wet_cache import WetCache
 from fxemu.effects import Effect, EffectError
-from fxemu.errors import TrainingDivergedError, check_sample_rate
+from fxemu.errors import TrainingDivergedError, check_least, check_sample_rate
 from fxemu.evaluation.validation import WrongHistoryPiece, wrong_history_pieces
 from fxemu.files import printable
 from fxemu.library.index import Range, Selection
@@ -29,7 +29,7 @@ from fxemu.library.pair import Pair
 from fxemu.library.recordings.pairs import read_recordings
 from fxemu.library.recordings.split import split_recordings
 from fxemu.library.scan import LibraryScan, scan_library
-from fxemu.library.songs import PARTS, LibraryError, Skipped, read_songs, split_songs
+from fxemu.library.songs import PARTS, LibraryError, Skipped, check_shares, read_songs, split_songs
 from fxemu.slices import segment_samples
 
 
@@ -91,22 +91,14 @@ class SongData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         check_sample_rate("data.sample_rate", sample_rate)
-        if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
-            raise ValueError(
-                f"data.val_share and data.test_share: got {val_share} and {test_share}; "
-                "both must be above 0, and their sum below 1"
-            )
-        if min(segment, batch_size, batches_per_epoch, excerpts) < 1:
-            raise ValueError(
-                "data.segment, data.batch_size, data.batches_per_epoch and data.excerpts must each be at least 1"
-            )
-        if file_count is not None and file_count < len(PARTS):
-            raise ValueError(f"data.file_count: got {file_count}; must be at least {len(PARTS)}, or null for all")
+        check_shares(val_share, test_share)
+        counts = {"segment": segment, "batch_size": batch_size, "batches_per_epoch": batches_per_epoch}
+        check_least(1, **{f"data.{name}": count for name, count in {**counts, "excerpts": excerpts}.items()})
+        check_least(len(PARTS), **{} if file_count is None else {"data.file_count": file_count})
+        check_least(0, **{"data.memory_hours": memory_hours})
         check_gains(gain_db)
         if any(gain_db) and not effect.replayable:
             raise ValueError("data.gain_db: recordings cannot be played again at another gain; leave it at [0, 0]")
-        if not memory_hours >= 0:
-            raise ValueError(f"data.memory_hours: got {memory_hours}; must be at least 0")
         self.selection = Selection(duration_s and tuple(duration_s), loudness_lufs and tuple(loudness_lufs), tags)
         self.effect, self.library, self.sample_rate, self.file_count = effect, library, sample_rate, file_count
         self.glob, self.index, self.memory_hours, self.excerpts = glob, index, memory_hours, excerpts
@@ -204,16 +196,12 @@ class SongData(pl.LightningDataModule):
         return parts
 
     def _streamed(self, library: LibraryScan) -> Streamed:
-        if self.effect.turnable:
-            raise LibraryError(
-                f"knobs: a library of more than data.memory_hours={self.memory_hours} is streamed, which goes without; "
-                "choose fewer songs with data.file_count, or raise data.memory_hours"
-            )
-        if self.train_seconds is not None:
-            raise LibraryError(
-                f"data.train_seconds: a library of more than data.memory_hours={self.memory_hours} is streamed, "
-                "all of it; choose fewer songs with data.file_count, or raise data.memory_hours"
-            )
+        for option, given in (("knobs", self.effect.turnable), ("data.train_seconds", self.train_seconds is not None)):
+            if given:
+                raise LibraryError(
+                    f"{option}: a library of more than data.memory_hours={self.memory_hours} is streamed, which goes "
+                    "without; choose fewer songs with data.file_count, or raise data.memory_hours"
+                )
         common = library.scan, self.selection, self.sample_rate, self.sizes.samples, self.skipped
         names = split_songs(library.songs, *self.split)
         songs = {part: MeasuredSongs({name: library.songs[name] for name in names[part]}, *common) for part in PARTS}

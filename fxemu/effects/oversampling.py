@@ -7,9 +7,9 @@ from collections.abc import Callable
 from torch import Tensor
 from torchaudio import functional as AF
 
+from fxemu.engine.oversampling import FACTORS
 from fxemu.errors import check_choice
 
-FACTORS = (1, 2, 4, 8)
 # Zero crossings on either side of the resampling filter, in samples of the lower rate, and the shape of its window.
 HALF, BETA = 16, 8.0
 

@@ -37,6 +37,7 @@ class Activation:
 
 
 IDENTITY, TANH, SIGMOID, DECAY = map(Activation, ("identity", "tanh", "sigmoid", "decay"))
+CLAMP = Activation("clamp", 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from fxemu.engine.feedforward import evaluate
-from fxemu.engine.plan import FIRST, IDENTITY, Activation, Knobs, Layer, Lookup, Mix, Plan, Product, State, Step, Term
+from fxemu.engine.plan import CLAMP, FIRST, IDENTITY, Knobs, Layer, Lookup, Mix, Plan, Product, State, Step, Term
 
 # In half steps between two levels: how far from its level a row of a table is checked to hold.
 NEARLY_HALF = 0.49
-CLAMP = Activation("clamp", 1.0)
 
 
 def simplify(plan: Plan) -> Plan:

@@ -16,14 +16,13 @@ from typing import Any
 
 from scipy.stats import binomtest, t
 
-from fxemu.evaluation.runs import CONFIG, METRICS, Run, RunError, plain
-from fxemu.files import parse_json
+from fxemu.evaluation.runs import CONFIG, LARGEST_BYTES, METRICS, Run, RunError, plain
+from fxemu.files import parse_json, read_at_most
 
 REFERENCE, ANCHOR = "reference", "anchor"
 FORMAT = "fxemu listening test 1"
 # Scores that listeners give, beside those of a run's own.
 HEARD = ("abx_right", "abx_p", "mushra", "mushra_interval")
-LARGEST_BYTES = 4_000_000  # of a result; ours are a few kilobytes
 CONFIDENCE = 0.95
 
 
@@ -116,9 +115,7 @@ def read_result(path: Path) -> dict[str, Any]:
         RunError: for a file that is none.
     """
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise ValueError("it is too large")
-        result = parse_json(path.read_bytes())
+        result = parse_json(read_at_most(path, LARGEST_BYTES))
         if not isinstance(result, dict) or result.get("format") != FORMAT:
             raise ValueError("it is no result of a listening test")
         abx = [(str(trial["run"]), bool(trial["right"])) for trial in result["abx"]]

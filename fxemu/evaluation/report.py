@@ -24,7 +24,7 @@ from fxemu.evaluation.measurements.settings import lines as knob_lines
 from fxemu.evaluation.measurements.stability import stability
 from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
 from fxemu.evaluation.publishing import Dashboard, Publisher
-from fxemu.evaluation.scores import Errors, LevelScores, Scores, SongScores
+from fxemu.evaluation.scores import ContractionScores, Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.validation import teacher_forced_esr
 from fxemu.library.pair import Pair
 from fxemu.library.songs import file_stem
@@ -62,16 +62,11 @@ def evaluate(
     for song, prediction in zip(test, predictions, strict=True):
         publisher.song(song, prediction, limit)
     levels = _levels(loop, test, effect, publisher) if effect.replayable else []
-    contracting, apart = contraction(loop, test[:1] if turned else test, effect, sample_rate) or (None, {})
-    if apart:
-        publisher.picture(contraction_curves(apart), "contraction")
+    contracting = _contraction(loop, test[:1] if turned else test, effect, publisher)
     if (figure := first_layer(loop.plan(), sample_rate)) is not None:
         publisher.picture(figure, "first_layer")
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
-    songs = [
-        SongScores(song.name, metrics.esr(*pair), metrics.nmae(*pair), metrics.samples_to_divergence(pair[0], limit))
-        for song, pair in zip(test, pairs, strict=True)
-    ]
+    songs = [_song_scores(song.name, *pair, limit) for song, pair in zip(test, pairs, strict=True)]
     errors, baselines = _errors_over_all(pairs, sample_rate), _baseline_scores(train, test)
     return Scores(
         **errors,
@@ -101,6 +96,11 @@ def _turned(
         settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
         return at_held_out(loop, test, effect, sample_rate, settings)
     return at_recorded(loop, train, test, effect.knobs) if effect.knobs else None
+
+
+def _song_scores(name: str, prediction: Tensor, target: Tensor, limit: float) -> SongScores:
+    esr, nmae = metrics.esr(prediction, target), metrics.nmae(prediction, target)
+    return SongScores(name, esr, nmae, metrics.samples_to_divergence(prediction, limit))
 
 
 def _errors_over_all(pairs: list[tuple[Tensor, Tensor]], sample_rate: int) -> dict[str, float]:
@@ -160,6 +160,15 @@ def _levels(loop: ClosedLoop, test: list[Pair], effect: Effect, publisher: Publi
     for pair, prediction in sounds:
         kinds = {"dry": pair.dry, "target": pair.wet, "prediction": prediction}
         publisher.sounds(f"{file_stem(pair.name)}{LISTENED_DB}dB", kinds)
+    return scores
+
+
+def _contraction(loop: ClosedLoop, test: list[Pair], effect: Effect, publisher: Publisher) -> ContractionScores | None:
+    """How fast free runs from wrong pasts come together, with their plot; None where there is nothing to tell."""
+    if (found := contraction(loop, test, effect, publisher.sample_rate)) is None:
+        return None
+    scores, curves = found
+    publisher.picture(contraction_curves(curves), "contraction")
     return scores
 
 

@@ -14,10 +14,10 @@ import yaml
 
 from fxemu.errors import UserError
 from fxemu.evaluation.scores import NAMES
-from fxemu.files import parse_json
+from fxemu.files import parse_json, read_at_most
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
-LARGEST_BYTES = 4_000_000  # of either file; ours are a few kilobytes
+LARGEST_BYTES = 4_000_000  # of a file of a run or a listening test; ours are a few kilobytes
 # The ESR at a low input level, beside the names in `scores.NAMES`.
 QUIET, QUIET_DB = "esr_quiet", -48.0
 # Contraction of the model: its error after the worst past over that after the best (`PastScores`).
@@ -85,8 +85,8 @@ def read_run(folder: Path) -> Run:
         RunError: if either file is missing, too large, malformed, or holds no free-run ESR.
     """
     try:
-        config = yaml.load(_content(folder / CONFIG), _Loader)
-        metrics = parse_json(_content(folder / METRICS))
+        config = yaml.load(read_at_most(folder / CONFIG, LARGEST_BYTES), _Loader)
+        metrics = parse_json(read_at_most(folder / METRICS, LARGEST_BYTES))
         return _checked(folder, config, metrics)
     except FileNotFoundError as error:
         raise RunError(f"{plain(folder)}: no {Path(error.filename).name}: not finished") from error
@@ -120,12 +120,6 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed in a run's config")
         return super().compose_node(parent, index)
-
-
-def _content(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST_BYTES:
-        raise ValueError(f"{path.name} is larger than {LARGEST_BYTES} bytes")
-    return path.read_bytes()
 
 
 def _checked(folder: Path, config: Any, metrics: Any) -> Run:

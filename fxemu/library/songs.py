@@ -220,6 +220,15 @@ def read_songs(
     return songs
 
 
+def check_shares(val_share: float, test_share: float) -> None:
+    """ValueError unless both shares of the songs are above 0 and leave some to train on."""
+    if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
+        raise ValueError(
+            f"data.val_share and data.test_share: got {val_share} and {test_share}; "
+            "both must be above 0, and their sum below 1"
+        )
+
+
 def split_songs(
     names: Iterable[str], val_share: float = 0.15, test_share: float = 0.2, seed: int = 0, few: int = 3
 ) -> dict[str, list[str]]:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxemu.engine.plan import IDENTITY, Activation, Plan, Product, Term
+from fxemu.engine.plan import CLAMP, IDENTITY, Activation, Plan, Product, Term
 from fxemu.errors import check_choice, check_range
 from fxemu.representations.base import Representation
 from fxemu.representations.mulaw import companding
 
 CODES = ("sign_magnitude", "offset")
-CLAMP, SIGN = Activation("clamp", 1.0), Activation("bits", 0.0)
+SIGN = Activation("bits", 0.0)
 # The slope for which the bits, decoded again, move as the sample does, each in proportion to what it is worth.
 CODE = Activation("bits", 1.5)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from fxemu.audio.source import RATES_HZ
 from fxemu.engine.plan import IDENTITY, SIGMOID, TANH, WET, Activation, Plan, Product, Term
 from fxemu.errors import UserError, check_range
-from fxemu.files import parse_json, printable
+from fxemu.files import parse_json, printable, read_at_most
 
 LARGEST_BYTES = 100_000_000
 LARGEST_SIZE = 1 << 20  # of any number in a configuration, and of what a model looks back to, in samples
@@ -75,9 +75,7 @@ def checked_model(plan: Plan, sample_rate: Any) -> Foreign:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, in which null counts as absent; OSError or ValueError if it holds none."""
-    if path.stat().st_size > LARGEST_BYTES:
-        raise ValueError(f"larger than {LARGEST_BYTES} bytes")
-    data = parse_json(path.read_bytes())
+    data = parse_json(read_at_most(path, LARGEST_BYTES))
     if not isinstance(data, dict):
         raise ValueError("it is no JSON object")
     return _without_null(data)

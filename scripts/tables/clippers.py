@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from fxemu.effects import Effect
-from fxemu.effects.oversampling import FACTORS
+from fxemu.engine.oversampling import FACTORS
 from fxemu.evaluation.measurements.aliasing import aliasing_db
 from tables.common import ROOT, SAMPLE_RATE, one_thread
 

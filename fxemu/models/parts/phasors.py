@@ -11,7 +11,7 @@ from torch import Tensor
 from fxemu.engine.plan import Activation, Plan, Product, Term
 
 # Phasors have length 1; a history that is no modulation at all must not throw them far.
-BOUND = Activation("clamp", 2.0)
+LONGEST = Activation("clamp", 2.0)
 # Share by which a phasor nears length 1 in a sample, so that rounding does not accumulate.
 PULL = 1e-3
 
@@ -23,7 +23,7 @@ def rotations(rate: Tensor, harmonics: int) -> tuple[Tensor, Tensor]:
 
 
 def plan_rotated(plan: Plan, re: int, im: int, cos: Tensor, sin: Tensor) -> tuple[int, int]:
-    """Phasors rotated by angles (K,), given their cosines and sines in float64, and clamped to `BOUND`.
+    """Phasors rotated by angles (K,), given their cosines and sines in float64, and clamped to `LONGEST`.
 
     What float32 cannot hold of them, up to 3e-8, would add up to an angle of its own; it comes first, where the sum is
     still small.
@@ -32,11 +32,11 @@ def plan_rotated(plan: Plan, re: int, im: int, cos: Tensor, sin: Tensor) -> tupl
     return (
         plan.mix(
             *(Product((re,), cos_rest), Product((im,), -sin_rest), Product((re,), cos), Product((im,), -sin)),
-            activation=BOUND,
+            activation=LONGEST,
         ),
         plan.mix(
             *(Product((im,), cos_rest), Product((re,), sin_rest), Product((im,), cos), Product((re,), sin)),
-            activation=BOUND,
+            activation=LONGEST,
         ),
     )
 
