@@ -135,6 +135,7 @@ def test_a_run_is_resumed_with_its_files_where_they_are_now(monkeypatch, place):
         "effect": {"dry": str(place / "d,1.wav"), "wet": "/old/w"},
         "seed": 7,
         "knobs": None,
+        "conditioning": "scales",
     }
 
 
