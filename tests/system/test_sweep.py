@@ -81,7 +81,7 @@ def test_a_sweep_with_failures_ends_with_their_list(tmp_path, capsys):
 
 
 def test_what_is_finished_is_known_by_its_config(tmp_path):
-    config = OmegaConf.create({"seed": 0, "resume": None, "knobs": None})
+    config = OmegaConf.create({"seed": 0, "resume": None, "knobs": None, "conditioning": "scales"})
     assert finished_score(config, tmp_path) is None
     OmegaConf.save(OmegaConf.merge(config, {"resume": "somewhere"}), tmp_path / "config.yaml")
     (tmp_path / "checkpoints").mkdir()
