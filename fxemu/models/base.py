@@ -39,8 +39,8 @@ class Predictor(nn.Module, ABC):
     slow_forward = False
     """Whether, on a CPU, a vectorised `forward` with its gradient still takes longer than the compiled loops."""
 
-    turning: type[nn.Module] | None = None
-    """The class that joins knobs to it; None for the one that turns any layers (`parts/turning.py`)."""
+    conditioning: type[nn.Module] | None = None
+    """The class that joins knobs to it; None for the one that turns any layers (`parts/conditioning.py`)."""
 
     first_bias: str | None = None
     """The name of the bias of its first layer, if knobs can be inputs of that (`parts/knob_inputs.py`)."""

@@ -22,14 +22,14 @@ from fxemu.engine.lockstep.rollout import forced, planned
 from fxemu.engine.plan import DRY, WET, Activation, Knobs, Plan, Product
 from fxemu.models.base import Predictor
 from fxemu.models.knobs import Knob, positions
+from fxemu.models.parts.conditioning import Conditioning
 from fxemu.models.parts.knob_inputs import KnobInputs
-from fxemu.models.parts.turning import Turning
 from fxemu.representations.base import Representation
 
 keep_freed_memory()
 
 # By the name of the option.
-CONDITIONING = {"scales": Turning, "inputs": KnobInputs}
+CONDITIONING = {"scales": Conditioning, "inputs": KnobInputs}
 
 
 class ClosedLoop(nn.Module):
@@ -70,7 +70,7 @@ class ClosedLoop(nn.Module):
             raise ValueError("conditioning=inputs: is for knobs=..., and of model=lstm, gru, mlp or convnet")
         self.predictor, self.input_repr, self.output_repr = predictor, input_repr, output_repr
         self.knobs, self.conditioning = tuple(knobs), conditioning
-        sizes, kind = (len(self.knobs), input_repr.channels), predictor.turning or CONDITIONING[conditioning]
+        sizes, kind = (len(self.knobs), input_repr.channels), predictor.conditioning or CONDITIONING[conditioning]
         self.turning = kind(predictor, *sizes, input_repr.plain_samples) if self.knobs else None
         self.register_buffer("limit", torch.tensor(1.2))
         self.register_buffer("gain", torch.tensor(1.0))
@@ -145,7 +145,7 @@ class ClosedLoop(nn.Module):
         if not self.plain_samples:
             return
         songs = [(dry, wet / float(self.gain)) for dry, wet in songs]
-        if self.knobs and self.predictor.turning:
+        if self.knobs and self.predictor.conditioning:
             self.turning.fit(self.predictor, songs, torch.stack([*at]))
         else:
             self.predictor.fit(songs)

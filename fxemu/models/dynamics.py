@@ -12,8 +12,8 @@ from fxemu.engine.plan import DECAY, Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
 from fxemu.models.fits.dynamics import UNIT_DB
+from fxemu.models.parts.conditioned_dynamics import LARGEST, ConditionedDynamics, Numbers
 from fxemu.models.parts.octaves import LEVEL
-from fxemu.models.parts.turned_dynamics import LARGEST, Numbers, TurnedDynamics
 
 # Levels and gains lie within +-1, so what follows them has no business far beyond.
 BOUND = Activation("clamp", 2.0)
@@ -52,7 +52,7 @@ class Dynamics(Predictor):
 
     plain_samples = True
     closed_form = True
-    turning = TurnedDynamics
+    conditioning = ConditionedDynamics
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from fxemu.errors import UserError, check_sample_rate
 from fxemu.files import EARLIER, parse_json, printable, write_whole
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import from_description
-from fxemu.models.parts.turning import of_this_version
+from fxemu.models.parts.conditioning import of_this_version
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 # No model of ours comes near these; a file that claims more is refused before anything is allocated.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.step import PlanStep
 from fxemu.runtimes.base import PAIR_SAMPLES, TURNED_AT, ExportError, Format, Model, compared, put_files
-from fxemu.runtimes.turned_step import TurnedStep
+from fxemu.runtimes.conditioned_step import ConditionedStep
 
 OPSET = 18
 CHECK_SAMPLES = 1024
@@ -70,9 +70,9 @@ class FiniteStep(PlanStep):
         return _finite(wet), *(torch.where(sound, x, quiet) for x, quiet in zip(following, self.start, strict=True))
 
 
-def _step(model: Model) -> FiniteStep | TurnedStep:
+def _step(model: Model) -> FiniteStep | ConditionedStep:
     step = FiniteStep(model.loop, model.default_positions)
-    return (TurnedStep(step, model.loop.knobs, model.sample_rate) if model.loop.knobs else step).eval()
+    return (ConditionedStep(step, model.loop.knobs, model.sample_rate) if model.loop.knobs else step).eval()
 
 
 def _finite(samples: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fxemu.engine.step import PlanStep
 from fxemu.runtimes.base import TURNED_AT, Format, Model, compared
-from fxemu.runtimes.turned_step import TurnedStep
+from fxemu.runtimes.conditioned_step import ConditionedStep
 
 BLOCK = 100
 
@@ -27,7 +27,7 @@ class TorchScript(Format):
     def write(self, model: Model, path: Path) -> None:
         step, values = PlanStep(model.loop, model.default_positions).eval(), torch.zeros(0)
         if model.loop.knobs:
-            step = TurnedStep(step, model.loop.knobs, model.sample_rate).eval()
+            step = ConditionedStep(step, model.loop.knobs, model.sample_rate).eval()
             values = step.default
         with warnings.catch_warnings():
             # PyTorch asks for torch.export instead, whose files cannot hold the loop over the samples.

@@ -76,7 +76,7 @@ class TrainingModule(pl.LightningModule):
         if self.wrong is None:
             self.settled = data.effect_outputs((SILENCE, CLICK))
         if not self.trained:
-            turned = self.loop.knobs and self.loop.predictor.turning
+            turned = self.loop.knobs and self.loop.predictor.conditioning
             fitted = data.pairs_to_fit() if turned else data.parts["train"]
             self.loop.fit([(song.dry, song.wet) for song in fitted], [song.knobs for song in fitted])
 

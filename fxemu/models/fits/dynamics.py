@@ -8,7 +8,7 @@ The chain is that of `Dynamics`, its P = 8 + 2 J parameters in one vector, in th
     1      makeup: the gain where nothing is reduced
 
 With knobs some of these move by linear functions of F features, (MOVED, F), which follow in the same vector
-(`turned_dynamics.py`). Theirs is a prior: few settings do not decide them.
+(`conditioned_dynamics.py`). Theirs is a prior: few settings do not decide them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.engine.activations import activate
-from fxemu.models.fits import turned_dynamics
+from fxemu.models.fits import conditioned_dynamics
 from fxemu.models.fits.fir import filtered, fit_filter
 from fxemu.models.parts.octaves import LEVEL
 
@@ -133,7 +133,9 @@ def fit(
     if taps:
         found, filter_taps = min(turns, key=lambda turn: _squared_error(songs, gains, *turn))
     parameters = KNEES + 2 * knees + 1
-    return Fitted(found[:parameters], found[parameters:].reshape(turned_dynamics.MOVED, features.shape[1]), filter_taps)
+    return Fitted(
+        found[:parameters], found[parameters:].reshape(conditioned_dynamics.MOVED, features.shape[1]), filter_taps
+    )
 
 
 def _squared_error(
@@ -149,7 +151,7 @@ def _squared_error(
 def gain_of(numbers: NDArray, song: Gain) -> Tensor:
     """The gain, as a factor, of a chain at a song: (samples,)."""
     return torch.from_numpy(
-        10 ** (UNIT_DB / 20 * _gain_in_units(song.level, turned_dynamics.moved(numbers, song.features)[0]))
+        10 ** (UNIT_DB / 20 * _gain_in_units(song.level, conditioned_dynamics.moved(numbers, song.features)[0]))
     )
 
 
@@ -167,7 +169,7 @@ def _first(songs: Sequence[Gain], knees: int, iterations: int) -> NDArray:
     observed = np.concatenate([song.gain[song.weight > 0.1] for song in songs])
     makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
     attacks = ((0.2, 150.0, 0.0), (0.2, 0.2, 0.0), (150.0, 0.2, 0.0), (150.0, 0.2, -1.0))
-    moves = np.zeros(turned_dynamics.MOVED * songs[0].features.size)
+    moves = np.zeros(conditioned_dynamics.MOVED * songs[0].features.size)
     candidates = [
         np.concatenate((start(knees, up, down, smoothing, loop, makeup), moves))
         for (up, smoothing, loop), down in itertools.product(attacks, (4000.0,) if moves.size else RELEASES)
@@ -200,9 +202,9 @@ def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[floa
 
 def _normal_equations(numbers: NDArray, songs: Sequence[Gain]) -> tuple[float, NDArray, NDArray]:
     """The squared error e over the songs, infinite if it is not a number, J^T J and J^T e for all numbers."""
-    error, normal, slope = turned_dynamics.prior(numbers, songs[0].features.size)
+    error, normal, slope = conditioned_dynamics.prior(numbers, songs[0].features.size)
     for song in songs:
-        theta, jacobian = turned_dynamics.moved(numbers, song.features)
+        theta, jacobian = conditioned_dynamics.moved(numbers, song.features)
         own, down = np.zeros((theta.size, theta.size)), np.zeros(theta.size)
         error += _run(song.level, song.gain, song.weight, theta, own, down)
         if not (np.isfinite(error) and np.isfinite(own).all() and np.isfinite(down).all()):

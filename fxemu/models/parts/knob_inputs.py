@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from fxemu.engine.plan import Layer, Plan, Product, Step, Term
 from fxemu.models.base import Predictor
+from fxemu.models.parts.conditioning import SHIFT, SPEED
 from fxemu.models.parts.places import append_with, bias_places, by_layer, planned
-from fxemu.models.parts.turning import SHIFT, SPEED
 
 
 class KnobInputs(nn.Module):
-    """Weights of K knobs in the first layer of a predictor; used as `Turning` is.
+    """Weights of K knobs in the first layer of a predictor; used as `Conditioning` is.
 
     Args:
         predictor: that they turn, which has a `first_bias`.
         knobs: K.
         channels: of its features.
-        with_gain: as of `Turning`; not used.
+        with_gain: as of `Conditioning`; not used.
     """
 
     def __init__(self, predictor: Predictor, knobs: int, channels: int, with_gain: bool = True) -> None:
@@ -39,7 +39,7 @@ class KnobInputs(nn.Module):
         return SPEED * self.weight
 
     def plan(self, predictor: Predictor, plan: Plan, knobs: int | Tensor, dry: int, wet: int) -> int:
-        """As `Turning.plan`."""
+        """As `Conditioning.plan`."""
         own = planned(predictor, plan, None, dry, wet)
         places = {self.bias: bias_places(predictor, self.channels)[self.bias]}
         weights = by_layer(places, {self.bias: self.columns}, own.steps[len(plan.steps) :])
@@ -65,7 +65,7 @@ class KnobInputs(nn.Module):
 
     @torch.no_grad()
     def baked(self, predictor: Predictor, at: Tensor) -> Predictor:
-        """As `Turning.baked`."""
+        """As `Conditioning.baked`."""
         copied = copy.deepcopy(predictor)
         copied.get_parameter(self.bias).add_(self.columns @ at.to(self.weight))
         return copied

@@ -6,8 +6,8 @@ import torch
 
 from fxemu.effects import Compressor
 from fxemu.models.fits import dynamics
+from fxemu.models.fits.conditioned_dynamics import MOVED
 from fxemu.models.fits.dynamics import Gain, fit, logit, observed_gain, refine, start
-from fxemu.models.fits.turned_dynamics import MOVED
 
 
 def test_a_rate_is_that_of_a_time_constant() -> None:

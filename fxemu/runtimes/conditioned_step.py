@@ -12,7 +12,7 @@ from fxemu.engine.step import PlanStep
 from fxemu.models.knobs import Knob, positions, smoothing
 
 
-class TurnedStep(nn.Module):
+class ConditionedStep(nn.Module):
     """(dry (1,), values of K knobs (K,), positions (K, 2), samples (1,), state...) to (wet (1,), the last three anew).
 
     The positions are those at the points before and after the sample, which is `samples` after the first. They are

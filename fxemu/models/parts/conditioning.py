@@ -32,8 +32,8 @@ SPEED = 5.0
 LOUDEST, LARGEST = 1000.0, 10.0
 
 
-class Turning(nn.Module):
-    """What K knobs give for a predictor: a shift and a scale for each unit of its layers, and a gain on dry.
+class Conditioning(nn.Module):
+    """Conditioning of a predictor on K knobs: a shift and a scale for each unit of its layers, and a gain on dry.
 
     Shifts and scales are kept by the biases that they belong to, (U, F) for each: a layer has the sum of those of its
     biases. Only layers whose weights belong to no other layer are scaled.
@@ -141,15 +141,15 @@ class Turning(nn.Module):
 
 
 class _Given:
-    """What depends on the knobs, appended to a plan as it is needed; arguments as for `Turning.plan`."""
+    """What depends on the knobs, appended to a plan as it is needed; arguments as for `Conditioning.plan`."""
 
-    def __init__(self, plan: Plan, knobs: int | Tensor, dry: int, turning: Turning) -> None:
+    def __init__(self, plan: Plan, knobs: int | Tensor, dry: int, conditioning: Conditioning) -> None:
         self.plan, self.dry, self.still = plan, dry, isinstance(knobs, Tensor)
         if self.still:
-            self.features = SPEED * turning.features(knobs)
+            self.features = SPEED * conditioning.features(knobs)
         else:
-            weight = turning.hidden.weight[..., None]
-            self.read = knobs, plan.add(Term(knobs, weight), bias=turning.hidden.bias, activation=TANH)
+            weight = conditioning.hidden.weight[..., None]
+            self.read = knobs, plan.add(Term(knobs, weight), bias=conditioning.hidden.bias, activation=TANH)
 
     def value(self, weight: Tensor, bias: Tensor, activation: Activation = IDENTITY) -> int:
         """Append activation(bias + weight * features), weight (U, F)."""

@@ -2,7 +2,7 @@
 
 The moves are linear in features of the knobs: their positions, and how near they stand to CENTRES settings of the
 training songs. Between settings the moves so interpolate, and far from all of them only the positions count. They are
-fitted with the chain, with a prior (`fits/turned_dynamics.py`), since recordings show few settings.
+fitted with the chain, with a prior (`fits/conditioned_dynamics.py`), since recordings show few settings.
 Shapes: B batch, K knobs, F features of them.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.plan import DECAY, SIGMOID, Activation, Plan, Product, Term
-from fxemu.models.fits.turned_dynamics import ALONE, LARGEST, MAKEUP, MOVED, SCALES, STEEPNESS, THRESHOLD
+from fxemu.models.fits.conditioned_dynamics import ALONE, LARGEST, MAKEUP, MOVED, SCALES, STEEPNESS, THRESHOLD
 
 if TYPE_CHECKING:
     from fxemu.models.dynamics import Dynamics
@@ -52,13 +52,13 @@ class Numbers:
     steepness: int | None = None
 
 
-class TurnedDynamics(nn.Module):
-    """What K knobs move of `Dynamics`; as `Turning`.
+class ConditionedDynamics(nn.Module):
+    """What K knobs move of `Dynamics`; as `Conditioning`.
 
     Args:
         predictor: that they turn.
         knobs: K.
-        channels, with_gain: as of `Turning`; not used.
+        channels, with_gain: as of `Conditioning`; not used.
     """
 
     moves: nn.Parameter
@@ -94,7 +94,7 @@ class TurnedDynamics(nn.Module):
         return 1.0
 
     def plan(self, predictor: Dynamics, plan: Plan, knobs: int | Tensor, dry: int, wet: int) -> int:
-        """Append the predictor to a plan, moved by the knobs; as `Turning.plan`."""
+        """Append the predictor to a plan, moved by the knobs; as `Conditioning.plan`."""
         features = None if isinstance(knobs, Tensor) else self._plan_features(plan, knobs)
         scale = torch.as_tensor(SCALES, dtype=self.moves.dtype, device=self.moves.device)[:, None]
 
