@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import product
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from fxemu.audio.tensors import amplify
 from fxemu.data.gains import Turns
 from fxemu.effects import Effect
-from fxemu.effects.knobs import CORNERS, held_out_settings, latin_hypercube
+from fxemu.effects.knobs import held_out_settings, spread_settings
 from fxemu.engine.control import between_points
 from fxemu.engine.plan import PERIOD
 from fxemu.library.pair import Pair
@@ -33,9 +32,7 @@ def drawn_setting(number: int, knobs: int, seed: int) -> Tensor:
     """Setting `number` of an endless sequence, (knobs,): one hypercube after another, each with the corners in it."""
     block, place = divmod(number, HYPERCUBE)
     generator = np.random.default_rng((seed, block))
-    corners = list(product((-1.0, 1.0), repeat=knobs)) if 2**knobs <= CORNERS else []
-    inner = latin_hypercube(HYPERCUBE - len(corners), knobs, generator)
-    settings = torch.cat([torch.tensor(corners).view(-1, knobs), inner])
+    settings = spread_settings(HYPERCUBE, knobs, generator)
     return settings[int(generator.permutation(HYPERCUBE)[place])]
 
 

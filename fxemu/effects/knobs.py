@@ -64,6 +64,13 @@ def latin_hypercube(count: int, knobs: int, generator: np.random.Generator) -> T
     return torch.from_numpy(2 * (strata + generator.random(strata.shape)) / count - 1).float()
 
 
+def spread_settings(count: int, knobs: int, generator: np.random.Generator) -> Tensor:
+    """Settings (count, knobs), -1 to 1: the corners, unless they are many, and a Latin hypercube."""
+    corners = list(product((-1.0, 1.0), repeat=knobs)) if 2**knobs <= min(CORNERS, count // 2) else []
+    inner = latin_hypercube(count - len(corners), knobs, generator)
+    return torch.cat([torch.tensor(corners).view(-1, knobs), inner])
+
+
 def held_out_settings(count: int, knobs: int, seed: int) -> Tensor:
     """Settings (count, knobs) to validate and report on, of no use in training: drawn anew they never come up."""
     return latin_hypercube(count, knobs, np.random.default_rng((seed, 2**32)))

@@ -1,5 +1,6 @@
 """A capture through a simulated box: make, play, record, read, and pairs to train on."""
 
+import csv
 import json
 import re
 import sys
@@ -14,8 +15,13 @@ from helpers.recordings import RATE, fuzz, interface, music
 from fxemu.audio.encoding import writing
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli import capture
+from fxemu.effects import Recorded
 from fxemu.evaluation.metrics import esr
+from fxemu.library.pair import Pair
+from fxemu.library.recordings.files import match_files
+from fxemu.models.knobs import Knob
 
+PIECES = slice(RATE, 2 * RATE), slice(2 * RATE, 3 * RATE)
 BOX = {"delay": 217.4, "ppm": 12.0, "noise_db": -60.0}
 
 
@@ -227,3 +233,34 @@ def test_songs_of_one_name_are_kept_apart():
     for song in ("x/y.wav", "x-y.mp3", "x-y.flac", "../z.wav"):
         names.append(capture._flat(song, names))
     assert names == ["x-y.wav", "x-y-2.wav", "x-y-3.wav", "--z.wav"]
+
+
+def test_a_box_with_knobs_is_recorded_setting_by_setting(made, tmp_path, monkeypatch, capsys):
+    songs, table = str(made[0] / "songs"), tmp_path / "box.csv"
+    words = ["--knobs", "gain:0-10", "--settings", "7", "--seconds", "1", "--file", str(tmp_path / "box.wav")]
+    capture.main(["make", "--library", songs, *words])
+    assert "7 settings, " in capsys.readouterr().out
+    with table.open() as file:
+        gains = {row["file"]: float(row["gain"]) for row in csv.DictReader(file)}
+
+    def recorded(recording, file, force):
+        """In place of the alignment: what was played, and what the box made of it, in two pieces."""
+        assert recording.stem == file.stem
+        return [Pair("song", *(decode(path)[0][part] for path in (file, recording))) for part in PIECES], RATE
+
+    monkeypatch.setattr(capture, "_recorded", recorded)
+    read = ["read", str(tmp_path / "recorded"), "--file", str(table), "--out", str(tmp_path / "out")]
+    for number, name in enumerate(list(gains)[:6]):
+        write_wav(tmp_path / "recorded" / name, 0.1 * gains[name] * decode(tmp_path / name)[0], RATE)
+        if number == 4:
+            with pytest.raises(SystemExit):
+                capture.main(read)
+    assert "recordings of 5 settings; at least 6 are needed" in capsys.readouterr().err
+    capture.main(read)
+    printed = capsys.readouterr().out
+    assert "without box-07.wav" in printed and "12 pairs in" in printed and '"knobs={gain: [0, ' in printed
+    effect = Recorded(str(tmp_path / "out" / "dry"), str(tmp_path / "out" / "wet")).with_knobs([Knob("gain", 0, 10, 0)])
+    found = match_files(effect.dry, effect.wet)
+    for (dry, wet), at in zip(found, effect.positions(found), strict=True):
+        dry, wet = decode(dry)[0], decode(wet)[0]
+        assert torch.allclose(wet, 0.1 * (5 + 5 * at) * dry, atol=1e-4)
