@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from fxemu.engine.plan import DRY, WET, Layer, Plan
 from fxemu.evaluation.metrics import samples_to_divergence
 from fxemu.evaluation.scores import RaceRow
+from fxemu.models.knobs import Knob
 
 FLOOR_DB = -100.0
 WINDOW_TAPS, SHOWN_UNITS = 8, 8
@@ -88,6 +90,49 @@ def level_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
         axes.semilogy(list(curve), esr, "o-", label=name.replace("$", r"\$"))
     axes.legend(fontsize="small")
     return figure
+
+
+def setting_errors(knobs: Sequence[Knob], errors: Sequence[tuple[Mapping[str, float], float]]) -> Figure:
+    """ESR at settings that were not trained at: over each knob and, of two or more, as a map of the first two.
+
+    Args:
+        knobs: of the model.
+        errors: the values of the knobs by name, and the ESR there.
+    """
+    panels = len(knobs) + (len(knobs) > 1)
+    columns = min(panels, 3)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    at = {knob.name: [setting[knob.name] for setting, _ in errors] for knob in knobs}
+    esr = [max(error, ESR_FLOOR) for _, error in errors]
+    for axes, knob in zip(grid, knobs, strict=False):
+        axes.semilogy(at[knob.name], esr, "o", color="tab:red")
+        _scaled(axes, "x", knob)
+        axes.set_ylabel("ESR")
+    if len(knobs) > 1:
+        across, up = knobs[:2]
+        dots = grid[len(knobs)].scatter(at[across.name], at[up.name], c=esr, norm="log", cmap="viridis_r", s=80)
+        _scaled(grid[len(knobs)], "x", across)
+        _scaled(grid[len(knobs)], "y", up)
+        figure.colorbar(dots, ax=grid[len(knobs)], label="ESR")
+    for axes in grid[panels:]:
+        axes.remove()
+    return figure
+
+
+def _scaled(axes: Axes, axis: str, knob: Knob) -> None:
+    """Label an axis, x or y, with a knob, and scale it as the knob turns."""
+    label = f"{knob.name} ({knob.unit})" if knob.unit else knob.name
+    axes.set(**{f"{axis}label": label, f"{axis}scale": "log" if knob.by_ratio else "linear"})
+    ticks = [knob.value(position) for position in (-1, -0.5, 0, 0.5, 1)]
+    axes.set(
+        **{f"{axis}lim": (knob.low, knob.high), f"{axis}ticks": ticks, f"{axis}ticklabels": [f"{t:.4g}" for t in ticks]}
+    )
+    getattr(axes, f"{axis}axis").set_tick_params(
+        which="minor", bottom=False, left=False, labelbottom=False, labelleft=False
+    )
+    axes.grid(alpha=0.3)
 
 
 def contraction_curves(apart: Mapping[str, Tensor], block_s: float = 0.01) -> Figure:

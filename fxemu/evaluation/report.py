@@ -22,7 +22,7 @@ from fxemu.evaluation.measurements.priming import primed
 from fxemu.evaluation.measurements.settings import KnobScores, at_held_out, at_recorded
 from fxemu.evaluation.measurements.settings import lines as knob_lines
 from fxemu.evaluation.measurements.stability import stability
-from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves
+from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves, setting_errors
 from fxemu.evaluation.publishing import Dashboard, Publisher
 from fxemu.evaluation.scores import ContractionScores, Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.validation import teacher_forced_esr
@@ -63,6 +63,8 @@ def evaluate(
         publisher.song(song, prediction, limit)
     levels = _levels(loop, test, effect, publisher) if effect.replayable else []
     contracting = _contraction(loop, test[:1] if turned else test, effect, publisher)
+    if turned:
+        publisher.picture(setting_errors(effect.knobs, [(x.values, x.esr) for x in turned.settings]), "settings")
     if (figure := first_layer(loop.plan(), sample_rate)) is not None:
         publisher.picture(figure, "first_layer")
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]

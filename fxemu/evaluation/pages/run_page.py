@@ -203,7 +203,7 @@ def _songs(run: Run) -> Iterator[tuple[str, list[Sound]]]:
 
 def _plots(run: Run) -> Iterator[tuple[str, str]]:
     """(caption, data URL) of a run's pictures."""
-    names = ["training_curve", "race", "levels", "contraction", "first_layer"]
+    names = ["training_curve", "race", "settings", "levels", "contraction", "first_layer"]
     names += [f"{file_stem(song)}-{plot}" for song in shown_songs(run) for plot in PLOTS]
     for name in names:
         source = picture(run.folder / "plots" / f"{name}.png")
