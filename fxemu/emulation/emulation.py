@@ -29,7 +29,7 @@ Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
 
 
 class Emulation:
-    """A model as a function: `emulation(dry, sample_rate)` is wet, free-running from silence.
+    """A model as a function: `emulation(dry, sample_rate)` is wet, free-running from rest.
 
     Args:
         loop: the model: a trained predictor with its representations, or one of another runtime.
@@ -89,14 +89,15 @@ class Emulation:
         Args:
             rate: of the song.
             settings: of its knobs.
-            state: to start from, of a stream with the same settings; None for that after silence.
+            state: to start from, of a stream with the same settings; None to begin at rest.
             feedback: the source of its feedback; None for its own output.
         """
         turn = Turn(self.knobs, settings or {}, self.sample_rate)
-        if turn.still:
-            stream = Stream(oversampled(self.turnable.at(turn.start), self.oversample)) if self.knobs else self.stream()
-        else:
-            stream = self.turnable_stream(turn.start)
+        still = self.knobs and turn.still
+        loop = oversampled(self.turnable.at(turn.start) if still else self.turnable, self.oversample)
+        # What is fed back instead of the output continues silence that was fed back, too.
+        past = (None, None) if feedback is None else torch.zeros(2, loop.warm_up)
+        stream = Stream(loop, *past, knobs=None if turn.still else turn.start)
         if state is not None:
             stream.restore(state)
         return Channel(stream, self.sample_rate, rate, feedback, self.latency, None if turn.still else turn)
@@ -105,7 +106,7 @@ class Emulation:
         """A new stream at the model's rate: `process(block)`, `state()` and `restore(state)`.
 
         Args:
-            dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
+            dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None to begin at rest.
 
         Raises:
             ValueError: for wet with oversampling: between the samples there is no truth.
@@ -115,7 +116,7 @@ class Emulation:
         return Stream(self.loop, dry, wet)
 
     def turnable_stream(self, knobs: Tensor) -> Stream:
-        """A new stream of a model with K knobs, after silence, whose `process` takes where they are turned to.
+        """A new stream of a model with K knobs, at rest, whose `process` takes where they are turned to.
 
         Args:
             knobs: their positions (K,) at the start, -1 to 1.

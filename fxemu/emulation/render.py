@@ -46,7 +46,7 @@ class Renderer:
     Args:
         emulation: the model.
         mix: gains, and share of wet.
-        initial_state: of each channel; None for the state after silence.
+        initial_state: of each channel; None to begin at rest.
         feedback: makes the source of each channel's feedback; None for the model's own output.
         settings: of the model's knobs.
     """
@@ -178,6 +178,6 @@ def primed_state(emulation: Emulation, dry: str, wet: str) -> dict[str, Tensor]:
     if pair[0].numel() != pair[1].numel():
         sizes = " and ".join(str(samples.numel()) for samples in pair)
         raise RenderError(f"--prime: got {sizes} samples; dry and wet must be of the same length")
-    stream: Stream = emulation.stream()
+    stream: Stream = emulation.stream(*torch.zeros(2, emulation.loop.warm_up))
     stream.process(*(samples[-PRIME_S * emulation.sample_rate :] for samples in pair))
     return stream.state()

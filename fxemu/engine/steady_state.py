@@ -1,4 +1,4 @@
-"""The steady state of a plan after silence, from which every exported file starts."""
+"""The steady state of a plan at rest in silence, from which every exported file starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fxemu.engine.streaming.stream import Stream
 
 @torch.no_grad()
 def steady_state(loop: Playable, plan: Plan, knobs: Tensor | None = None) -> dict[int, Tensor]:
-    """Every value whose past is read, in the silence before the first sample: (width,).
+    """Every value whose past is read, at rest in the silence before the first sample: (width,).
 
     `knobs` are the positions (K,) of those of the model; None for one without.
     """

@@ -73,7 +73,7 @@ class PlanStep(nn.Module):
     """One sample of one stream: (dry (1,), state...) to (wet (1,), next state...), each state (W, P).
 
     A model with knobs takes two things more after dry: positions (K, 2) at the points before and after the sample, and
-    where it is between them, 0 to 1. `start` holds the states that silence leaves, with the knobs at `positions` (K,).
+    where it is between them, 0 to 1. `start` holds the states at rest in silence, with the knobs at `positions` (K,).
     """
 
     def __init__(self, loop: Playable, positions: Tensor | None = None) -> None:

@@ -9,9 +9,6 @@ from fxemu.engine.plan import Plan
 from fxemu.engine.playable import Playable
 from fxemu.errors import UserError
 
-# Times the memory of a model: its copies come to rest in silence by themselves, with nothing true to feed back.
-SETTLING = 8
-
 
 class OversamplingError(UserError):
     """A factor that there is not, or a model that cannot be oversampled."""
@@ -41,8 +38,8 @@ class Oversampled:
 
     @property
     def warm_up(self) -> int:
-        """Samples of history until the filters and the copies are at rest."""
-        return SETTLING * (self.loop.warm_up + LATENCY)
+        """Samples of history: of each copy, and of the filters."""
+        return self.loop.warm_up + LATENCY
 
     def plan(self) -> Plan:
         return oversample(self.loop.plan(), self.factor)

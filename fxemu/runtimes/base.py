@@ -96,7 +96,7 @@ class Model:
         return {knob.name: knob.value(-0.5 if knob.position(knob.default) > 0 else 0.5) for knob in self.loop.knobs}
 
     def play(self, dry: Tensor) -> Tensor:
-        """Wet (T,) for dry (T,), from silence; its knobs stand at their defaults, and are turned at `TURNED_AT`."""
+        """Wet (T,) for dry (T,), from rest; its knobs stand at their defaults, and are turned at `TURNED_AT`."""
         if not self.loop.knobs:
             return render(self.playable, dry)
         before, after = self.default_positions, positions(self.loop.knobs, self.turned_settings)
@@ -119,7 +119,7 @@ class Model:
         return word if word[0].isalpha() else f"model_{word}"
 
     def reference_pair(self, samples: int = PAIR_SAMPLES) -> tuple[Tensor, Tensor]:
-        """Dry test samples (T,), a decaying note with noise, and the model's output for them (T,), from silence.
+        """Dry test samples (T,), a decaying note with noise, and the model's output for them (T,), from rest.
 
         A model that rounds its input to levels can jump where a sample lies half-way between two. Of `SEEDS` noises,
         this is the one for which the output depends least on the last bits of the samples.

@@ -17,7 +17,7 @@ class ConditionedStep(nn.Module):
 
     The positions are those at the points before and after the sample, which is `samples` after the first. They are
     smoothed, in float64: in float32 a slow turn would stop short. A value out of range is held in it, one that is not
-    finite counts as the default. `start` holds positions, samples and states at the defaults, after silence.
+    finite counts as the default. `start` holds positions, samples and states at the defaults, at rest.
     """
 
     def __init__(self, step: PlanStep, knobs: Sequence[Knob], sample_rate: int) -> None:

@@ -21,8 +21,6 @@ from fxemu.files import parse_json, printable, read_at_most
 LARGEST_BYTES = 100_000_000
 LARGEST_SIZE = 1 << 20  # of any number in a configuration, and of what a model looks back to, in samples
 DEFAULT_RATE_HZ = 48_000
-# Recurrent models start as they are after so much silence, as in a plugin that was opened before the music began.
-SETTLING_S = 1
 PLAIN = {
     "identity": IDENTITY,
     "tanh": TANH,
@@ -45,14 +43,17 @@ class Foreign:
     Args:
         steps: its plan.
         sample_rate: in Hz.
-        warm_up: samples of silence after which it is at rest.
     """
 
     steps: Plan
     sample_rate: int
-    warm_up: int
     periodic = False
     knobs = ()
+
+    @property
+    def warm_up(self) -> int:
+        """Samples that its windows look back to."""
+        return self.steps.reach()
 
     def plan(self) -> Plan:
         return self.steps
@@ -70,7 +71,7 @@ def checked_model(plan: Plan, sample_rate: Any) -> Foreign:
         raise ValueError(f"it looks back to {reach} samples; at most {LARGEST_SIZE} can be played")
     plan.params = plan.last
     plan.close(WET, plan.last)
-    return Foreign(plan, rate, max(reach, SETTLING_S * rate) if plan.hidden_states() else reach)
+    return Foreign(plan, rate)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fxemu.engine import cells
 from fxemu.engine.plan import DRY, Plan, Product, Term
+from fxemu.engine.streaming.stream import REST_SAMPLES
 from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 from fxemu.runtimes.base import ExportError, Format, Model
 from fxemu.runtimes.foreign import Foreign, checked_model, layer, read_json, tensor, whole_number
@@ -43,7 +44,7 @@ class Nam(Format):
         if isinstance(predictor, WaveNet):
             config, weights = _wavenet_content(predictor)
         elif isinstance(predictor, LSTM):
-            config, weights = _lstm_content(cell_with_dry(predictor), model.loop.warm_up)
+            config, weights = _lstm_content(cell_with_dry(predictor))
         elif isinstance(predictor, ConvNet):
             config, weights = _convnet_content(predictor)
         elif isinstance(predictor, Linear):
@@ -66,14 +67,14 @@ class Nam(Format):
         return compared_with_reader(model, lambda knobs: parse(read_json(path)))
 
 
-def _lstm_content(cell: Cell, warm_up: int) -> tuple[dict[str, int], list[Tensor]]:
-    """Config and weights; the state to start from is that after `warm_up` samples of silence."""
+def _lstm_content(cell: Cell) -> tuple[dict[str, int], list[Tensor]]:
+    """Config and weights, with the state at rest in silence to start from."""
     net = nn.LSTM(1, cell.units)
     for name in ("input", "hidden"):
         letter = name[0]
         getattr(net, f"weight_{letter}h_l0").copy_(getattr(cell, name))
         getattr(net, f"bias_{letter}h_l0").copy_(getattr(cell, f"{name}_bias"))
-    _, (hidden, memory) = net(torch.zeros(warm_up, 1))
+    _, (hidden, memory) = net(torch.zeros(REST_SAMPLES, 1))
     matrix = torch.cat((cell.input, cell.hidden), dim=1)
     weights = [matrix, cell.input_bias + cell.hidden_bias, hidden, memory, cell.head, cell.head_bias]
     return {"input_size": 1, "hidden_size": cell.units, "num_layers": 1}, weights
@@ -199,7 +200,7 @@ def _read_lstm(config: dict[str, Any], weights: _Weights, plan: Plan) -> None:
     for _ in range(layers):
         inputs, own = weights.take(4 * size, width + size).split((width, size), dim=1)
         x, width = cells.lstm(plan, [Term(x, inputs[..., None])], own, weights.take(4 * size)), size
-        # The initial state in the file is not used: we compute our own after silence.
+        # The initial state in the file is not used: a stream comes to rest by itself.
         weights.take(2, size)
     plan.add(Term(x, weights.take(1, size, 1)), bias=weights.take(1))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fxemu.engine.activations import RECORDS
 from fxemu.engine.step import PlanStep
+from fxemu.engine.streaming.stream import REST_SAMPLES
 from fxemu.runtimes.base import PAIR_SAMPLES, TURNED_AT, ExportError, Format, Model, compared, put_files
 from fxemu.runtimes.conditioned_step import ConditionedStep
 
@@ -80,17 +81,19 @@ def _finite(samples: Tensor) -> Tensor:
 
 
 class WholeSong(nn.Module):
-    """dry (T,) to wet (T,) at once, from silence, for a predictor without feedback; NaN and infinity count as 0."""
+    """dry (T,) to wet (T,) at once, from rest, for a predictor without feedback; NaN and infinity count as 0."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.loop, self.limit = model.loop, float(model.loop.limit)
+        # In which a state comes to rest; a window needs none.
+        self.silence = REST_SAMPLES if model.loop.plan().hidden_states() else 0
 
     def forward(self, dry: Tensor) -> Tensor:
-        dry = torch.cat((torch.zeros(self.loop.warm_up), _finite(dry)))[None, None]
+        dry = torch.cat((torch.zeros(self.silence + self.loop.warm_up), _finite(dry)))[None, None]
         encoded = self.loop.encode(dry)
         params = self.loop.predictor(encoded, encoded)
-        return self.loop.decode(params)[0, 0].clamp(-self.limit, self.limit)
+        return self.loop.decode(params)[0, 0, self.silence :].clamp(-self.limit, self.limit)
 
 
 def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], model: Model, start: list) -> None:

@@ -16,7 +16,7 @@ BLOCK = 100
 
 
 class TorchScript(Format):
-    """A TorchScript file: `model(dry)` plays the next block of samples, `model.reset()` starts from silence.
+    """A TorchScript file: `model(dry)` plays the next block of samples, `model.reset()` returns to rest.
 
     One with knobs is played by `model(dry, knobs)`, their values (K,) in the order of `model.knob_names`.
     """

@@ -143,7 +143,7 @@ def _padded(rows: Tensor, gates: int, more: int) -> Tensor:
 
 
 def compared_with_reader(model: Model, read: Callable[[Sequence[float]], Foreign]) -> str:
-    """The sentence of `compared`, for a file as our reader has read it: after as much silence as the model has.
+    """The sentence of `compared`, for a file as our reader has read it.
 
     Args:
         model: that was written.
@@ -155,8 +155,7 @@ def compared_with_reader(model: Model, read: Callable[[Sequence[float]], Foreign
         at = positions(loop.knobs, settings)
         still, file = replace(model, loop=loop.at(at)), read(((at + 1) / 2).tolist())
         dry, wet = still.reference_pair()
-        played = render(replace(file, warm_up=max(loop.warm_up, file.plan().reach())), dry)
-        found = compared(model, played.clamp(-limit, limit), wet, "fxemu's reader of such files")
+        found = compared(model, render(file, dry).clamp(-limit, limit), wet, "fxemu's reader of such files")
     return f"{found}{_told(loop.knobs)}"
 
 

@@ -131,9 +131,9 @@ def test_the_state_of_another_model_is_refused(make_loop):
 def test_a_stream_that_is_fed_the_true_wet_is_teacher_forced(make_loop, case):
     loop = make_loop(**case)
     dry, wet = noise(600), noise(600, seed=1) * loop.limit
-    stream = Emulation(loop, RATE).stream()
-    output = torch.cat([stream.process(x, y) for x, y in zip(dry.split(100), wet.split(100), strict=True)])
     silence = torch.zeros(loop.warm_up)
+    stream = Emulation(loop, RATE).stream(silence, silence)
+    output = torch.cat([stream.process(x, y) for x, y in zip(dry.split(100), wet.split(100), strict=True)])
     expected, _ = loop.teacher_forced(torch.cat((silence, dry))[None, None], torch.cat((silence, wet))[None, None])
     assert torch.allclose(output, expected[0, 0].clamp(-loop.limit, loop.limit), atol=1e-5)
     # The fed samples are its history from then on.

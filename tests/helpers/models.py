@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 
 from fxemu.engine.control import input_signals
 from fxemu.engine.plan import DRY, WET, Plan
+from fxemu.engine.steady_state import steady_state
 from fxemu.engine.step import Stepper, step_by_step
 from fxemu.models import (
     GRU,
@@ -106,7 +107,7 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None, knobs
     Args:
         loop: the predictor and its representations.
         dry: (B, 1, H + K).
-        history: true wet samples (B, 1, H) that prime the run; None for silence, dry and wet, before a song.
+        history: true wet samples (B, 1, H) that prime the run; None to begin at rest, as a stream does.
         knobs: of a model that has K, (B, K, H + K'), or (B, K, K') without a history, before which they stand still.
 
     Returns:
@@ -116,11 +117,12 @@ def free_run(loop: ClosedLoop, dry: Tensor, history: Tensor | None = None, knobs
     stepper, predicted = Stepper(loop.plan()), []
     given = input_signals(stepper.plan, dry, knobs)
     if history is None:
-        history = dry.new_zeros(dry.shape[0], 1, loop.warm_up)
-        still = {v: x[..., :1].expand(-1, -1, loop.warm_up) for v, x in given.items()} | {DRY: history}
-        given = {v: torch.cat((still[v], x), dim=-1) for v, x in given.items()}
-        dry = given[DRY]
-    state, last = stepper.silent(dry[..., 0]), stepper.plan.last
+        rest = steady_state(loop, stepper.plan, None if knobs is None else knobs[0, :, 0])
+        state = [rest[v][None, :, None].expand(dry.shape[0], -1, stepper.past[v]) for v in stepper.remembered]
+        history = dry[..., :0]
+    else:
+        state = stepper.silent(dry[..., 0])
+    last = stepper.plan.last
     recurrent, early = bool(stepper.plan.hidden_states()), stepper.plan.feedforward()
     for t in range(dry.shape[-1]):
         values, state = stepper({value: x[..., t] for value, x in given.items()}, state)

@@ -8,7 +8,7 @@ from helpers.models import stepped
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fxemu.engine.streaming.stream import render
+from fxemu.engine.streaming.stream import Stream
 from fxemu.models import LRU
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.parts.scan import CHUNK, scan
@@ -45,12 +45,12 @@ def test_the_scan_is_the_recurrence_with_its_gradient(samples: int) -> None:
 @pytest.mark.parametrize("feedback", [True, False])
 @torch.no_grad()
 def test_forward_the_recurrence_and_the_renderer_agree_for_long(feedback: bool) -> None:
-    """Over as many samples as the states remember; the renderer starts after a silence, and so do the others here."""
+    """Over as many samples as the states remember; the stream starts after silence was fed, and so do the others."""
     torch.manual_seed(0)
     model = LRU(1, 1, width=6, states=5, longest=1500.0, memory_samples=64, feedback=feedback)
     loop, dry = ClosedLoop(model, Raw(), Raw()), 0.1 * noise(1500)
     loop.limit.fill_(10.0)
-    wet = render(loop, dry)
+    wet = Stream(loop, *torch.zeros(2, loop.warm_up)).process(dry)
     history = [pad(x, (64, 0))[None, None] for x in (dry, wet)]
     assert torch.allclose(model(*history)[0, 0], wet, atol=1e-4)
     assert torch.allclose(stepped(model, *history)[0, 0, 64:], wet, atol=1e-4)

@@ -34,7 +34,7 @@ def clipper(gain: float) -> Foreign:
     plan = Plan()
     plan.params = plan.add(Term(DRY, torch.full((1, 1, 1), gain)), activation=Activation("clamp", 1.0))
     plan.close(WET, plan.last)
-    return Foreign(plan, RATE, 0)
+    return Foreign(plan, RATE)
 
 
 @pytest.mark.parametrize(

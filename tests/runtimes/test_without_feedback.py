@@ -1,12 +1,11 @@
 """RTNeural, AIDA-X and Proteus files: as the renderer when read as those runtimes do, else refused with a reason."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 
-from fxemu.engine.streaming.stream import render
+from fxemu.engine.streaming.stream import Stream
 from fxemu.models import GRU, LSTM, MLP, ConvNet, Linear, WaveNet
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.knobs import Knob
@@ -129,7 +128,7 @@ def test_aidax_pads_to_a_size_it_knows_and_carries_its_own_check(tmp_path):
     dry, wet = (torch.tensor(content[f"{side}_batch"]) for side in ("input", "output"))
     assert len(dry) == len(wet) == 2048
     # From its first moment, before it has settled.
-    assert torch.allclose(render(replace(parse(content), warm_up=0), dry), wet, atol=1e-6)
+    assert torch.allclose(Stream(parse(content), *torch.zeros(2, 0)).process(dry), wet, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", [LSTM, GRU])

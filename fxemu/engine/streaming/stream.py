@@ -30,6 +30,11 @@ BLOCK = 16_384
 SHORT, SHORT_PART = 128, 1 / 64
 # Samples after which the state is checked to be finite.
 CHECKED = 1024
+# A stream is at rest when its state changes by no more than STILL over a block of silence; most nets are after two
+# blocks. One that still changes by more than OSCILLATING after REST_SAMPLES has no rest. The length is a prime number,
+# lest an oscillation look the same after it.
+REST_BLOCK, STILL, OSCILLATING = 2039, 1e-6, 1e-4
+REST_SAMPLES = 16 * REST_BLOCK
 
 keep_freed_memory()
 
@@ -37,12 +42,12 @@ keep_freed_memory()
 class Stream:
     """A running emulation of one mono stream: `process` any number of samples, in blocks of any size.
 
-    A sample that is NaN or infinite counts as 0. A state that is not finite, as where a model overflows, soon starts
-    again as after silence.
+    It begins at rest: a model with feedback may leave silence by itself, and is played until it has. A sample that is
+    NaN or infinite counts as 0. A state that is not finite, as where a model overflows, soon starts again at rest.
 
     Args:
         loop: what to play; its weights are read once, here.
-        dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for silence.
+        dry, wet: true samples (H,) that prime it, H at least `loop.warm_up`; None for both to begin at rest in silence.
         knobs: of a model that has some: their positions (K,) before the first sample, -1 to 1; None for their middle.
         simplified: False to play the plan as it is, with a state by its own values.
     """
@@ -56,6 +61,8 @@ class Stream:
         knobs: Tensor | None = None,
     ) -> None:
         self._loop, self._primed, self._unchecked, needed = loop, False, 0, loop.warm_up
+        # An oscillator would turn meanwhile, which is at its start phase when a song begins.
+        at_rest = dry is None and wet is None and not loop.periodic
         dry, wet = (torch.zeros(needed) if x is None else x.detach().cpu().float() for x in (dry, wet))
         primed = min(dry.numel(), wet.numel())
         if primed < needed:
@@ -72,6 +79,8 @@ class Stream:
         self._track = start
         self._past = past_values(self._at_once.partition, {}, torch.empty(1, 1, 0))
         self.process(dry[dry.numel() - primed :], wet[wet.numel() - primed :])
+        if at_rest:
+            self._come_to_rest()
         # Points are counted from here.
         self._primed, self._track = True, start
 
@@ -114,9 +123,22 @@ class Stream:
         """How many positions of the knobs `process` takes for the next so many samples."""
         return self._track.begun(samples)
 
+    def _come_to_rest(self) -> None:
+        """Play silence until the state no longer changes; leave it as it was if it oscillates or overflows."""
+        forced, looping, change = self._past, self._at_once.partition.tapped, 0.0
+        for _ in range(REST_SAMPLES // REST_BLOCK if looping else 0):
+            before = self._past
+            self.process(torch.zeros(REST_BLOCK))
+            change = max(_change(before[value], self._past[value]) for value in looping)
+            if change <= STILL:
+                return
+        # NaN is none of the numbers up to that.
+        if not change <= OSCILLATING:
+            self._past = forced
+
     @cached_property
     def _silent(self) -> dict[str, Tensor]:
-        """The state after silence."""
+        """The state at rest in silence."""
         return Stream(self._loop, knobs=None if self._track is None else self._track.points[:, -1]).state()
 
     def state(self) -> dict[str, Tensor]:
@@ -184,8 +206,13 @@ def _is_finite(x: Tensor) -> bool:
     return math.isfinite(x.sum().item())
 
 
+def _change(before: Tensor, after: Tensor) -> float:
+    """The largest change of a number, as a share of it where it is larger than 1; NaN if one is not finite."""
+    return float(((after - before) / after.abs().clamp_min(1.0)).abs().max())
+
+
 def render(loop: Playable, dry: Tensor) -> Tensor:
-    """A free run from silence over a whole song: dry (samples,) to wet (samples,)."""
+    """A free run from rest over a whole song: dry (samples,) to wet (samples,)."""
     return Stream(loop).process(dry)
 
 
@@ -198,14 +225,16 @@ def render_many(
     """Free runs over several songs, as many at once as PyTorch uses threads: the loop holds no lock.
 
     The model is one for all of them, or one for each. Given `fed`, a song for each, those are fed back, as in
-    `Stream.process`. They begin from silence or, given `after`, (dry, wet) for each, from the state after that history.
+    `Stream.process`. They begin at rest or, given `after`, (dry, wet) for each, from the state after that history.
     """
     threads, none = torch.get_num_threads(), [None] * len(songs)
     loops = loop if isinstance(loop, Sequence) else [loop] * len(songs)
     runs = list(zip(loops, songs, fed or none, after or none, strict=True))
 
     def run(loop: Playable, dry: Tensor, fed: Tensor | None, past: tuple[Tensor, Tensor] | None) -> Tensor:
-        stream = Stream(loop)
+        # What is fed instead of the output continues silence that was fed, too.
+        own = fed is None and past is None
+        stream = Stream(loop) if own else Stream(loop, *torch.zeros(2, loop.warm_up))
         if past is not None:
             stream.process(*past)
         return stream.process(dry, fed)

@@ -55,18 +55,6 @@ static int before_point(const ${name}_state *s, int n)
   return n < $period - s->phase ? n : $period - s->phase;
 }
 
-/* Silence before the first sample, in dry and in wet, with the knobs where they stand. */
-static void settle(${name}_state *s)
-{
-  const float silence = 0.0f;
-  float wet;
-  int n;
-  for (n = $warm_up; n > 0; n--) {
-    run(s, &silence, &wet, 1);$silence
-  }
-  s->fresh = s->phase = 0;
-}
-
 /* To silence, with the knobs where they stand. */
 static void restart(${name}_state *s)
 {
@@ -74,4 +62,32 @@ static void restart(${name}_state *s)
   memcpy(aimed, s->aimed, sizeof aimed);
   ${name}_init(s);
   memcpy(s->aimed, aimed, sizeof aimed);
+}
+
+/* Silence in dry and in wet, with the knobs where they stand. */
+static void force_silence(${name}_state *s)
+{
+  const float silence = 0.0f;
+  float wet;
+  int n;
+  restart(s);
+  for (n = $warm_up; n > 0; n--) {
+    run(s, &silence, &wet, 1);$silence
+  }
+}
+
+/* Silence before the first sample: forced, then in dry alone until wet is at rest, unless it has none. */
+static void settle(${name}_state *s)
+{
+  const float silence = 0.0f;
+  float wet = 0.0f, change = 1.0f;
+  int n, i;
+  force_silence(s);
+  for (n = $rest_blocks; n > 0 && !(change <= ${still}); n--) {
+    change = wet;
+    for (i = 0; i < $rest_block; i++) run(s, &silence, &wet, 1);
+    change = fabsf(wet - change);
+  }
+  if (!(change <= ${oscillating})) force_silence(s);
+  s->fresh = s->phase = 0;
 }

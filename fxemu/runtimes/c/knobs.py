@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Template
 
 from fxemu.engine.plan import PERIOD, WET
+from fxemu.engine.streaming.stream import OSCILLATING, REST_BLOCK, REST_SAMPLES, STILL
 from fxemu.models.knobs import SMOOTHING_S, positions, smoothing
 from fxemu.runtimes.base import Model
 from fxemu.runtimes.c.plan import PlanInC, number
@@ -54,6 +55,10 @@ def code(model: Model, steps: PlanInC) -> str:
         "kept": number(smoothing(model.sample_rate)),
         "silence": "" if fed_back is None else f"\n    {{ const int t = s->t; *({fed_back}) = 0.0f; }}",
         "warm_up": model.loop.warm_up,
+        "rest_block": REST_BLOCK,
+        "rest_blocks": REST_SAMPLES // REST_BLOCK,
+        "still": number(STILL),
+        "oscillating": number(OSCILLATING),
         "period": PERIOD,
         "positions": steps.row(steps.plan.knobs),
         "point": "\n".join(f"  {line}" for line in steps.point()),
