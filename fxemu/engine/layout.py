@@ -106,7 +106,8 @@ class Layout:
         behind = past if partition.sequential or early else dict.fromkeys(outside, 0)
         # Of control values that are not read at every sample from before the loop, one row: that of the latest point.
         at_once = {source for v in partition.early - partition.control if v >= FIRST for source in plan.step(v).spans()}
-        rows = {v: v not in partition.control or v in (at_once if early else plan.control_outputs) for v in outside}
+        read_as_control = at_once if early else plan.control_outputs
+        rows = {v: v not in partition.control or v in read_as_control for v in outside}
         self.signals |= {value: self._reserve(plan.width(value), behind[value], rows[value]) for value in self.outside}
         self.control, self.control_start = None, self.size
         self.pointed = [value for value in outside if value in pointed]
