@@ -5,9 +5,10 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from fxemu.evaluation.diagnosis.level import BLOCK_S
 from fxemu.evaluation.diagnosis.response import response_db
 
-BLOCK_S, QUIET = 0.02, 1e-4
+QUIET = 1e-4
 
 
 def picture(taps: Tensor, dry: Tensor, wet: Tensor, sample_rate: int) -> Figure:

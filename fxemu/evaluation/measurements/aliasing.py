@@ -21,7 +21,7 @@ NOTES_HZ = tuple(440 * 2 ** ((note - 69) / 12) for note in range(84, 112, 3))
 LEVEL = 0.5
 # Samples of the spectrum, a prime number; those before it, in which a tone becomes steady; those after it, which an
 # effect's own oversampling filters see.
-SPECTRUM, SETTLING, AFTER = 8191, 32_768, 64
+SPECTRUM, STEADY, AFTER = 8191, 32_768, 64
 
 
 def aliasing(loop: Playable, effect: Effect, sample_rate: int) -> AliasingScores | None:
@@ -44,11 +44,11 @@ def aliasing_db(play: Callable[[list[Tensor]], Iterable[Tensor]], notes_hz: Sequ
         sample_rate: in Hz.
     """
     cycles = [round(hz * SPECTRUM / sample_rate) for hz in notes_hz if hz < sample_rate / 2]
-    t = torch.arange(SETTLING + SPECTRUM + AFTER, dtype=torch.float64)
+    t = torch.arange(STEADY + SPECTRUM + AFTER, dtype=torch.float64)
     tones = [(LEVEL * torch.sin(2 * torch.pi * ((n * t) % SPECTRUM) / SPECTRUM)).float() for n in cycles]
     harmonic = aliased = 0.0
     for n, wet in zip(cycles, play(tones), strict=True):
-        power = torch.fft.rfft(wet[SETTLING : SETTLING + SPECTRUM].double()).abs().square()
+        power = torch.fft.rfft(wet[STEADY : STEADY + SPECTRUM].double()).abs().square()
         harmonic += float(power[n::n].sum())
         aliased += float(power[1:].sum() - power[n::n].sum())
     return float(10 * torch.tensor(max(aliased, 1e-12 * harmonic) / harmonic).log10()) if harmonic else 0.0
