@@ -198,6 +198,12 @@ def test_after_two_rounds_those_that_can_hardly_win_stay_behind() -> None:
     assert [candidate.name for candidate in race.better_half(finalists)] == ["slow"]
 
 
+def test_inaudible_errors_count_as_equal() -> None:
+    race = raced(PROMISES, {"quick": 3e-11, "fit": 1e-14})
+    assert race.finalist().name == race.best().name == "quick"
+    assert raced(PROMISES, {"quick": 3e-10, "fit": 1e-11}).best().name == "fit"
+
+
 def test_trained_weights_run_freely_from_the_first_step(composed: Callable[..., DictConfig]) -> None:
     config = compose_candidates(composed(candidates={"mlp": MLP}))[0][0].config
     stages = of_trained_weights(config).training.stages
