@@ -25,6 +25,8 @@ from tables.knobs import BOXES, spans
 
 # When in an excerpt of so many seconds a knob is turned, for how long, and how long it is compared from there on.
 EXCERPT_S, STARTS_S, TURN_S, COMPARED_S = 2.0, (0.5, 0.85, 1.2, 1.55), 0.05, 0.2
+# Where on the way from end to end it is compared at rest.
+RESTS = [i / 8 for i in range(9)]
 # A click is short and has what music has not: the power of the fourth difference in a window of so many seconds.
 CLICK_S = 0.003
 
@@ -33,9 +35,12 @@ def run(options: argparse.Namespace) -> None:
     """Print a row a run, knob and direction.
 
     A click is the loudest window of the fourth difference during a turn, in dB over that of the effect's own turn: the
-    median over songs and times of the turn, and the worst; and the same, with the knob at rest at either end.
+    median over songs and times of the turn, and the worst. A turn passes many settings: beside it is the same at rest,
+    at the one of `RESTS` on the way where it is loudest.
     """
-    print("| run | turned | ESR | at rest, before and after | ratio | click over the effect's, dB | at rest, dB |")
+    print(
+        "| run | turned | ESR | at rest, before and after | ratio | click, dB over the effect's | at rest on the way |"
+    )
     print("|---|---|---|---|---|---|---|")
     if options.runs:
         for folder in options.runs:
@@ -56,20 +61,18 @@ def _rows(name: str, loop: ClosedLoop, rate: int) -> None:
         for start, end in ((knob.low, knob.high), (knob.high, knob.low)):
             turns = [{knob.name: [(second, start), (second + TURN_S, end)]} for second in STARTS_S]
             turned = [pair for move in turns for pair in _pairs(emulation, effect, songs, move, rate)]
-            rests = [
-                _pairs(emulation, effect, songs, {knob.name: [(0.0, at)]}, rate) * len(STARTS_S) for at in (start, end)
-            ]
+            passed = [knob.value(knob.position(start) + (knob.position(end) - knob.position(start)) * x) for x in RESTS]
+            rests = [_pairs(emulation, effect, songs, {knob.name: [(0.0, at)]}, rate) * len(STARTS_S) for at in passed]
             parts = [slice(round(s * rate), round((s + COMPARED_S) * rate)) for s in STARTS_S for _ in songs]
             found = [
                 [(wet[part], own[part]) for (wet, own), part in zip(pairs, parts, strict=True)]
                 for pairs in (turned, *rests)
             ]
-            error, *still = (metrics.esr(*metrics.over_all(pairs)) for pairs in found)
-            clicks = [_click_db(wet, rate) - _click_db(own, rate) for wet, own in found[0]]
-            resting = [_click_db(wet, rate) - _click_db(own, rate) for pairs in found[1:] for wet, own in pairs]
+            error, *still = (metrics.esr(*metrics.over_all(pairs)) for pairs in (found[0], found[1], found[-1]))
+            clicks, *resting = ([_click_db(wet, rate) - _click_db(own, rate) for wet, own in pairs] for pairs in found)
             print(
                 f"| {name} | {knob.name} {start:g} to {end:g} | {error:.1e} | {still[0]:.1e}, {still[1]:.1e} "
-                f"| {error / max(still):.2g} | {_spread(clicks)} | {_spread(resting)} |",
+                f"| {error / max(still):.2g} | {_spread(clicks)} | {_spread(max(resting, key=statistics.median))} |",
                 flush=True,
             )
 

@@ -90,6 +90,7 @@ def test_a_run_with_knobs_reports_settings_that_it_was_not_trained_at(library, t
     assert done.returncode == 0, done.stderr
     assert "ESR at 16 settings not trained at" in done.stdout
     knobs = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["knobs"]
+    assert (tmp_path / "run" / "plots" / "settings.png").is_file()
     assert len(knobs["settings"]) == 16 and all(1 < x["values"]["gain"] < 9 for x in knobs["settings"])
     emulation, dry = fxemu.load(tmp_path / "run"), torch.randn(4000, generator=torch.Generator().manual_seed(0))
     assert [knob.default for knob in emulation.knobs] == [5.0]
