@@ -34,7 +34,7 @@ CHECKED = 1024
 # blocks. One that still changes by more than OSCILLATING after REST_SAMPLES has no rest. The length is a prime number,
 # lest an oscillation look the same after it.
 REST_BLOCK, STILL, OSCILLATING = 2039, 1e-6, 1e-4
-REST_SAMPLES = 16 * REST_BLOCK
+REST_SAMPLES = 48 * REST_BLOCK
 
 keep_freed_memory()
 
