@@ -119,6 +119,7 @@ class StabilityScores:
 
     Args:
         rest: the largest sample in the last 0.1 s of a second of silence, where it should be 0.
+        rest_peak: the largest sample of all of that second; more than `rest` if a render begins with a thump.
         after_square: the largest difference from that run there, after 0.5 s of a full-scale square wave of 100 Hz.
         after_click: the same, after one full-scale sample.
         largest: the largest sample of all these runs over the limit, below 1 if nothing ran into it.
@@ -126,6 +127,7 @@ class StabilityScores:
     """
 
     rest: float
+    rest_peak: float
     after_square: float
     after_click: float
     largest: float

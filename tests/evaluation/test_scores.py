@@ -39,7 +39,7 @@ SCORED = Scores(
         PastScores(0.1, None, 3.0, {"silence": 0.1}, 0.4, 0.1, 4.0), None, "it stays apart", 0.5
     ),
     aliasing=AliasingScores(-20.5, None),
-    stability=StabilityScores(0.0, 0.0, 0.0, 0.5, None),
+    stability=StabilityScores(0.0, 0.0, 0.0, 0.0, 0.5, None),
     songs=[SongScores("a.mp3", 0.1, 0.2, None)],
 )
 COSTS = {
@@ -72,7 +72,14 @@ CONTENT = {
             "guaranteed_s": 0.5,
         },
         "aliasing": {"model_db": -20.5, "effect_db": None},
-        "stability": {"rest": 0.0, "after_square": 0.0, "after_click": 0.0, "largest": 0.5, "forgets_ms": None},
+        "stability": {
+            "rest": 0.0,
+            "rest_peak": 0.0,
+            "after_square": 0.0,
+            "after_click": 0.0,
+            "largest": 0.5,
+            "forgets_ms": None,
+        },
         "songs": [{"name": "a.mp3", "esr": 0.1, "nmae": 0.2, "samples_to_divergence": None}],
         "knobs": None,
     },

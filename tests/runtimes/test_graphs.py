@@ -10,6 +10,7 @@ import torch
 from helpers.models import MODELS, make
 
 from fxemu.engine.step import PlanStep
+from fxemu.engine.streaming.stream import render
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.runtimes import ExportError, Model, export
@@ -37,6 +38,19 @@ def test_a_step_after_another_is_the_renderer(family, representation, feedback):
         out, *state = step(sample[None], *state)
         played.append(out)
     assert (torch.cat(played) - wet).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("family", MODELS)
+@torch.no_grad()
+def test_a_step_begins_where_silence_ends(family):
+    """As `step.onnx` and TorchScript do: at rest nothing moves."""
+    loop = model(family, Raw, True).loop
+    step, played = PlanStep(loop), []
+    state, rest = step.start, render(loop, torch.zeros(88_200))[-1]
+    for _ in range(100):
+        out, *state = step(torch.zeros(1), *state)
+        played.append(out)
+    assert (torch.cat(played) - rest).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("family", [f for f in MODELS if make(f).vectorised])

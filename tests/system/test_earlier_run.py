@@ -53,3 +53,8 @@ def test_its_model_plays(run):
     assert rate == 44_100 and torch.allclose(wet, fxemu.load(run)(dry, 44_100), atol=1e-6)
     # As the version that made it rendered it.
     assert wet[[500, 1000, 1999]].tolist() == pytest.approx([-0.44903, -0.40885, -0.32156], abs=1e-4)
+
+
+def test_its_model_plays_silence_at_first_as_ten_seconds_later():
+    wet = fxemu.load(EARLIER)(torch.zeros(441_000), 44_100)
+    assert (wet[:2205] - wet[-1]).abs().max() < 1e-5

@@ -32,6 +32,7 @@ def stability(loop: ClosedLoop, dry: Tensor, sample_rate: int) -> StabilityScore
     after = {f"after_{name}": float((run[-tail:] - rest[-tail:]).abs().max()) for name, run in runs.items()}
     return StabilityScores(
         rest=float(rest[-tail:].abs().max()),
+        rest_peak=float(rest.abs().max()),
         **after,
         largest=largest / float(loop.limit),
         forgets_ms=forgets_ms(loop, dry, sample_rate),

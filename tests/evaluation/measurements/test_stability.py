@@ -31,6 +31,7 @@ def test_a_loop_without_feedback_forgets_at_once() -> None:
 def test_a_stable_loop_comes_back_to_rest() -> None:
     scores = stability(one_pole(0.9, bias=0.01), torch.zeros(2 * RATE), RATE)
     assert scores.rest == pytest.approx(0.1, rel=1e-3)  # 0.01 / (1 - 0.9)
+    assert scores.rest_peak == pytest.approx(scores.rest, rel=1e-4)
     assert scores.after_square < 1e-5 and scores.after_click < 1e-5
     # A full-scale square wave through 0.1 / (1 - 0.9 z^-1) nearly reaches 1, and the rest is added.
     assert scores.largest == pytest.approx(1.1 / 1.2, rel=0.05)

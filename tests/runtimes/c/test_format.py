@@ -87,6 +87,13 @@ def test_plays_as_the_renderer_in_blocks_of_any_size(compiled, case):
     assert np.abs(played - play(compiled, given, dry, [])).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("name", [case[0] for case in CASES if case[1:] == ("raw", True)])
+def test_silence_is_at_first_what_a_render_of_it_is_seconds_later(compiled, name):
+    given, silence = model(name, "raw", True), torch.zeros(2 * RATE)
+    rest = render(given.loop, silence)[-1]
+    assert np.abs(play(compiled, given, silence[: RATE // 20], []) - rest.numpy()).max() < 1e-5
+
+
 def test_it_calls_nothing_that_allocates_or_locks(compiled):
     if shutil.which("nm") is None:
         pytest.skip("nm is not installed (apt-get install binutils)")
