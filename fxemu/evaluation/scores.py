@@ -82,7 +82,8 @@ class PastScores:
     Args:
         median_s, worst_s: seconds until a run is together with that from the true past (None: not before the end).
         left_db: how far apart the worst run stays, over the target, in the mean of the last quarter.
-        esr: after the recovery, by past.
+        esr: after the recovery, by past. The model's is against the song's wet or, where that is nearer, what the
+            effect makes of the stretch after the same dry: what an effect remembers, such as an echo, is no error.
         esr_worst, esr_best: with the worst and the best past of each stretch; `worst_over_best`: their ratio.
     """
 

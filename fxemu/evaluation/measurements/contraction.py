@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,7 @@ class Runs:
         outputs: (stretches, pasts, samples).
         reference: the run from the true past (stretches, samples).
         target: the effect's output in the song (stretches, samples).
+        own: the effect's output after each past, (stretches, pasts, samples); the target where it is not known.
         sample_rate: in Hz.
     """
 
@@ -46,6 +47,7 @@ class Runs:
     outputs: Tensor
     reference: Tensor
     target: Tensor
+    own: Tensor
     sample_rate: int
 
     def apart(self) -> Tensor:
@@ -60,8 +62,10 @@ class Runs:
         times = [_together_s(run > threshold) for run in self.apart().flatten(0, 1)]
         tail, counted = (slice(round(share * self.target.shape[-1]), None) for share in (0.75, RECOVERY))
         left = _energy(self.outputs[..., tail] - self.reference[:, None, tail]) / _energy(self.target[:, None, tail])
-        outputs = torch.cat((self.reference[:, None], self.outputs), dim=1)
-        errors = _energy((outputs - self.target[:, None])[..., counted])
+        missed = (self.outputs - self.target[:, None], self.outputs - self.own)
+        # A past may be forgotten, or remembered as the effect remembers it.
+        wrong = torch.minimum(*(_energy(x[..., counted]) for x in missed))
+        errors = torch.cat((_energy((self.reference - self.target)[:, None, counted]), wrong), dim=1)
         power = _energy(self.target[:, counted]).sum()
         worst, best = float(errors.amax(1).sum() / power), float(errors.amin(1).sum() / power)
         return PastScores(
@@ -103,20 +107,19 @@ def contraction(
     dries, target = [part.dry for part in stretches], torch.stack([part.wet for part in stretches])
     names = list(wrong[0])
 
-    def runs(reference: Tensor, run: Callable[[list[Tensor], list[Pair]], list[Tensor]]) -> Runs:
-        pasts = [given[name] for given in wrong for name in names]
-        outputs = run([dry for dry in dries for _ in names], pasts)
-        return Runs(names, torch.stack(outputs).view(len(dries), len(names), -1), reference, target, sample_rate)
+    pasts, driven = [given[name] for given in wrong for name in names], [dry for dry in dries for _ in names]
+    same = target[:, None].expand(-1, len(names), -1)
 
-    def model(dries: list[Tensor], pasts: list[Pair]) -> list[Tensor]:
-        return render_many(loop, dries, after=[(past.dry, past.wet) for past in pasts])
+    def model(dries: list[Tensor], pasts: list[Pair]) -> Tensor:
+        return torch.stack(render_many(loop, dries, after=[(past.dry, past.wet) for past in pasts]))
 
-    def own(dries: list[Tensor], pasts: list[Pair]) -> list[Tensor]:
-        return [effect_after_past(effect, past, dry, sample_rate) for dry, past in zip(dries, pasts, strict=True)]
-
-    found = {"model": runs(torch.stack(model(dries, true)), model)}
+    reference, outputs, own = model(dries, true), model(driven, pasts).view_as(same), None
     if effect.replayable:
-        found["effect"] = runs(target, own)
+        pairs = zip(pasts, driven, strict=True)
+        own = torch.stack([effect_after_past(effect, past, dry, sample_rate) for past, dry in pairs]).view_as(same)
+    found = {"model": Runs(names, outputs, reference, target, same if own is None else own, sample_rate)}
+    if own is not None:
+        found["effect"] = Runs(names, own, target, target, same, sample_rate)
     scores = [found[name].scores() if name in found else None for name in ("model", "effect")]
     bound = contraction_bound(loop.plan())
     guaranteed_s = None if bound is None else bound.samples() / sample_rate

@@ -12,6 +12,9 @@ from fxemu.effects import Effect, Passthrough, Tremolo
 from fxemu.evaluation.measurements.contraction import contraction, contraction_lines
 from fxemu.evaluation.validation import PIECE, SETTLING, scores, wrong_history_pieces
 from fxemu.library.pair import Pair
+from fxemu.models import Linear
+from fxemu.models.closed_loop import ClosedLoop
+from fxemu.representations import Raw
 
 RATE = 8000
 
@@ -75,6 +78,32 @@ def test_a_model_may_keep_what_the_effect_keeps() -> None:
     found, _ = contraction(loop, songs(Holding(), level=1e-3), Holding(), RATE)
     assert found.model.worst_s is None and found.effect.worst_s is None
     assert found.warning is None
+
+
+DELAY = 7600
+
+
+class Echo(Effect):
+    """y[t] = x[t] + 0.5 x[t - 0.95 s], longer than the time to recover."""
+
+    def process(self, dry: Tensor, sample_rate: int, start: int) -> Tensor:
+        return dry + 0.5 * torch.cat((torch.zeros(DELAY), dry))[: dry.numel()]
+
+
+@pytest.mark.parametrize(("gain", "most"), [(0.5, 1.01), (0.49, 3.0)])
+def test_a_model_of_an_echo_is_no_worse_after_another_past(gain: float, most: float) -> None:
+    """A finite filter has no state to sit in: all that its past changes it changes in the effect.
+
+    What it misses of the echo grows with the past's level, no more.
+    """
+    loop = ClosedLoop(Linear(1, 1, DELAY + 1, feedback=False), Raw(), Raw())
+    loop.limit.fill_(10.0)
+    with torch.no_grad():
+        for parameter in loop.parameters():
+            parameter.zero_()
+        loop.predictor.dry.weight[..., -1], loop.predictor.dry.weight[..., 0] = 1.0, gain
+    found, _ = contraction(loop, songs(Echo(), 4 * RATE), Echo(), RATE)
+    assert found.model.worst_over_best < most < found.effect.worst_over_best
 
 
 def test_an_oscillator_has_no_contraction_to_measure() -> None:
