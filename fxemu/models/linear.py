@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from fxemu.engine.plan import Plan, Term
 from fxemu.errors import check_least
 from fxemu.models.base import Predictor
-from fxemu.models.fits.fir import fit_filter
+from fxemu.models.fits.fir import fit_filter, fit_filters
+
+# Taps that are solved for at once, in a second or two; from there the fit continues step by step, with less of a ridge.
+EXACT = 2048
 
 
 class Linear(Predictor):
@@ -54,7 +57,9 @@ class Linear(Predictor):
         """Without feedback: the taps with the least squared error over the songs, plain samples."""
         if not self.closed_form:
             return
-        taps = fit_filter(songs, self.dry.kernel_size[0])
+        window = self.dry.kernel_size[0]
+        first = fit_filters([(dry[None], wet) for dry, wet in songs], min(window, EXACT))[0]
+        taps = fit_filter(songs, window, start=first)
         self.dry.weight.copy_(taps.flip(0))
         self.dry.bias.zero_()
 

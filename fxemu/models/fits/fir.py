@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 # Regularisation as a share of the input's energy: weaker frequencies do not make taps grow.
 RIDGE, FEW_RIDGE = 1e-9, 1e-7
+ENOUGH = 1e-9  # of the right side's norm is left of it
 FRAME = 8  # times N samples are transformed at once
 
 
@@ -65,13 +66,15 @@ def fit_filter(
     iterations: int = 30,
     skip: int = 0,
     factors: Sequence[Tensor] | None = None,
+    start: Tensor | None = None,
 ) -> Tensor:
     """The causal filter (N,), float64, whose output for dry is nearest to wet, (T,) each.
 
     Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
     the mean spectrum of the input (Chan & Ng, "Conjugate gradient methods for Toeplitz systems", 1996), so that tens of
     thousands of taps take a minute. The first `skip` samples of each wet, which may follow from an unknown past, do not
-    count. By `factors`, (T,) each, the output is multiplied before it is compared.
+    count. By `factors`, (T,) each, the output is multiplied before it is compared. It begins with the taps `start`, of
+    which there may be fewer; with none if that is None.
     """
     factors = [torch.ones(1, dtype=torch.float64)] * len(songs) if factors is None else factors
     spectra = [_Song(dry, taps, skip, factor) for (dry, _), factor in zip(songs, factors, strict=True)]
@@ -88,7 +91,10 @@ def fit_filter(
     ridge = RIDGE * sum(float(dry.double().square().sum()) for dry, _ in songs)
     h = torch.zeros(taps, dtype=torch.float64)
     residual = sum(song.correlate(wet.double()) for song, (_, wet) in zip(spectra, songs, strict=True))
-    start, direction, before = float(residual.norm()), torch.zeros_like(h), 1.0
+    least, direction, before = ENOUGH * float(residual.norm()), torch.zeros_like(h), 1.0
+    if start is not None:
+        h[: start.numel()] = start
+        residual = residual - normal(h)
     for _ in range(iterations):
         z = precondition(residual)
         now = float(residual @ z)
@@ -96,7 +102,7 @@ def fit_filter(
         image = normal(direction)
         length = now / float(direction @ image)
         h, residual, before = h + length * direction, residual - length * image, now
-        if float(residual.norm()) < 1e-9 * start:
+        if float(residual.norm()) < least:
             break
     return h
 

@@ -45,6 +45,28 @@ def test_several_filters_are_the_least_squares_solution_over_songs_that_end_anyw
     assert torch.allclose(fit_filters(songs, 5).flatten(), expected, atol=1e-4)
 
 
+def test_a_resonance_beneath_a_loud_bass_is_found_by_the_predictor() -> None:
+    """The equations that are solved at once have a ridge; the steps from there have less of one."""
+    dry = coloured(60_000, 4).cumsum(0)
+    dry = 0.3 * (dry - dry.mean()) / dry.std()
+    taps = 0.997 ** torch.arange(700) * torch.sin(0.9 * torch.arange(700)).double()
+    songs = [(dry, filtered(dry, taps).float())]
+    predictor = Linear(1, 1, 800, feedback=False)
+    predictor.fit(songs)
+    found = predictor.dry.weight.detach()[0, 0].flip(0)
+    padded = torch.cat((taps, torch.zeros(100)))
+    solved = fit_filters([(dry[None], wet) for dry, wet in songs], 800)[0]
+    assert (found - padded).norm() < 0.1 * (solved - padded).norm()
+
+
+def test_a_long_filter_continues_from_a_short_one() -> None:
+    taps = torch.cat((torch.randn(50, generator=torch.Generator().manual_seed(9)), torch.zeros(350)))
+    dry = coloured(9000, 1)
+    songs = [(dry, filtered(dry, taps).float())]
+    begun = fit_filter(songs, 400, iterations=3, start=taps[:50].double())
+    assert (begun - taps).norm() < 1e-3 * taps.norm() < (fit_filter(songs, 400, iterations=3) - taps).norm()
+
+
 def test_a_delay_without_a_gradient_step() -> None:
     effect = Delay(delay_ms=40, feedback=0.3)
     train, test = coloured(40_000, 2), coloured(20_000, 3)
