@@ -25,7 +25,7 @@ class Predictor(nn.Module, ABC):
 
     feedback: bool
     receptive_field: int
-    """Dry samples, the present one included, that a prediction looks back to."""
+    """Samples, the present one included, that a prediction looks back to, in dry or in wet, whichever is more."""
 
     plain_samples = False
     """Whether it takes and makes samples as they are, and so needs `repr=raw`."""

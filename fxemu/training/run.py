@@ -108,7 +108,8 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         return math.nan
     if not curve.validations and (race is None or not race.received):
         # A fit in closed form, without a step.
-        scores = validation.scores(module.loop, data.validation_songs(), module.settled)
+        wrong = module.wrong or data.wrong_history_pieces(float(module.loop.limit))
+        scores = validation.scores(module.loop, data.validation_songs(), module.settled, wrong)
         curve.validations.append((0, scores["val/esr"], scores["val/teacher_forced_esr"]))
     about = {"train_seconds": seconds, "validation_share": module.validating_s / seconds}
     about |= {"box": box} | {name: chosen[name] for name in ("effect", "repr", "model")}

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+# The format that the page adds refuses what the test of all formats exports.
+REFUSING = 'REFUSING += ["taps"]'
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -53,6 +55,8 @@ def test_what_the_page_adds_passes_the_tests_that_it_names(tmp_path: Path) -> No
         [sys.executable, "-m", "pytest", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-3000:]
+    assert REFUSING not in (ROOT / "tests/cli/test_export.py").read_text()
+    assert REFUSING in (tmp_path / "tests/cli/test_export.py").read_text()
     passed = int(re.search(r"(\d+) passed", done.stdout)[1])
     # Kinds by readers, and the contracts of models and of effects.
     assert passed > 25
