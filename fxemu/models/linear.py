@@ -13,7 +13,7 @@ from fxemu.models.base import Predictor
 from fxemu.models.fits.fir import fit_filter, fit_filters
 
 # Taps that are solved for at once, in a second or two; from there the fit continues step by step, with less of a ridge.
-EXACT = 2048
+SOLVED_TAPS = 2048
 
 
 class Linear(Predictor):
@@ -58,7 +58,7 @@ class Linear(Predictor):
         if not self.closed_form:
             return
         window = self.dry.kernel_size[0]
-        first = fit_filters([(dry[None], wet) for dry, wet in songs], min(window, EXACT))[0]
+        first = fit_filters([(dry[None], wet) for dry, wet in songs], min(window, SOLVED_TAPS))[0]
         taps = fit_filter(songs, window, start=first)
         self.dry.weight.copy_(taps.flip(0))
         self.dry.bias.zero_()

@@ -21,8 +21,8 @@ from fxemu.training.race.heat import BEST, Common, Result, place_of
 
 # The share of the time that is left to the last training in any case.
 LEAST_SHARE = 0.2
-# Errors below count as equal, and the first candidate wins: fits are named from the cheapest to play on.
-EXACT = 1e-10
+# Errors below this count as equal, and the first candidate wins: fits are listed from the cheapest to play on.
+INAUDIBLE = 1e-10
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Race:
 
     def best(self) -> Result | None:
         """The least error of all; the first of equals."""
-        return min((r for r in self.results if math.isfinite(r.esr)), key=lambda r: max(r.esr, EXACT), default=None)
+        return min((r for r in self.results if math.isfinite(r.esr)), key=lambda r: max(r.esr, INAUDIBLE), default=None)
 
     def least(self) -> float:
         """The least error of all; infinity if there is none."""
@@ -79,7 +79,7 @@ class Race:
         if len(errors) > 1:
             before, now = sum(self.rounds[: len(errors) - 1]), sum(self.rounds[: len(errors)])
             factor = min(factor, (errors[-2] / errors[-1]) ** (math.log(1 / now) / math.log(now / before)))
-        return max(errors[-1], EXACT) / max(1.0, factor)
+        return max(errors[-1], INAUDIBLE) / max(1.0, factor)
 
     def finalist(self) -> Result | None:
         """The last result of the candidate that trains on: the one of which the least error is to be expected."""
