@@ -22,6 +22,10 @@ class EffectError(UserError):
     """An effect that cannot run as asked, or whose output is not a wet signal; the message names it."""
 
 
+class FitError(UserError):
+    """A fit in closed form of a model that dry and wet do not suggest; the message says what they show."""
+
+
 class TrainingDivergedError(UserError):
     """A training whose loss is NaN or infinite; the message says what to try."""
 

@@ -59,7 +59,7 @@ class Dynamics(Predictor):
         channels: int = 1,
         params: int = 1,
         knees: int = 8,
-        max_gain_db: float = 24.0,
+        max_gain_db: float = 60.0,
         memory_samples: int = 4096,
         taps: int = 0,
         feedback: bool = True,

@@ -10,6 +10,7 @@ from fxemu.engine.lockstep.rollout import rollout
 from fxemu.engine.plan import DRY, Plan
 from fxemu.engine.step import step_by_step
 from fxemu.engine.streaming.stream import Stream, render
+from fxemu.errors import FitError
 from fxemu.evaluation.metrics import esr, gain_error_db
 from fxemu.models import Dynamics
 from fxemu.models.closed_loop import ClosedLoop
@@ -115,6 +116,20 @@ def test_a_filter_is_fitted_beside_the_gain() -> None:
     wet, truth = (_filtered(effect(x, RATE) / x.where(x != 0, 1), x, taps) for x in (dry, unheard))
     model.fit([(dry, wet)])
     assert esr(render(closed(model), unheard), truth) < 1e-2
+
+
+def test_a_quiet_sound_that_is_much_amplified_is_learned() -> None:
+    dry, unheard = music(2, 0), music(1, 1)
+    model = make(taps=1)
+    model.fit([(dry, torch.tanh(200 * dry))])
+    assert esr(render(closed(model), 0.01 * unheard), torch.tanh(2 * unheard)) < 1e-2
+
+
+def test_where_the_gain_does_not_follow_the_level_there_is_no_fit() -> None:
+    dry = music(2, 0)
+    echo = torch.nn.functional.pad(dry, (1000, -1000))
+    with pytest.raises(FitError, match="no gain that follows the level"):
+        make(taps=8).fit([(dry, torch.tanh(2 * dry) - echo)])
 
 
 def _filtered(gain: Tensor, dry: Tensor, taps: Tensor) -> Tensor:

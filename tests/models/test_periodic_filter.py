@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.engine.streaming.stream import Stream, render
+from fxemu.errors import FitError
 from fxemu.evaluation.metrics import esr
 from fxemu.models import PeriodicFilter
 from fxemu.models.closed_loop import ClosedLoop
@@ -139,8 +140,14 @@ def test_two_rates_are_found_and_their_phases_kept() -> None:
 
 def test_fewer_rates_than_asked_for_are_refused(songs: list[tuple[Tensor, Tensor]]) -> None:
     noisy = [(dry, wet + 0.01 * music(wet.numel(), seed=9)) for dry, wet in songs]
-    with pytest.raises(ValueError, match="rates: got 2; dry and wet show 1"):
+    with pytest.raises(FitError, match="rates: got 2; dry and wet show 1"):
         PeriodicFilter(context_window=TAPS, rank=3, harmonics=3, rates=2, memory_samples=20).fit(noisy)
+
+
+def test_where_nothing_moves_there_is_no_fit() -> None:
+    dry = torch.randn(120_000, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(FitError, match="rates: got 1; dry and wet show 0"):
+        PeriodicFilter(context_window=TAPS, rank=3).fit([(dry, torch.tanh(3 * dry + F.pad(dry, (2, -2))))])
 
 
 @torch.no_grad()

@@ -86,12 +86,13 @@ def fit(emulator: TrainingModule, steps: int, level: float = 1.0, data: pl.Light
 
 
 class Bent(Noise):
-    """Batches of noise, bent and filtered, at a level that is a power of two."""
+    """Batches of noise, bent, filtered, and multiplied by a sine, at a level that is a power of two."""
 
     def __init__(self, level: float) -> None:
         super().__init__(level)
         dry = torch.randn(30_000, generator=torch.Generator().manual_seed(0)) / 4
-        self.parts = {"train": [Pair("noise", dry, level * torch.tanh(2 * dry + dry.roll(1)))]}
+        sine = torch.sin(torch.arange(30_000) * (2 * torch.pi / 3000))
+        self.parts = {"train": [Pair("noise", dry, level * sine * torch.tanh(2 * dry + dry.roll(1)))]}
 
     def wet_peak(self) -> float:
         return float(self.parts["train"][0].wet.abs().max())

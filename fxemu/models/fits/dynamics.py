@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fxemu.engine.activations import activate
+from fxemu.errors import FitError
 from fxemu.models.fits import conditioned_dynamics
 from fxemu.models.fits.fir import filtered, fit_filter
 from fxemu.models.parts.octaves import LEVEL
@@ -34,17 +35,22 @@ UNIT_DB = 80.0
 RATES, LOOP, KNEES = slice(0, 6), 6, 7
 # Dry samples below -100 dB show no gain; frames of 10 ms at 44.1 kHz count alike down to -60 dB.
 SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
+# An error of so much of the energy of wet is worth asking whether a fixed filter has less.
+AUDIBLE = 1e-3
 # Samples of each song on which starts are compared, of all songs together then, and in the end.
 TRIED, MOST_TRIED, MOST = 3 * 44_100, 2_000_000, 10_000_000
 NO_FEATURES = np.zeros(0)
 # Time constants that starts have, in samples.
 RELEASES = (900.0, 4000.0, 20_000.0)
-# Times that chain and filter are fitted in turn, and steps of the filter's fit in each.
-TURNS, STEPS = 2, 15
+# Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share of the error that a
+# turn must take away for another one to follow.
+TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
 # Every so many samples an error is looked at: gains hardly change in between.
 STRIDE = 5
 # Of the diagonal of the normal equations that is added to it (Marquardt 1963).
 DAMPING, MOST_DAMPING = 0.1, 1e8
+# An error that fell by less than this share over so many iterations will hardly fall any more.
+SETTLED, SETTLED_ITERATIONS = 1e-3, 6
 # Between a time constant of a tenth of a sample and one of millions.
 MOST_LOGIT = 14.0
 
@@ -113,29 +119,45 @@ def fit(
     Args:
         songs: (dry, wet) of (samples,) each.
         knees: J.
-        taps: of the filter, 0 for none; chain and filter are then fitted in turn, and the best turn is kept, which may
-            be the chain alone.
+        taps: of the filter, 0 for none; chain and filter are then fitted in turn, as long as that helps, and the best
+            turn is kept, which may be the chain alone.
         iterations: of the last refinement.
         features: of the knobs, which move the chain: (songs, F).
+
+    Raises:
+        FitError: if over the songs' beginnings a fixed filter comes nearer: their gain does not follow the level.
     """
     features = np.zeros((len(songs), 0)) if features is None else features
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
-    found, filter_taps = _first(gains, knees, iterations), torch.eye(1, taps, dtype=torch.float64)[0]
-    turns = [(found, filter_taps)]
-    for _ in range(TURNS if taps else 0):
-        filter_taps = fit_filter(songs, taps, STEPS, factors=[gain_of(found, song) for song in gains])
-        gains = [
-            observed_gain(*song, each, filtered(song[0], filter_taps))
-            for song, each in zip(songs, features, strict=True)
-        ]
-        found = refine(found, _shortened(gains, MOST), iterations // TURNS)[1]
-        turns.append((found, filter_taps))
+    found, filter_taps = _first(gains, knees), torch.eye(1, taps, dtype=torch.float64)[0]
+    _check_follows(songs, gains, found, max(taps, 1))
+    found = refine(found, _shortened(gains, MOST), iterations)[1]
     if taps:
-        found, filter_taps = min(turns, key=lambda turn: _squared_error(songs, gains, *turn))
+        found, filter_taps = _with_filter(songs, gains, found, filter_taps, iterations // TURNS)
     parameters = KNEES + 2 * knees + 1
     return Fitted(
         found[:parameters], found[parameters:].reshape(conditioned_dynamics.MOVED, features.shape[1]), filter_taps
     )
+
+
+def _with_filter(
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], found: NDArray, taps: Tensor, iterations: int
+) -> tuple[NDArray, Tensor]:
+    """Chain and filter, fitted in turn from what is `found` on; those of the best turn."""
+    error = _squared_error(songs, gains, found, taps)
+    for _ in range(TURNS):
+        turned = fit_filter(songs, taps.numel(), STEPS, factors=[gain_of(found, song) for song in gains])
+        amplified = [
+            observed_gain(*song, gain.features, filtered(song[0], turned))
+            for song, gain in zip(songs, gains, strict=True)
+        ]
+        chain = refine(found, _shortened(amplified, MOST), iterations)[1]
+        before, after = error, _squared_error(songs, gains, chain, turned)
+        if after < error:
+            found, taps, error = chain, turned, after
+        if after > (1 - WORTH_A_TURN) * before:
+            break
+    return found, taps
 
 
 def _squared_error(
@@ -160,11 +182,31 @@ def _shortened(songs: Sequence[Gain], samples: int) -> list[Gain]:
     return [song.start(samples // len(songs)) for song in songs]
 
 
-def _first(songs: Sequence[Gain], knees: int, iterations: int) -> NDArray:
-    """The numbers of the chain whose gain comes nearest to that of the songs, and what moves them.
+def _check_follows(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], found: NDArray, taps: int) -> None:
+    """FitError if over the songs' beginnings a chain and its best filter leave more of wet than the best filter."""
+    starts, gains = [(dry[:TRIED], wet[:TRIED]) for dry, wet in songs], [gain.start(TRIED) for gain in gains]
+    left = _left(starts, taps, [gain_of(found, gain) for gain in gains])
+    least = _left(starts, taps, [torch.ones_like(dry) for dry, _ in starts])
+    if left > max(least, AUDIBLE):
+        raise FitError(
+            "dynamics: dry and wet show no gain that follows the level: such a gain and a filter leave "
+            f"{left:.2e} of the energy of wet, a filter alone {least:.2e}; try model=auto"
+        )
+
+
+def _left(songs: Sequence[tuple[Tensor, Tensor]], taps: int, factors: Sequence[Tensor]) -> float:
+    """The share of the energy of wet that the best filter leaves, of dry whose output has these factors (samples,)."""
+    best = fit_filter(songs, taps, STEPS, factors=factors)
+    left = [wet - factor * filtered(dry, best) for (dry, wet), factor in zip(songs, factors, strict=True)]
+    energy = sum(float(wet.double().square().sum()) for _, wet in songs)
+    return sum(float(each.square().sum()) for each in left) / max(energy, QUIET)
+
+
+def _first(songs: Sequence[Gain], knees: int) -> NDArray:
+    """The numbers of the chain whose gain comes nearest to that of the songs' beginnings, and what moves them.
 
     Begins with attacks of several kinds (after the hold, at once, in the hold, there inside a loop) and several
-    releases, continues with the best three of these, and then with the best. Knobs move the release themselves.
+    releases, and continues with the best three of these. Knobs move the release themselves.
     """
     observed = np.concatenate([song.gain[song.weight > 0.1] for song in songs])
     makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
@@ -179,14 +221,15 @@ def _first(songs: Sequence[Gain], knees: int, iterations: int) -> NDArray:
     for kept in (3, 1):
         scored = sorted((refine(theta, parts, 12) for theta in candidates), key=lambda scored: scored[0])
         candidates = [theta for _, theta in scored[:kept]]
-    return refine(candidates[0], _shortened(songs, MOST), iterations)[1]
+    return candidates[0]
 
 
 def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[float, NDArray]:
-    """Levenberg-Marquardt from the numbers `theta` on: the least weighted squared error, and its numbers."""
+    """Levenberg-Marquardt from `theta` on, until it settles: the least weighted squared error, and its numbers."""
     damping, (error, normal, slope) = DAMPING, _normal_equations(theta, songs)
+    errors = [error]
     for _ in range(iterations):
-        if not 0 < error < np.inf or damping > MOST_DAMPING:
+        if not 0 < error < np.inf or damping > MOST_DAMPING or _has_settled(errors):
             break
         diagonal = normal.diagonal()
         damped = normal + np.diag(damping * (diagonal + 1e-9 * diagonal.max()))
@@ -197,7 +240,13 @@ def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[floa
             theta, (error, normal, slope), damping = moved, trial, damping / 3
         else:
             damping *= 6
+        errors.append(error)
     return error, theta
+
+
+def _has_settled(errors: Sequence[float]) -> bool:
+    """Whether the last iterations hardly changed the error."""
+    return len(errors) > SETTLED_ITERATIONS and errors[-1] > (1 - SETTLED) * errors[-1 - SETTLED_ITERATIONS]
 
 
 def _normal_equations(numbers: NDArray, songs: Sequence[Gain]) -> tuple[float, NDArray, NDArray]:

@@ -32,7 +32,7 @@ def find_movement_rate(songs: Songs, taps: int, slower: int = SLOWER) -> float:
     of how this response changes is the rate, refined to where its first harmonics are strongest over all songs, or its
     harmonic, up to the one of number `slower`.
     """
-    series = _shapes([_responses(dry, rest, taps) for dry, rest in _departures(songs, taps)])
+    series = _shapes([_responses(dry, rest, taps) for dry, rest in departures(songs, taps)])
     longest = max(len(x) for x in series)
     size = next_fast_len(8 * longest, real=True)
     windowed = [x * torch.hann_window(len(x), dtype=x.dtype)[:, None] for x in series]
@@ -80,7 +80,7 @@ def _strength(series: list[Tensor], rate: float, harmonics: int = FEW, offset: f
     return float(sum(part.square().sum() for part in sums))
 
 
-def _departures(songs: Songs, taps: int) -> list[tuple[Tensor, Tensor]]:
+def departures(songs: Songs, taps: int) -> list[tuple[Tensor, Tensor]]:
     """The songs in float64, and instead of wet what the best fixed filter leaves of it."""
     fixed = fixed_filter(songs, taps)
     return [(dry.double(), wet.double() - filtered(dry, fixed)) for dry, wet in songs]

@@ -13,8 +13,9 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
+from fxemu.errors import FitError
 from fxemu.models.fits.fir import filtered, ridge_solution
-from fxemu.models.fits.movement_rate import SLOWER, Songs, find_movement_rate, fixed_filter
+from fxemu.models.fits.movement_rate import SLOWER, Songs, departures, find_movement_rate, fixed_filter
 
 BINS = 256
 # Bins while the rate alone is looked for.
@@ -24,8 +25,10 @@ COARSE = 64
 RIDGE = 1e-4
 # The strongest harmonic of each of several movements: a very slow rate has harmonics near those of all of them.
 FEW_SLOWER = 4
-# The most that a further movement leaves of what those before it do not explain.
-LEFT = 0.9
+# The most that a movement leaves of what those before it, or the best fixed filter, do not explain. On what does not
+# move it left 0.89 or more (an overdrive, a fuzz, a gate, a limiter, a compressor), on what does 0.75 at most (two
+# phasers, a flanger, a rotary speaker by its lesser rotor, both rotors of another).
+LEFT = 0.8
 # Phases at which the rows of a table are kept when a whole song is predicted.
 FINE = 4096
 
@@ -67,17 +70,21 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
         rates: filters, at least 1.
 
     Raises:
-        ValueError: if there are fewer rates.
+        FitError: if there are fewer rates, as where nothing moves.
     """
     movements: list[Movement] = []
-    few = min(harmonics, COARSE // 4)
+    few, rest = min(harmonics, COARSE // 4), songs
+    unexplained = _energy(departures(songs, taps))
     for _ in range(rates):
-        rest = without(songs, movements)
         rate = find_movement_rate(rest, taps, SLOWER if rates == 1 else FEW_SLOWER)
         first = Movement(rate, _factored(rest, rate, taps, rank, few, COARSE))
+        left = _energy(without(rest, [first]))
+        if left > LEFT * unexplained:
+            seen = len(movements)
+            raise FitError(f"model.rates: got {rates}; dry and wet show {seen} movements that repeat; try model=auto")
         movements.append(_nearer(rest, first, few, COARSE))
-        if len(movements) > 1 and _energy(without(songs, movements)) > LEFT * _energy(rest):
-            raise ValueError(f"rates: got {rates}; dry and wet show {len(movements) - 1}")
+        rest = without(songs, movements)
+        unexplained = _energy(rest)
     for place, movement in enumerate(movements):
         rest = without(songs, movements[:place] + movements[place + 1 :])
         movements[place] = _nearer(rest, movement, harmonics, BINS)

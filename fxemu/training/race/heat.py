@@ -37,7 +37,7 @@ BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
 SONGS_S, SONG_S = 60.0, 20.0
 # A movement is known where it has come round: with twice the audio, two songs of a minute, of 30 s at the slowest.
 PERIODIC_SONGS_S, PERIODIC_SONG_S = 120.0, 60.0
-# The share of the time that all fits in closed form may take; they need a minute and a half of one core.
+# The share of the time that all fits in closed form may take; they need about a minute of one core.
 FIT_SHARE = 0.5
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
