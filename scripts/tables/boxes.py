@@ -73,7 +73,7 @@ CHECK = {
 }
 BOXES = CHOOSE | CHECK
 PEER = "Neural Amp Modeler"
-COLUMNS = ("box", "kind", "ours", "model", "worst over best past", "best gain", "best FIR", PEER)
+COLUMNS = ("box", "kind", "ours", "model", "fits took", "worst over best past", "best gain", "best FIR", PEER)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -116,6 +116,7 @@ def _row(name: str, options: argparse.Namespace) -> list[str]:
         kind,
         ours,
         result["race"]["winner"],
+        f"{sum(row['seconds'] for row in result['race']['rows'] if row['round'] == 0):.0f} s",
         f"{past.get('worst_over_best', math.nan):.2f}",
         gain,
         fir,
