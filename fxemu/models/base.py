@@ -36,6 +36,9 @@ class Predictor(nn.Module, ABC):
     vectorised = False
     """Whether `forward` is written for all times at once, in place of going sample by sample through the plan."""
 
+    takes_state = False
+    """Whether `forward` takes, after wet, the hidden states before the first sample, in the order of the plan."""
+
     slow_forward = False
     """Whether, on a CPU, a vectorised `forward` with its gradient still takes longer than the compiled loops."""
 

@@ -21,7 +21,7 @@ from fxemu.models.base import Predictor
 class Recurrent(Predictor):
     """Common part of `LSTM` and `GRU`."""
 
-    vectorised, first_bias = True, "recurrent.bias_ih_l0"
+    vectorised, takes_state, first_bias = True, True, "recurrent.bias_ih_l0"
     cell: type[nn.RNNBase]
     gates: int
 
@@ -45,10 +45,11 @@ class Recurrent(Predictor):
             # Start with a weak loop, so that the first free runs stay bounded.
             self.recurrent.weight_ih_l0.data[:, channels:].mul_(0.3)
 
-    def forward(self, dry: Tensor, wet: Tensor) -> Tensor:
-        """The state is zero at the first sample given, at least `memory_samples` before the first prediction."""
+    def forward(self, dry: Tensor, wet: Tensor, *state: Tensor) -> Tensor:
+        """The state `memory_samples` before the first prediction is zero, or given: (width,) each."""
         seen = torch.cat((dry, F.pad(wet, (1, -1))), dim=1) if self.feedback else dry
-        hidden, _ = self.recurrent(seen.permute(2, 0, 1))
+        given = tuple(x.expand(1, len(dry), -1) for x in state)
+        hidden, _ = self.recurrent(seen.permute(2, 0, 1), given[0] if len(given) == 1 else given or None)
         params = self._output(hidden, dry.permute(2, 0, 1))
         return params.permute(1, 2, 0)[..., self.receptive_field - 1 :]
 

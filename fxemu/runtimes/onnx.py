@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.activations import RECORDS
+from fxemu.engine.simplify import on_cpu
+from fxemu.engine.steady_state import steady_state
 from fxemu.engine.step import PlanStep
-from fxemu.engine.streaming.stream import REST_SAMPLES
 from fxemu.runtimes.base import PAIR_SAMPLES, TURNED_AT, ExportError, Format, Model, compared, put_files
 from fxemu.runtimes.conditioned_step import ConditionedStep
 
@@ -34,7 +35,7 @@ class Onnx(Format):
         states = [f"state_{i}" for i in range(len(step.start))]
         names = {"input_names": [*inputs, *states], "output_names": ["wet", *(f"next_{name}" for name in states)]}
         _convert(step, (torch.zeros(1), *values, *step.start), path / "step.onnx", names, model, step.start)
-        if not model.loop.knobs and model.loop.predictor.vectorised and not model.loop.predictor.feedback:
+        if _goes_at_once(model):
             axes = {"dry": {0: "samples"}, "wet": {0: "samples"}}
             names = {"input_names": ["dry"], "output_names": ["wet"], "dynamic_axes": axes}
             _convert(WholeSong(model).eval(), (torch.zeros(CHECK_SAMPLES),), path / "song.onnx", names, model, [])
@@ -76,6 +77,13 @@ def _step(model: Model) -> FiniteStep | ConditionedStep:
     return (ConditionedStep(step, model.loop.knobs, model.sample_rate) if model.loop.knobs else step).eval()
 
 
+def _goes_at_once(model: Model) -> bool:
+    """Whether a graph can compute a whole song: it needs no loop, and any state can start at rest."""
+    predictor = model.loop.predictor
+    starts = predictor.takes_state or not model.loop.plan().hidden_states()
+    return predictor.vectorised and starts and not predictor.feedback and not model.loop.knobs
+
+
 def _finite(samples: Tensor) -> Tensor:
     return torch.where(torch.isfinite(samples), samples, 0.0)
 
@@ -86,14 +94,14 @@ class WholeSong(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.loop, self.limit = model.loop, float(model.loop.limit)
-        # In which a state comes to rest; a window needs none.
-        self.silence = REST_SAMPLES if model.loop.plan().hidden_states() else 0
+        plan = on_cpu(model.loop.plan())
+        rest = steady_state(model.loop, plan)
+        self.start = [rest[plan.sources[state]] for state in plan.hidden_states()]
 
     def forward(self, dry: Tensor) -> Tensor:
-        dry = torch.cat((torch.zeros(self.silence + self.loop.warm_up), _finite(dry)))[None, None]
-        encoded = self.loop.encode(dry)
-        params = self.loop.predictor(encoded, encoded)
-        return self.loop.decode(params)[0, 0, self.silence :].clamp(-self.limit, self.limit)
+        encoded = self.loop.encode(torch.cat((torch.zeros(self.loop.warm_up), _finite(dry)))[None, None])
+        params = self.loop.predictor(encoded, encoded, *self.start)
+        return self.loop.decode(params)[0, 0].clamp(-self.limit, self.limit)
 
 
 def _convert(net: nn.Module, given: tuple, path: Path, names: dict[str, Any], model: Model, start: list) -> None:
