@@ -72,6 +72,7 @@ def source(model: Model) -> tuple[str, str]:
         "latency": model.latency,
         "members": _lines(steps.members(), 2),
         **_host_sizes(model.sample_rate),
+        "reset": f"{model.identifier}_{'settle' if model.loop.knobs else 'init'}",
         **knobs.declared(model),
     }
     header = Template((HERE / "header.h").read_text()).substitute(declared)
@@ -83,7 +84,6 @@ def source(model: Model) -> tuple[str, str]:
         "tables": "\n".join(steps.tables),
         "start": _lines(start, 2),
         "knobs": knob_code,
-        "settle": "\n  if (s->fresh) settle(s);" if knob_code else "",
         "turn_knobs": "\n  if (s->phase == 0) turn(s);" if knob_code else "",
         "turned": f"\n  s->phase = (s->phase + n) % {PERIOD};" if knob_code else "",
         "and_period": f", and of the {PERIOD} from one point to the next" if knob_code else "",

@@ -99,3 +99,13 @@ static inline void look_up(float *z, const float *x, const float *table, int uni
     for (u = 0; u < units; u++) z[u] = row[u] + share * (row[units + u] - row[u]);
   }
 }
+
+/* n rows of z on straight lines that rise for `period` rows, `phase` of them after their start. */
+static inline void ramp(float *z, const float *from, const float *rise, int units, int period, int phase, int n)
+{
+  int u;
+  for (; n > 0; n--, phase++, z += units) {
+    const float share = (float)phase / (float)period;
+    for (u = 0; u < units; u++) z[u] = from[u] + share * rise[u];
+  }
+}

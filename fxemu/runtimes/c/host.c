@@ -74,6 +74,13 @@ CLONED static int resample(${name}_resampler *r, float *out, int most)
   return n;
 }
 
+static void rewind_both(${name}_host *h)
+{
+  if (h->rate == ${name}_SAMPLE_RATE) return;
+  rewind_to(&h->in, 0);
+  rewind_to(&h->out, (int64_t)${name}_LATENCY * h->rate - (int64_t)h->latency * ${name}_SAMPLE_RATE);
+}
+
 int ${name}_host_init(${name}_host *h, int rate)
 {
   const int model_rate = ${name}_SAMPLE_RATE, latency = ${name}_LATENCY;
@@ -87,16 +94,15 @@ int ${name}_host_init(${name}_host *h, int rate)
     h->chunk = (int)((int64_t)(BLOCK - 1) * rate / model_rate);
     h->chunk = h->chunk > BLOCK ? BLOCK : h->chunk < 1 ? 1 : h->chunk;
   }
-  ${name}_host_reset(h);
+  ${name}_init(&h->model);
+  rewind_both(h);
   return h->latency;
 }
 
 void ${name}_host_reset(${name}_host *h)
 {
-  ${name}_init(&h->model);
-  if (h->rate == ${name}_SAMPLE_RATE) return;
-  rewind_to(&h->in, 0);
-  rewind_to(&h->out, (int64_t)${name}_LATENCY * h->rate - (int64_t)h->latency * ${name}_SAMPLE_RATE);
+  $reset(&h->model);
+  rewind_both(h);
 }
 
 void ${name}_host_process(${name}_host *h, const float *dry, float *wet, int n)

@@ -17,16 +17,6 @@ void ${name}_set_knob(${name}_state *s, int knob, float value)
   s->aimed[knob] = position;
 }
 
-/* n rows of z on straight lines that rise for $period rows, `phase` of them after their start. */
-static inline void ramp(float *z, const float *from, const float *rise, int units, int phase, int n)
-{
-  int u;
-  for (; n > 0; n--, phase++, z += units) {
-    const float share = (float)phase / $period.0f;
-    for (u = 0; u < units; u++) z[u] = from[u] + share * rise[u];
-  }
-}
-
 /* The line to z from where the last one ended, or from z itself. */
 static void next(float *from, float *rise, const float *z, int units, int fresh)
 {
@@ -43,11 +33,13 @@ static void turn(${name}_state *s)
   const int t = s->t;
   float *at = $positions;
   int k;
+  (void)t;
   for (k = 0; k < ${name}_KNOBS; k++) {
     s->left[k] = fabsf(s->left[k]) > 1e-7f ? $kept * s->left[k] : 0.0f;
     at[k] = s->aimed[k] + s->left[k];
   }
 $point
+  s->fresh = 0;
 }
 
 static int before_point(const ${name}_state *s, int n)
@@ -55,7 +47,7 @@ static int before_point(const ${name}_state *s, int n)
   return n < $period - s->phase ? n : $period - s->phase;
 }
 
-/* To silence, with the knobs where they stand. */
+/* To the state at rest of the defaults, at once; the knobs stand where they do. */
 static void restart(${name}_state *s)
 {
   float aimed[${name}_KNOBS];
@@ -71,23 +63,15 @@ static void force_silence(${name}_state *s)
   float wet;
   int n;
   restart(s);
+$forget
   for (n = $warm_up; n > 0; n--) {
     run(s, &silence, &wet, 1);$silence
   }
 }
-
-/* Silence before the first sample: forced, then in dry alone until wet is at rest, unless it has none. */
-static void settle(${name}_state *s)
+$rest
+void ${name}_settle(${name}_state *s)
 {
-  const float silence = 0.0f;
-  float wet = 0.0f, change = 1.0f;
-  int n, i;
-  force_silence(s);
-  for (n = $rest_blocks; n > 0 && !(change <= ${still}); n--) {
-    change = wet;
-    for (i = 0; i < $rest_block; i++) run(s, &silence, &wet, 1);
-    change = fabsf(wet - change);
-  }
-  if (!(change <= ${oscillating})) force_silence(s);
-  s->fresh = s->phase = 0;
+  force_silence(s);$come_to_rest
+  s->fresh = 1;
+  s->phase = 0;
 }

@@ -11,7 +11,7 @@ from fxemu.models.knobs import SMOOTHING_S, positions, smoothing
 from fxemu.runtimes.base import Model
 from fxemu.runtimes.c.plan import PlanInC, number
 
-CODE = Path(__file__).with_name("knobs.c")
+CODE, REST = Path(__file__).with_name("knobs.c"), Path(__file__).with_name("rest.c")
 
 
 def declared(model: Model) -> dict[str, str]:
@@ -19,16 +19,21 @@ def declared(model: Model) -> dict[str, str]:
     name, knobs = model.identifier, model.loop.knobs
     if not knobs:
         return dict.fromkeys(("knob_usage", "knob_numbers", "knob_members", "knob_function"), "")
+    usage = {
+        f"{name}_set_knob(&state, knob, value);": "in its unit; held in its range, and smoothed once it plays",
+        f"{name}_settle(&state);": "to rest with the knobs where they stand; takes milliseconds",
+    }
     numbers = [
         f"#define {name}_KNOB_{knob.name} {i} /* {knob.low:g} to {knob.high:g} {knob.unit}".rstrip()
         + f", at first {knob.default:g} */"
         for i, knob in enumerate(knobs)
     ]
     return {
-        "knob_usage": f"\n *   {name}_set_knob(&state, knob, value);      in its unit; held in its range, and smoothed",
+        "knob_usage": "".join(f"\n *   {call:42} {what}" for call, what in usage.items()),
         "knob_numbers": "\n" + "\n".join([f"#define {name}_KNOBS {len(knobs)}", *numbers]),
         "knob_members": f"\n  int fresh, phase;\n  float aimed[{len(knobs)}], left[{len(knobs)}];",
-        "knob_function": f"\nvoid {name}_set_knob({name}_state *s, int knob, float value);",
+        "knob_function": f"\nvoid {name}_set_knob({name}_state *s, int knob, float value);\n"
+        + f"void {name}_settle({name}_state *s);",
     }
 
 
@@ -54,16 +59,36 @@ def code(model: Model, steps: PlanInC) -> str:
         "smoothing_ms": f"{1000 * SMOOTHING_S:g}",
         "kept": number(smoothing(model.sample_rate)),
         "silence": "" if fed_back is None else f"\n    {{ const int t = s->t; *({fed_back}) = 0.0f; }}",
+        "forget": "\n".join(f"  memset(s->v{value}, 0, sizeof s->v{value});" for value in steps.partition.tapped),
         "warm_up": model.loop.warm_up,
-        "rest_block": REST_BLOCK,
-        "rest_blocks": REST_SAMPLES // REST_BLOCK,
-        "still": number(STILL),
-        "oscillating": number(OSCILLATING),
+        "rest": "",
+        "come_to_rest": "",
         "period": PERIOD,
         "positions": steps.row(steps.plan.knobs),
         "point": "\n".join(f"  {line}" for line in steps.point()),
     }
+    if steps.partition.tapped:
+        parts |= {"rest": _rest(model, steps), "come_to_rest": "\n  come_to_rest(s);"}
     return Template(CODE.read_text()).substitute(parts)
+
+
+def _rest(model: Model, steps: PlanInC) -> str:
+    """The functions that play silence until the state is at rest."""
+    # Before each sample the past of a value begins at the row of its number in the block.
+    pasts = {
+        f"s->v{v} + s->t * {steps.plan.width(v)}": steps.plan.width(v) * n for v, n in steps.partition.tapped.items()
+    }
+    parts = {
+        "name": model.identifier,
+        "period": PERIOD,
+        "keep": "\n".join(f"  change = fmaxf(change, keep(kept, {at}, {n})), kept += {n};" for at, n in pasts.items()),
+        "kept": sum(pasts.values()),
+        "rest_block": REST_BLOCK,
+        "rest_blocks": REST_SAMPLES // REST_BLOCK,
+        "still": number(STILL),
+        "oscillating": number(OSCILLATING),
+    }
+    return Template(REST.read_text()).substitute(parts)
 
 
 def turned(model: Model, sample: int) -> list[str]:

@@ -39,9 +39,16 @@ typedef struct {
   ${name}_host host;
 } plugin;
 
+static void turn_knobs(plugin *p)
+{
+  (void)p;$turn_knobs
+}
+
+/* It comes to rest here, with the knobs where the host has put them already, and not while audio plays. */
 static void activate(void *handle)
 {
   plugin *p = (plugin *)handle;
+  turn_knobs(p);
   ${name}_host_reset(&p->host);
   memset(p->late, 0, ((size_t)p->latency + 1) * sizeof *p->late);
   p->at = 0;
@@ -61,10 +68,7 @@ static void *instantiate(const lv2_descriptor_t *d, double rate, const char *pat
   }
   p->step = (float)(1.0 - exp(-1.0 / (SMOOTHING_S * rate)));
   p->late = (float *)calloc((size_t)p->latency + 1, sizeof *p->late);
-  if (p->late) {
-    activate(p);
-    return p;
-  }
+  if (p->late) return p;
   free(p);
   return NULL;
 }
@@ -131,7 +135,8 @@ static void run_plugin(void *handle, uint32_t n)
   target[OUTPUT] = gain(p, OUTPUT_GAIN);
   target[SHARE] = control(p, ENABLED, 0.0f, 1.0f, 1.0f) > 0.0f ? 1.0f : 0.0f;
   if (p->fresh) memcpy(p->smoothed, target, sizeof target);
-  p->fresh = 0;$turn_knobs
+  p->fresh = 0;
+  turn_knobs(p);
   if (p->ports[LATENCY]) *(float *)p->ports[LATENCY] = (float)p->latency;
   while (n > 0) {
     const int count = n < PART ? (int)n : PART;

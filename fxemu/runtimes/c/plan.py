@@ -32,9 +32,6 @@ class PlanInC:
         self.partition = Partition(self.plan)
         self.layout = Layout(self.partition, BLOCK, early=True)
         self.quiet = steady_state(model.playable, self.plan, model.default_positions)
-        if self.plan.knobs is not None:
-            # The rest follows from where the knobs stand at the first sample.
-            self.quiet = {value: row for value, row in self.quiet.items() if value in self.partition.early}
         self.control_outputs = sorted(self.plan.control_outputs)
         self.tables: list[str] = []
         self.names: dict[bytes, str] = {}
@@ -106,7 +103,7 @@ class PlanInC:
         early = [value for value in self.layout.outside if value not in self.partition.control | {DRY}]
         driven = [value for value in self.layout.drives if self.layout.driven(value)]
         ramps = [
-            f"ramp({self.row(value)}, s->from{value}, s->rise{value}, {self.plan.width(value)}, s->phase, n);"
+            f"ramp({self.row(value)}, s->from{value}, s->rise{value}, {self.plan.width(value)}, {PERIOD}, s->phase, n);"
             for value in self.control_outputs
             if self.layout.signals[value].stride
         ]
@@ -125,8 +122,9 @@ class PlanInC:
     def sample(self) -> list[str]:
         """Lines for the other steps, for the sample t."""
         arrays = [f"float {name}[{size}];" for name, size in self.sizes.items()]
-        share = [f"const float share = (float)(s->phase + t - s->t) / {PERIOD}.0f;"] if self.control_outputs else []
-        return arrays + share + [line for group in self.groups for line in self._together(group)]
+        lines = [line for group in self.groups for line in self._together(group)]
+        share = f"const float share = (float)(s->phase + t - s->t) / {PERIOD}.0f;"
+        return arrays + [share] * any("share * " in line for line in lines) + lines
 
     def row(self, value: int, back: int = 0) -> str:
         """The row of sample t, or of the one `back` before."""

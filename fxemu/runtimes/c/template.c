@@ -45,7 +45,7 @@ $slide
 }
 
 void ${name}_process(${name}_state *s, const float *dry, float *wet, int n)
-{$settle
+{
   while (n > 0) {
     const int count = $most;
     run(s, dry, wet, count);

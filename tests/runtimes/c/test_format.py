@@ -17,6 +17,7 @@ from fxemu.emulation import Emulation
 from fxemu.engine.streaming.stream import render
 from fxemu.models import LSTM
 from fxemu.models.closed_loop import ClosedLoop
+from fxemu.models.knobs import Knob
 from fxemu.representations import Binary, MuLaw, OneHot, OneHotResidual, Raw
 from fxemu.runtimes import ExportError, Model, export
 from fxemu.runtimes.base import TOLERANCE
@@ -151,7 +152,11 @@ def raw_sources(tmp_path_factory) -> list[str]:
         if case[1:] == ("raw", True) or case[0] == "mlp":
             given = model(*case)
             C().write(given, folder / f"{given.identifier}.c")
-    Lv2().write(model(*CASES[0]), folder / "x.lv2")
+    # One with knobs that has a state, and one that has none.
+    for feedback in (True, False):
+        encoder = Raw()
+        loop = ClosedLoop(make("mlp", feedback=feedback), encoder, encoder, (Knob("drive_db", 0.0, 40.0, 10.0),))
+        Lv2().write(Model(loop, RATE, f"knobs {feedback}"), folder / f"{feedback}.lv2")
     return [str(path) for path in folder.rglob("*.c")]
 
 

@@ -68,6 +68,15 @@ def test_a_host_at_any_rate_plays_it_as_the_renderer(bundles, tmp_path, rate):
     assert (wet[late:] - expected[: rate // 2 - late]).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_silence_in_a_host_is_silent_from_the_first_sample(bundles, tmp_path, rate):
+    write_wav(tmp_path / "dry.wav", torch.zeros(rate), rate)
+    host(bundles, "lv2apply", "-i", f"{tmp_path}/dry.wav", "-o", f"{tmp_path}/wet.wav", uri(model()))
+    wet = decode(tmp_path / "wet.wav")[0][2 * round_trip(rate, RATE) :]
+    # An untrained model leaves a constant, to which a resampler comes with the samples before the first.
+    assert (wet - wet[-1]).abs().max() < 1e-5
+
+
 def test_a_host_reads_its_description(bundles):
     done = host(bundles, "lv2info", uri(model()))
     assert "My amp" in done.stdout and not done.stderr
