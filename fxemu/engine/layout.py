@@ -35,6 +35,9 @@ from fxemu.engine.opcodes import (
 from fxemu.engine.partition import Partition
 from fxemu.engine.plan import FIRST, IDENTITY, PERIOD, Layer, Lookup, Mix, Product, Term
 
+# Numbers in a line of the processor's cache.
+LINE = 16
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -122,16 +125,17 @@ class Layout:
 
     def _reserve(self, units: int, past: int, stays: bool) -> Signal:
         width, rows = units * self.lanes, past + self.samples if stays else 1
-        signal = Signal(self.size, width, past, width if stays else 0, rows)
-        self.size += rows * width
+        return self._placed(Signal(self.size, width, past, width if stays else 0, rows))
+
+    def _placed(self, signal: Signal) -> Signal:
+        """A signal at the end of the memory so far; the next begins at a line of the cache, lest vectors cross one."""
+        self.size = -(-signal.end // LINE) * LINE
         return signal
 
     def _drive(self, value: int) -> Signal:
         """Rows for the precomputed part of a layer: one for all samples if that is its bias alone, else one each."""
         if not self.driven(value):
-            signal = Signal(self.size, self.plan.width(value) * self.lanes, 0, 0, 1)
-            self.size += signal.width
-            return signal
+            return self._placed(Signal(self.size, self.plan.width(value) * self.lanes, 0, 0, 1))
         return self.signals[value] if self.keep else self._reserve(self.plan.width(value), 0, True)
 
     def _read(self, value: int) -> list[int]:
@@ -172,6 +176,7 @@ class Layout:
         row, stride = self.address(step.source)
         return [(row, stride, step.table.shape[0], int(step.nearest), 0, offsets[id(step)])]
 
+    @cached_property
     def copies(self) -> tuple[range, ...]:
         """The looping steps (rows of the tables) in groups of copies: with the same weights, none reading another."""
         groups: list[range] = []
@@ -188,7 +193,7 @@ class Layout:
         """The steps (rows of the tables) whose value is read by the next one alone, a mix that begins with it."""
         past, steps = self.plan.histories(), [self.plan.step(value) for value in self.looping]
         readers = Counter(self.plan.whole(source) for value in self.looping for source in self._read(value))
-        alone = {group.start for group in self.copies() if len(group) == 1}
+        alone = {group.start for group in self.copies if len(group) == 1}
         return frozenset(
             row
             for row, (value, layer, mix) in enumerate(zip(self.looping, steps, steps[1:], strict=False))

@@ -1,8 +1,6 @@
-"""Blocks of one stream: memory, layout and compiled loop for each size of block."""
+"""Blocks of one stream: their memory, layout and compiled loop."""
 
 from __future__ import annotations
-
-from collections import OrderedDict
 
 import torch
 from torch import Tensor
@@ -14,29 +12,22 @@ from fxemu.engine.partition import Partition
 from fxemu.engine.plan import DRY
 from fxemu.engine.streaming.loop import compile_loop
 
-# Sizes of blocks whose layout is kept, so that a short block costs no more than its samples.
-KEPT = 4
-
 # Past samples (1, W, rows) of the values that look back.
 PastValues = dict[int, Tensor]
 
 
 class BlockRunner:
-    """Blocks of any size of one stream, under one partition of the plan; those of the latest sizes are kept."""
+    """Blocks of any size of one stream, under one partition of the plan, in memory for the longest so far."""
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
-        self._blocks: OrderedDict[tuple[int, bool], Block] = OrderedDict()
+        self._blocks: dict[bool, Block] = {}
 
     def block(self, samples: int, fed: bool) -> Block:
-        """The block for so many samples, kept for the next of that size; `fed` as for `Block`."""
-        size = samples, fed
-        if size not in self._blocks:
-            self._blocks[size] = Block(self.partition, samples, fed)
-        self._blocks.move_to_end(size)
-        while len(self._blocks) > KEPT:
-            self._blocks.popitem(last=False)
-        return self._blocks[size]
+        """The block in which so many samples fit; `fed` as for `Block`."""
+        if fed not in self._blocks or self._blocks[fed].layout.samples < samples:
+            self._blocks[fed] = Block(self.partition, samples, fed)
+        return self._blocks[fed]
 
 
 class Block:
@@ -44,7 +35,7 @@ class Block:
 
     Args:
         partition: of the plan that is played.
-        samples: in the block.
+        samples: in it, at most.
         fed: whether given samples are fed back instead of the prediction.
     """
 
@@ -59,42 +50,42 @@ class Block:
         self.control = layout.control and ControlBlock(layout.control, self.memory[layout.control_start :])
         # Where the precomputed part is a bias alone, it is the same in every block.
         self.driven = [v for v in layout.drives if layout.driven(v)]
-        self._drive([v for v in layout.drives if not layout.driven(v)], {DRY: self.memory})
+        self._drive([v for v in layout.drives if not layout.driven(v)], {DRY: self.memory}, 1)
 
     def run(
-        self, signals: dict[int, Tensor], past: PastValues, fed: Tensor | None, points: Tensor, phase: int
+        self, samples: int, signals: dict[int, Tensor], past: PastValues, fed: Tensor | None, points: Tensor, phase: int
     ) -> tuple[Tensor, PastValues]:
         """Wet (samples,) and the past of the next block, given the precomputed values and this block's past.
 
         For a plan with knobs, `points` and `phase` are those of `ControlTrack.around`.
         """
-        layout, memory, samples = self.layout, self.memory, self.layout.samples
+        layout, memory = self.layout, self.memory
         for value in layout.tapped:
             _put(memory, layout.signals[value].start, past[value])
         for value in layout.outside:
             signal = layout.signals[value]
             _put(memory, signal.start, signals[value][..., -samples - signal.past :])
-        self._drive(self.driven, signals)
+        self._drive(self.driven, signals, samples)
         if self.control is not None:
             self.control.run(points)
         if fed is not None:
             last = layout.signals[layout.plan.last]
-            memory[last.row(0) : last.end] = fed
+            memory[last.row(0) : last.row(samples)] = fed
         self.loop(memory.numpy(), samples, phase)
         return memory[self.output_start : self.output_start + samples].clone(), {
-            v: self._tail(v) for v in layout.tapped
+            v: self._tail(v, samples) for v in layout.tapped
         }
 
-    def _drive(self, layers: list[int], signals: dict[int, Tensor]) -> None:
+    def _drive(self, layers: list[int], signals: dict[int, Tensor], samples: int) -> None:
         """Write the precomputed parts of some layers to memory."""
         for value in layers:
-            driven = drive(self.layout.partition, value, signals, self.layout.samples)
+            driven = drive(self.layout.partition, value, signals, samples)
             _put(self.memory, self.layout.drives[value].row(0), driven)
 
-    def _tail(self, value: int) -> Tensor:
-        """The last samples of a value, the past of the next block: (1, W, rows)."""
+    def _tail(self, value: int, samples: int) -> Tensor:
+        """The last of so many samples of a value, the past of the next block: (1, W, rows)."""
         signal = self.layout.signals[value]
-        last = self.memory[signal.end - signal.past * signal.width : signal.end]
+        last = self.memory[signal.start + samples * signal.width : signal.row(samples)]
         return last.reshape(1, signal.past, signal.width).mT.clone()
 
 

@@ -85,7 +85,7 @@ def compile_loop(layout: Layout, ops: NDArray[np.uint64]) -> Loop:
     plain = {j for op in ops if op[OP] == MIX for j in _items(op) if _all_ones(weights, items[j, WEIGHT], op[UNITS])}
     marks = tuple((j not in plain, a in pointed, b in pointed) for j, (a, b) in enumerate(items[:, (A, B)].tolist()))
     static = _without(ops, (OUT, DRIVE)), _without(items, (A, B))
-    run = _compiled(Steps(*static, layout.copies(), marks, layout.inlined()))
+    run = _compiled(Steps(*static, layout.copies, marks, layout.inlined()))
     # Pointers that keep their tables alive.
     pointers = [table.ctypes.data_as(ctypes.c_void_p) for table in (weights, parameters, ops, items)]
     return lambda memory, samples, phase: run(samples, phase, memory.ctypes.data, *pointers)

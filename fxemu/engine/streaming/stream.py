@@ -176,7 +176,8 @@ class Stream:
         if self._plan.last in signals:
             self._past = {}  # all follows from dry
             return signals[self._plan.last][0, 0, -dry.numel() :]
-        wet, self._past = runner.block(dry.numel(), fed is not None).run(signals, past, fed, points, phase)
+        block = runner.block(dry.numel(), fed is not None)
+        wet, self._past = block.run(dry.numel(), signals, past, fed, points, phase)
         return wet
 
     def _evaluated(self, dry: Tensor, wanted: set[int], samples: int | None = None) -> dict[int, Tensor]:

@@ -105,9 +105,7 @@ class Conditioning(nn.Module):
         """Append dry times its gain to a plan; returns the number of its value. `knobs` as for `plan`."""
         if self.gain is None:
             return dry
-        quiet = self.gain.new_full((1,), -math.log(LOUDEST))
-        gain = _Given(plan, knobs, dry, self).value(self.gain, quiet, DECAY)
-        return plan.mix(Product((dry, gain), LOUDEST))
+        return plan.mix(_Given(plan, knobs, dry, self).scaled(dry, self.gain, LOUDEST))
 
     @torch.no_grad()
     def gain_at(self, at: Tensor) -> float:
@@ -165,11 +163,16 @@ class _Given:
         if scale is None and self.still:
             return self.plan.append(replace(layer, bias=layer.bias + self.features @ shift.T))
         total, bias = self.plan.append(Layer(layer.terms)), self.value(shift, layer.bias)
-        scaled = Product((total,))
-        if scale is not None:
-            factor = self.value(scale, scale.new_full((layer.units,), -math.log(LARGEST)), DECAY)
-            scaled = Product((total, factor), LARGEST)
+        scaled = Product((total,)) if scale is None else self.scaled(total, scale, LARGEST)
         return self.plan.mix(scaled, Product((bias,)), activation=layer.activation)
+
+    def scaled(self, value: int, weight: Tensor, largest: float) -> Product:
+        """A value times exp(weight * features), which is at most `largest`; weight (U, F)."""
+        factor = self.value(weight, weight.new_full((len(weight),), -math.log(largest)), DECAY)
+        if self.still:
+            return Product((value, factor), largest)
+        # At points alone, not at every sample.
+        return Product((value, self.plan.mix(Product((factor,), largest))))
 
 
 def of_this_version(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -50,11 +50,13 @@ def test_rows_of_any_width(width: int) -> None:
 
 
 def test_blocks_of_any_size_and_other_weights_share_their_code() -> None:
+    """A longer block than any before looks the code up, a shorter one does not."""
     streams = [Stream(ClosedLoop(LSTM(1, 1, width=5), Raw(), Raw())) for _ in range(2)]
     streams[0].process(noise(10))
     before = loop._compiled.cache_info()
-    for stream, size in zip(streams, (20, 30), strict=True):
+    for stream, size in zip(streams, (3000, 4000), strict=True):
         stream.process(noise(size))
+        stream.process(noise(20))
     after = loop._compiled.cache_info()
     assert (after.misses, after.hits) == (before.misses, before.hits + 2)
 
