@@ -222,6 +222,12 @@ class SongData(pl.LightningDataModule):
             return self.parts["train"]
         return [pair for pair in self.source.gains.pairs_for_epoch(0) if pair.knobs.dim() == 1]
 
+    def settings_trained_at(self) -> list[Tensor]:
+        """Positions (K,) of knobs in training: of recordings all, of drawn ones those of the first epoch."""
+        if self.effect.turnable:
+            return self.source.gains.settings(0)
+        return [pair.knobs for pair in self.parts["train"] if pair.knobs is not None]
+
     def wet_peak(self) -> float:
         """The largest wet sample of the training songs, in proportion where all of dry is below full scale.
 

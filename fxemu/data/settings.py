@@ -90,6 +90,10 @@ class DrawnSettings(Turns):
         number = self.draw(piece, epoch) * len(self.pieces) + piece
         return number, drawn_setting(number, len(self.effect.knobs), self.seed)
 
+    def settings(self, epoch: int) -> list[Tensor]:
+        """The setting (K,) of every piece in this epoch."""
+        return [self.drawn(piece, epoch)[1] for piece in range(len(self.pieces))]
+
     def pairs_for_epoch(self, epoch: int) -> list[Pair]:
         """Every piece at its setting and gain in this epoch."""
         draws = ((*self.drawn(piece, epoch), self.drawn_db(piece, epoch)) for piece in range(len(self.pieces)))

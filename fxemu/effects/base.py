@@ -47,6 +47,11 @@ class Effect(ABC):
         """Whether it has knobs and can be run at any setting of them."""
         return self.replayable and bool(self.knobs)
 
+    @property
+    def follows(self) -> bool:
+        """Whether its knobs may move: it takes a track of values for each of them."""
+        return self.turnable and {knob.name for knob in self.knobs}.issubset(self.tracked)
+
     def at(self, position: Tensor | None) -> Effect:
         """The effect with its knobs at positions (K,), -1 to 1 (None: at their defaults); itself without knobs."""
         return self

@@ -38,14 +38,10 @@ class Turned(Effect):
         self.memory_s = None if None in memories else max(memories)
         self.default = self.at(positions(self.knobs, {}))
         self.rate_hz, self.replayable = self.default.rate_hz, self.default.replayable
+        self.tracked = self.default.tracked
 
     def at(self, position: Tensor | None) -> Effect:
         return self.default if position is None else self.build(values(self.knobs, position))
-
-    @property
-    def follows(self) -> bool:
-        """Whether the effect takes a track of values for each of the knobs."""
-        return {knob.name for knob in self.knobs}.issubset(self.default.tracked)
 
     def moving(self, position: Tensor) -> Effect:
         """The effect with its knobs at positions (K, samples), -1 to 1, for a dry signal as long; if it `follows`."""

@@ -92,24 +92,26 @@ def level_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
     return figure
 
 
-def setting_errors(knobs: Sequence[Knob], errors: Sequence[tuple[Mapping[str, float], float]]) -> Figure:
+def setting_errors(knobs: Sequence[Knob], errors: Sequence[tuple[Mapping[str, float], float, float]]) -> Figure:
     """ESR at settings that were not trained at: over each knob and, of two or more, as a map of the first two.
 
     Args:
         knobs: of the model.
-        errors: the values of the knobs by name, and the ESR there.
+        errors: the values of the knobs by name, the ESR there, and that of the nearest setting trained at.
     """
     panels = len(knobs) + (len(knobs) > 1)
     columns = min(panels, 3)
     rows = -(-panels // columns)
     figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flat
-    at = {knob.name: [setting[knob.name] for setting, _ in errors] for knob in knobs}
-    esr = [max(error, ESR_FLOOR) for _, error in errors]
+    at = {knob.name: [setting[knob.name] for setting, *_ in errors] for knob in knobs}
+    esr, nearest = ([max(both[i], ESR_FLOOR) for _, *both in errors] for i in (0, 1))
     for axes, knob in zip(grid, knobs, strict=False):
-        axes.semilogy(at[knob.name], esr, "o", color="tab:red")
+        axes.semilogy(at[knob.name], nearest, "x", color="gray", label="at the nearest setting trained at")
+        axes.semilogy(at[knob.name], esr, "o", color="tab:red", label="model")
         _scaled(axes, "x", knob)
         axes.set_ylabel("ESR")
+    grid[0].legend(fontsize="small")
     if len(knobs) > 1:
         across, up = knobs[:2]
         dots = grid[len(knobs)].scatter(at[across.name], at[up.name], c=esr, norm="log", cmap="viridis_r", s=80)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,8 +21,9 @@ from fxemu.evaluation.measurements.priming import primed
 from fxemu.evaluation.measurements.settings import KnobScores, at_held_out, at_recorded
 from fxemu.evaluation.measurements.settings import lines as knob_lines
 from fxemu.evaluation.measurements.stability import stability
+from fxemu.evaluation.measurements.sweeps import sweep, sweep_stem
 from fxemu.evaluation.plots import contraction_curves, first_layer, level_curves, setting_errors
-from fxemu.evaluation.publishing import Dashboard, Publisher
+from fxemu.evaluation.publishing import Publisher
 from fxemu.evaluation.scores import ContractionScores, Errors, LevelScores, Scores, SongScores
 from fxemu.evaluation.validation import teacher_forced_esr
 from fxemu.library.pair import Pair
@@ -38,33 +38,29 @@ def evaluate(
     train: list[Pair],
     test: list[Pair],
     effect: Effect,
-    sample_rate: int,
-    folder: Path,
-    dashboard: Dashboard,
+    settings: list[Tensor],
+    publisher: Publisher,
 ) -> Scores:
-    """Free-run the test songs from silence; write `audio/`, `plots/` and the dashboard's copy; return the scores.
+    """Free-run the test songs from silence; publish sounds and pictures; return the scores.
 
     Args:
         loop: the trained predictor with its representations.
         train: songs to fit the baselines on.
         test: songs to report on.
         effect: what is emulated, to make the truth at other input levels.
-        sample_rate: of all songs, in Hz.
-        folder: the run folder.
-        dashboard: that shows sounds and pictures too.
+        settings: of its knobs that were trained at, positions (K,); none without knobs.
+        publisher: of the run, at the rate of all songs.
     """
-    turned = _turned(loop, train, test, effect, sample_rate)
+    sample_rate = publisher.sample_rate
+    turned = _turned(loop, settings, test, effect, publisher) if effect.knobs else None
     # All else with the knobs where they stood in the recordings; of an effect that can be run, at their defaults.
     predictions = render_many([loop.at(song.knobs) for song in test], [song.dry for song in test])
     teacher_forced, loop = teacher_forced_esr(loop, test), loop.at(test[0].knobs)
     limit = float(loop.limit)
-    publisher = Publisher(folder, dashboard, sample_rate)
     for song, prediction in zip(test, predictions, strict=True):
         publisher.song(song, prediction, limit)
     levels = _levels(loop, test, effect, publisher) if effect.replayable else []
     contracting = _contraction(loop, test[:1] if turned else test, effect, publisher)
-    if turned:
-        publisher.picture(setting_errors(effect.knobs, [(x.values, x.esr) for x in turned.settings]), "settings")
     if (figure := first_layer(loop.plan(), sample_rate)) is not None:
         publisher.picture(figure, "first_layer")
     pairs = [(p, song.wet) for p, song in zip(predictions, test, strict=True)]
@@ -91,13 +87,20 @@ def evaluate(
 
 
 def _turned(
-    loop: ClosedLoop, train: list[Pair], test: list[Pair], effect: Effect, sample_rate: int
+    loop: ClosedLoop, trained: list[Tensor], test: list[Pair], effect: Effect, publisher: Publisher
 ) -> KnobScores | None:
-    """Errors at settings of the knobs that were not trained at; None for an effect without knobs."""
+    """Errors at settings not trained at, with their picture (None: there are none), and the sound of each knob."""
+    for number, knob in enumerate(effect.knobs):
+        publisher.sounds(sweep_stem(knob.name), sweep(loop, test[0], effect, number, publisher.sample_rate))
     if effect.turnable:
         settings = held_out_settings(HELD_OUT, len(effect.knobs), seed=0)
-        return at_held_out(loop, test, effect, sample_rate, settings)
-    return at_recorded(loop, train, test, effect.knobs) if effect.knobs else None
+        scores = at_held_out(loop, test, effect, publisher.sample_rate, settings, trained)
+    else:
+        scores = at_recorded(loop, test, effect.knobs, trained)
+    if scores is not None:
+        errors = [(score.values, score.esr, score.nearest_esr) for score in scores.settings]
+        publisher.picture(setting_errors(effect.knobs, errors), "settings")
+    return scores
 
 
 def _song_scores(name: str, prediction: Tensor, target: Tensor, limit: float) -> SongScores:

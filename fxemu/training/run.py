@@ -22,6 +22,7 @@ from fxemu.evaluation.diagnosis import box_sentence
 from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.run_page import effect_in_words, score_rows, write_run_page
 from fxemu.evaluation.plots import race_curve, training_curve
+from fxemu.evaluation.publishing import Publisher
 from fxemu.evaluation.report import evaluate, table
 from fxemu.evaluation.runs import flat_options, read_run
 from fxemu.evaluation.scores import RaceScores, Report
@@ -199,7 +200,9 @@ def _report(
         figure.savefig(picture, dpi=110)
         write_whole(folder / "plots" / f"{name}.png", picture.getvalue())
     loop = _save_models(config, folder, module)
-    scores = evaluate(loop, data.parts["train"], data.parts["test"], data.effect, data.sample_rate, folder, gallery)
+    publisher = Publisher(folder, gallery, data.sample_rate)
+    settings = data.settings_trained_at()
+    scores = evaluate(loop, data.parts["train"], data.parts["test"], data.effect, settings, publisher)
     report = Report(
         test=scores,
         val_esr=curve.best(),

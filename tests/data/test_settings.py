@@ -18,7 +18,7 @@ KNOBS = Knob("drive_db", 0.0, 40.0, 25.0), Knob("lowpass_hz", 500.0, 3000.0, 200
 
 def effect(follows: bool = False) -> Turned:
     turned = Turned(lambda settings: Distortion(**settings), KNOBS)
-    turned.default.tracked = Distortion.tracked if follows else ()
+    turned.tracked = Distortion.tracked if follows else ()
     return turned
 
 
@@ -55,6 +55,7 @@ def test_a_piece_is_what_the_effect_makes_of_its_song_at_its_setting():
     for piece, pair in enumerate(settings.pairs_for_epoch(2)):
         number, at = settings.drawn(piece, 2)
         assert torch.equal(at, pair.knobs) and torch.equal(at, drawn_setting(number, 2, 0))
+        assert torch.equal(settings.settings(2)[piece], pair.knobs)
         wet = Distortion(**values(KNOBS, at))(whole[pair.name], RATE)
         start = (piece % 2) * pair.dry.numel()
         assert torch.allclose(pair.wet, wet[start : start + pair.wet.numel()], atol=1e-3)

@@ -52,9 +52,10 @@ def test_training_curve_has_both_errors() -> None:
 
 def test_settings_are_over_each_knob_and_of_two_on_a_map() -> None:
     knobs = Knob("drive_db", 0.0, 40.0, 10.0), Knob("tone_hz", 500.0, 8000.0, 2000.0)
-    errors = [({"drive_db": 10.0, "tone_hz": 600.0}, 1e-3), ({"drive_db": 30.0, "tone_hz": 4000.0}, 0.1)]
+    errors = [({"drive_db": 10.0, "tone_hz": 600.0}, 1e-3, 0.2), ({"drive_db": 30.0, "tone_hz": 4000.0}, 0.1, 0.3)]
     drive, tone, both, _ = setting_errors(knobs, errors).axes
-    assert list(drive.lines[0].get_xdata()) == [10.0, 30.0] and list(drive.lines[0].get_ydata()) == [1e-3, 0.1]
+    assert [list(line.get_xdata()) for line in drive.lines] == [[10.0, 30.0]] * 2
+    assert [list(line.get_ydata()) for line in drive.lines] == [[0.2, 0.3], [1e-3, 0.1]], "nearest below, model above"
     assert tone.get_xscale() == both.get_yscale() == "log" and both.get_xlabel() == "drive_db (dB)"
     (dots,) = both.collections
     assert dots.get_offsets().tolist() == [[10.0, 600.0], [30.0, 4000.0]] and dots.get_array().tolist() == [1e-3, 0.1]

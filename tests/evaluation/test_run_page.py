@@ -115,6 +115,13 @@ def test_what_the_effect_is_stands_on_the_page_as_text(folder):
     assert "By its sound: a limiter &lt;b&gt;" in run_page(read_run(folder))
 
 
+def test_a_knob_s_sweep_can_be_played(make_run):
+    folder = make_run("run", {"knobs.drive_db": [0, 40], "knobs.gone": [0, 1]})
+    write_wav(folder / "audio" / "sweep of drive_db-prediction.wav", torch.rand(8000) - 0.5, 8000)
+    page = run_page(read_run(folder))
+    assert "drive_db turned over [0, 40]" in page and "gone turned" not in page
+
+
 @pytest.mark.parametrize("place", ["outdone", "knobs", "contraction"])
 def test_what_the_report_warns_of_stands_on_the_page(folder, place):
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -14,6 +14,7 @@ import yaml
 import fxemu.effects
 from fxemu.evaluation.baselines import IN_WORDS
 from fxemu.evaluation.character import sound_in_words
+from fxemu.evaluation.measurements.sweeps import sweep_stem
 from fxemu.evaluation.metrics import esr_db
 from fxemu.evaluation.pages.html import SOUND_BYTES, picture, render
 from fxemu.evaluation.pages.sounds import Sound, stretch
@@ -21,6 +22,7 @@ from fxemu.evaluation.plots import PLOTS
 from fxemu.evaluation.runs import Run, plain, read_run
 from fxemu.files import parse_json, write_whole
 from fxemu.library.songs import file_stem
+from fxemu.models.knobs import MOST_KNOBS
 
 PAGE = "report.html"
 SONGS, SECONDS = 3, 8.0
@@ -78,6 +80,7 @@ def run_page(run: Run) -> str:
         songs=songs.items(),
         esr_db=esr_db,
         silent=len(run.songs) - len(songs),
+        sweeps=list(_sweeps(run)),
         effect=effect_in_words(run.options),
         command=_command(run.folder),
         asked=[(name, run.options[name]) for name in ASKED if name in run.options],
@@ -193,12 +196,26 @@ def shown_songs(run: Run) -> list[str]:
 def _songs(run: Run) -> Iterator[tuple[str, list[Sound]]]:
     """Dry, target, prediction and error of the first songs, as far as the page has room for them."""
     for song in shown_songs(run):
-        files = {kind: (run.folder, kind) for kind in ("target", "prediction", "dry")}
-        found = stretch(files, song, SECONDS)
-        if found is not None:
-            sounds = found.sounds(SOUND_BYTES // SONGS)
-            complete = {"target", "prediction"} <= found.samples.keys()
-            yield song, [*sounds, found.error()] if complete else sounds
+        if sounds := _sounds(run, song, SOUND_BYTES // SONGS):
+            yield song, sounds
+
+
+def _sweeps(run: Run) -> Iterator[tuple[str, list[Sound]]]:
+    """The same of the sweeps of knobs, each with what turns."""
+    for option, span in run.options.items():
+        section, _, name = option.partition(".")
+        if section == "knobs" and (sounds := _sounds(run, sweep_stem(name), SOUND_BYTES // MOST_KNOBS)):
+            yield f"{name} turned over {span}", sounds
+
+
+def _sounds(run: Run, song: str, most_bytes: int) -> list[Sound]:
+    """Dry, target, prediction and error of a song; none if its files are gone."""
+    files = {kind: (run.folder, kind) for kind in ("target", "prediction", "dry")}
+    found = stretch(files, song, SECONDS)
+    if found is None:
+        return []
+    complete = {"target", "prediction"} <= found.samples.keys()
+    return [*found.sounds(most_bytes), *([found.error()] if complete else [])]
 
 
 def _plots(run: Run) -> Iterator[tuple[str, str]]:
