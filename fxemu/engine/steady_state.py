@@ -9,6 +9,7 @@ from fxemu.engine.control import input_signals
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.plan import Plan
 from fxemu.engine.playable import Playable
+from fxemu.engine.simplify import on_cpu
 from fxemu.engine.streaming.stream import Stream
 
 
@@ -26,3 +27,10 @@ def steady_state(loop: Playable, plan: Plan, knobs: Tensor | None = None) -> dic
     given = input_signals(plan, quiet, None if knobs is None else knobs[None, :, None])
     known |= evaluate(plan, given, {value for value in plan.feedforward() if spans[value]})
     return {value: known[value][0, :, -1] for value, span in spans.items() if span and value in known}
+
+
+def hidden_rest(loop: Playable) -> list[Tensor]:
+    """The hidden states at rest in silence, (width,) each, in the order of the plan of a model without knobs."""
+    plan = on_cpu(loop.plan())
+    rest = steady_state(loop, plan)
+    return [rest[plan.sources[state]] for state in plan.hidden_states()]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fxemu.engine import cells
 from fxemu.engine.plan import DRY, Plan, Product, Term
-from fxemu.engine.streaming.stream import REST_SAMPLES
+from fxemu.engine.steady_state import hidden_rest
 from fxemu.models import LSTM, ConvNet, Linear, WaveNet
 from fxemu.runtimes.base import ExportError, Format, Model
 from fxemu.runtimes.foreign import Foreign, checked_model, layer, read_json, tensor, whole_number
@@ -44,7 +44,7 @@ class Nam(Format):
         if isinstance(predictor, WaveNet):
             config, weights = _wavenet_content(predictor)
         elif isinstance(predictor, LSTM):
-            config, weights = _lstm_content(cell_with_dry(predictor))
+            config, weights = _lstm_content(cell_with_dry(predictor), model.sample_rate)
         elif isinstance(predictor, ConvNet):
             config, weights = _convnet_content(predictor)
         elif isinstance(predictor, Linear):
@@ -67,16 +67,13 @@ class Nam(Format):
         return compared_with_reader(model, lambda knobs: parse(read_json(path)))
 
 
-def _lstm_content(cell: Cell) -> tuple[dict[str, int], list[Tensor]]:
+def _lstm_content(cell: Cell, sample_rate: int) -> tuple[dict[str, int], list[Tensor]]:
     """Config and weights, with the state at rest in silence to start from."""
-    net = nn.LSTM(1, cell.units)
-    for name in ("input", "hidden"):
-        letter = name[0]
-        getattr(net, f"weight_{letter}h_l0").copy_(getattr(cell, name))
-        getattr(net, f"bias_{letter}h_l0").copy_(getattr(cell, f"{name}_bias"))
-    _, (hidden, memory) = net(torch.zeros(REST_SAMPLES, 1))
+    plan, bias = Plan(), cell.input_bias + cell.hidden_bias
+    hidden = cells.lstm(plan, [Term(DRY, cell.input[..., None])], cell.hidden, bias)
+    plan.add(Term(hidden, cell.head[None, :, None]), bias=cell.head_bias[None])
     matrix = torch.cat((cell.input, cell.hidden), dim=1)
-    weights = [matrix, cell.input_bias + cell.hidden_bias, hidden, memory, cell.head, cell.head_bias]
+    weights = [matrix, bias, *hidden_rest(checked_model(plan, sample_rate)), cell.head, cell.head_bias]
     return {"input_size": 1, "hidden_size": cell.units, "num_layers": 1}, weights
 
 

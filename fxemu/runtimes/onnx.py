@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fxemu.engine.activations import RECORDS
-from fxemu.engine.simplify import on_cpu
-from fxemu.engine.steady_state import steady_state
+from fxemu.engine.steady_state import hidden_rest
 from fxemu.engine.step import PlanStep
 from fxemu.runtimes.base import PAIR_SAMPLES, TURNED_AT, ExportError, Format, Model, compared, put_files
 from fxemu.runtimes.conditioned_step import ConditionedStep
@@ -93,10 +92,7 @@ class WholeSong(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.loop, self.limit = model.loop, float(model.loop.limit)
-        plan = on_cpu(model.loop.plan())
-        rest = steady_state(model.loop, plan)
-        self.start = [rest[plan.sources[state]] for state in plan.hidden_states()]
+        self.loop, self.limit, self.start = model.loop, float(model.loop.limit), hidden_rest(model.loop)
 
     def forward(self, dry: Tensor) -> Tensor:
         encoded = self.loop.encode(torch.cat((torch.zeros(self.loop.warm_up), _finite(dry)))[None, None])
