@@ -80,7 +80,7 @@ def test_a_plugin_starts_where_its_knobs_stand(bundle):
     plugin.turn(settings)
     plugin.activate()
     played, expected = plugin.play(dry.numpy()), Emulation(model("gru").loop, RATE)(dry, RATE, **settings)
-    assert np.abs(played - expected.numpy()).max() < 1e-4
+    assert np.abs(played - expected.numpy()).max() < 1e-6
 
 
 @needs_compiler

@@ -17,7 +17,7 @@ import torch
 
 from fxemu.audio import polyphase
 from fxemu.engine.activations import RECORDS
-from fxemu.engine.plan import DRY, PERIOD
+from fxemu.engine.plan import DRY
 from fxemu.runtimes.base import TURNED_AT, ExportError, Format, Model
 from fxemu.runtimes.c import knobs
 from fxemu.runtimes.c.plan import BLOCK, PlanInC, number, table
@@ -84,12 +84,7 @@ def source(model: Model) -> tuple[str, str]:
         "tables": "\n".join(steps.tables),
         "start": _lines(start, 2),
         "knobs": knob_code,
-        "turn_knobs": "\n  if (s->phase == 0) turn(s);" if knob_code else "",
-        "turned": f"\n  s->phase = (s->phase + n) % {PERIOD};" if knob_code else "",
-        "and_period": f", and of the {PERIOD} from one point to the next" if knob_code else "",
-        "most": "before_point(s, n < BLOCK - s->t ? n : BLOCK - s->t)"
-        if knob_code
-        else "n < BLOCK - s->t ? n : BLOCK - s->t",
+        **knobs.calls(model),
         "dry": steps.row(DRY),
         "block": _lines(block, 2),
         "sample": _lines(sample, 4),

@@ -43,6 +43,19 @@ def start(model: Model) -> list[str]:
     return [*(f"s->aimed[{i}] = {number(x)};" for i, x in enumerate(at)), "s->fresh = 1;"] if at else []
 
 
+def calls(model: Model) -> dict[str, str]:
+    """What the functions that play have for the knobs: a run of samples ends at a point, and begins with a turn."""
+    most = "n < BLOCK - s->t ? n : BLOCK - s->t"
+    if not model.loop.knobs:
+        return {"turn_knobs": "", "turned": "", "and_period": "", "most": most}
+    return {
+        "turn_knobs": "\n  if (s->phase == 0) turn(s);",
+        "turned": f"\n  s->phase = (s->phase + n) % {PERIOD};",
+        "and_period": f", and of the {PERIOD} from one point to the next",
+        "most": f"before_point(s, {most})",
+    }
+
+
 def code(model: Model, steps: PlanInC) -> str:
     """The functions of a model with knobs; empty for one without."""
     if not model.loop.knobs:
