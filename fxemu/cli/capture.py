@@ -101,7 +101,7 @@ def _songs(given: argparse.Namespace) -> list[Song]:
         print(skipped, file=sys.stderr)
     if len(songs) < 3:
         found = f"{len(songs)} usable song(s)"
-        raise LibraryError(f"{printable(given.library)}: {found}; at least 3 of {REPEAT_S:g} s are needed")
+        raise LibraryError(f"{printable(given.library)}: {found}; at least 3 are needed, of {REPEAT_S:g} s or more")
     return songs
 
 
