@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from fxemu.engine.plan import DECAY, Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import UNIT_DB
+from fxemu.models.fits.dynamics import AT_ONCE, UNIT_DB
+from fxemu.models.fits.dynamics_chain import FOLLOWERS
 from fxemu.models.parts.conditioned_dynamics import LARGEST, ConditionedDynamics, Numbers
 from fxemu.models.parts.octaves import LEVEL
 
@@ -28,18 +30,19 @@ class Dynamics(Predictor):
     """wet = dry * 10^(gain_db / 20), the gain being a static curve between followers (units: 80 dB):
 
         follow(h, x) = h + up relu(x - h) - down relu(h - x)         two rates, learned, each follower its own
-        level'       = follow(level, level of dry)                   detector
+        envelope'    = follow(envelope, |dry|)                       rise and fall of the amplitude
+        level'       = follow(level, level of envelope')             detector
         wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j)
         held'        = follow(held, wanted)                          attack at once and release, or both
         reduction'   = follow(reduction, held')                      smoothing
         gain         = makeup - reduction'
 
     which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design": detectors that
-    branch or are decoupled, feed-forward or (loop = -1) feedback. With feedback it is an observer: while true
-    samples are fed back it corrects its reduction by the error of its last gain; in a free run there is nothing to
-    correct. All of it is fitted to the training songs (`fit`), so use it with `training=closed_form`; rollouts can
-    start from there. What sounds may also be dry through a filter, as that of a box's transformers. Takes and makes
-    plain samples: `repr=raw` only.
+    branch or are decoupled, of amplitude or of level, feed-forward or (loop = -1) feedback. With feedback it is an
+    observer: while true samples are fed back it corrects its reduction by the error of its last gain; in a free run
+    there is nothing to correct. All of it is fitted to the training songs (`fit`), so use it with
+    `training=closed_form`; rollouts can start from there. What sounds may also be dry through a filter, as that of a
+    box's transformers. Takes and makes plain samples: `repr=raw` only.
 
     Args:
         channels, params: 1 each.
@@ -74,13 +77,20 @@ class Dynamics(Predictor):
         self.feedback, self.receptive_field = feedback, max(memory_samples + 1, taps)
         self.max_gain = 10 ** (max_gain_db / 20)
         # In the order of `fits/dynamics.py`.
-        self.rates = nn.Parameter(torch.empty(3, 2))
+        self.rates = nn.Parameter(torch.empty(FOLLOWERS, 2))
         self.loop = nn.Parameter(torch.empty(1))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
         self.makeup = nn.Parameter(torch.empty(1))
-        self._set(dynamics.start(knees, up=0.2, down=4000.0, smoothing=30.0, loop=0.0))
+        self._set(dynamics.start(knees, hold=(0.2, 4000.0), smoothing=30.0))
         # Oldest tap first.
         self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Weights from before there was an envelope have none: |dry| at once."""
+        rates = state_dict.get(f"{prefix}rates")
+        if rates is not None and len(rates) == FOLLOWERS - 1:
+            state_dict[f"{prefix}rates"] = torch.cat((rates.new_full((1, 2), AT_ONCE), rates))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     def chain(self) -> list[nn.Parameter]:
         """The parameters of the chain, in the order of `fits/dynamics.py`."""
@@ -125,19 +135,22 @@ class Dynamics(Predictor):
 
     def plan_with(self, plan: Plan, dry: int, wet: int, numbers: Numbers) -> int:
         """Append one step that computes with the given numbers in place of its own; as `plan`."""
-        level, held, reduction, previous = (plan.state(1) for _ in range(4))
+        envelope, level, held, reduction, previous = (plan.state(1) for _ in range(5))
         before = held, reduction
         if self.feedback:
             fed_level, own_level = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, previous))
             off = Product((own_level,), CORRECTION), Product((fed_level,), -CORRECTION)
             before = tuple(plan.mix(Product((x,)), *off, activation=BOUND) for x in before)
-        detected = _follow(plan, numbers, 0, level, plan.mix(Product((dry, dry)), activation=LEVEL))
-        holding = _follow(plan, numbers, 1, before[0], self._plan_curve(plan, numbers, detected, before[1]))
-        reducing = _follow(plan, numbers, 2, before[1], holding)
+        enveloping = _follow(plan, numbers, 0, envelope, _plan_amplitude(plan, dry, self.knee))
+        now = plan.mix(Product((enveloping, enveloping)), activation=LEVEL)
+        detected = _follow(plan, numbers, 1, level, now)
+        holding = _follow(plan, numbers, 2, before[0], self._plan_curve(plan, numbers, detected, before[1]))
+        reducing = _follow(plan, numbers, 3, before[1], holding)
         gain = self._plan_gain(plan, numbers, reducing)
         amplified = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
         prediction = plan.mix(Product((amplified, gain), self.max_gain))
-        for state, value in ((level, detected), (held, holding), (reduction, reducing), (previous, prediction)):
+        after = enveloping, detected, holding, reducing, prediction
+        for state, value in zip((envelope, level, held, reduction, previous), after, strict=True):
             plan.close(state, value)
         return prediction
 
@@ -158,6 +171,12 @@ class Dynamics(Predictor):
         return plan.add(
             Term(reduction, self.makeup.new_full((1, 1, 1), -NEPERS)), bias=numbers.makeup, activation=DECAY
         )
+
+
+def _plan_amplitude(plan: Plan, dry: int, like: Tensor) -> int:
+    """Append |dry|; device of `like`."""
+    halves = plan.add(Term(dry, like.new_tensor([1.0, -1.0])[:, None, None]), activation=RELU)
+    return plan.add(Term(halves, like.new_ones(1, 2, 1)))
 
 
 def _follow(plan: Plan, numbers: Numbers, i: int, h: int, x: int) -> int:

@@ -11,16 +11,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# Of a chain: six rates and the loop, each by itself; all knees together; the logarithm of all bends; the makeup.
-ALONE, MOVED = 7, 10
-THRESHOLD, STEEPNESS, MAKEUP = 7, 8, 9
+# Of a chain: eight rates and the loop, each by itself; all knees together; the logarithm of all bends; the makeup.
+ALONE, MOVED = 9, 12
+THRESHOLD, STEEPNESS, MAKEUP = 9, 10, 11
 # The largest factor of the bends.
 LARGEST = 10.0
 # What is expected: standard deviations of a move for a feature of 1, of knees and of bends from where a fit starts; and
 # the variance of the error's sum that is beyond the chain.
-SCALES = np.array([1.5] * 6 + [0.3, 0.15, 0.5, 0.06])
+SCALES = np.array([1.5] * 8 + [0.3, 0.15, 0.5, 0.06])
 KNEE, BEND, FIRST_KNEE, LAST_KNEE, ALL_BENDS = 0.15, 1.0, 0.45, 0.95, 0.8
-NOISE = 0.1
+NOISE = 0.03
 
 
 def moved(numbers: NDArray, features: NDArray) -> tuple[NDArray, NDArray]:

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class Numbers:
     """What a chain of dynamics computes with: each a number, (1,), or a value of the plan.
 
     Args:
-        up, down: shares of the distance that three followers go in a sample.
+        up, down: shares of the distance that four followers go in a sample.
         loop: the share of its own reduction in the input of the curve.
         makeup: the logarithm of the gain where nothing is reduced, over the highest gain.
         threshold: by how much all knees are higher; None for 0.
@@ -68,6 +68,13 @@ class ConditionedDynamics(nn.Module):
         super().__init__()
         self.moves = nn.Parameter(torch.zeros(MOVED, knobs + CENTRES))
         self.register_buffer("centres", torch.full((CENTRES, knobs), FAR))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Weights from before there was an envelope do not move its two rates."""
+        moves = state_dict.get(f"{prefix}moves")
+        if moves is not None and len(moves) == MOVED - 2:
+            state_dict[f"{prefix}moves"] = torch.cat((moves.new_zeros(2, moves.shape[1]), moves))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     def features(self, at: Tensor) -> Tensor:
         """Features (B, F) of positions (B, K)."""
