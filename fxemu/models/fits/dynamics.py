@@ -32,9 +32,10 @@ AUDIBLE = 1e-3
 # Samples of each song on which starts are compared, of all songs together then, and in the end.
 TRIED, MOST_TRIED, MOST = 3 * 44_100, 2_000_000, 10_000_000
 NO_FEATURES = np.zeros(0)
-# Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more.
+# Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more; the
+# factor over the least error within which the best of either kind is fitted to all of the songs.
 RELEASES = (900.0, 4000.0, 20_000.0)
-TRIES, KEPT, KEPT_TRIES = 12, 2, 40
+TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
 # change the error for another one to follow.
 TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
@@ -134,10 +135,13 @@ def fit(
     """
     features = np.zeros((len(songs), 0)) if features is None else features
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
-    found, filter_taps = _first(*_beginnings(songs, gains), knees, taps)
-    found = refine(found, _shortened(_amplified(songs, gains, filter_taps), MOST), iterations)[1]
-    if taps:
-        found, filter_taps = _with_filter(songs, gains, found, filter_taps, iterations // TURNS)
+    fitted = []
+    for found, filter_taps in _first(*_beginnings(songs, gains), knees, taps):
+        found = refine(found, _shortened(_amplified(songs, gains, filter_taps), MOST), iterations)[1]
+        if taps:
+            found, filter_taps = _with_filter(songs, gains, found, filter_taps, iterations // TURNS)
+        fitted.append((found, filter_taps))
+    found, filter_taps = min(fitted, key=lambda each: _squared_error(songs, gains, *each))
     parameters = KNEES + 2 * knees + 1
     return Fitted(
         found[:parameters],
@@ -213,8 +217,8 @@ def _beginnings(
 
 def _first(
     songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], knees: int, taps: int
-) -> tuple[NDArray, Tensor]:
-    """The numbers of the chain that with a filter comes nearest to wet, what moves them, and the filter's taps.
+) -> list[tuple[NDArray, Tensor]]:
+    """Chains, and what moves them, with the taps of their filters, that come near to wet: one, or one of each kind.
 
     Begins with followers of the level and of the amplitude, and continues with the best few of each: these hardly
     turn into those.
@@ -222,15 +226,15 @@ def _first(
     observed = np.concatenate([gain.gain[gain.weight > 0.1] for gain in gains])
     makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
     moves = np.zeros(conditioned_dynamics.MOVED * gains[0].features.size)
-    tried, none = [], torch.eye(1, max(taps, 1), dtype=torch.float64)[0]
+    best, none = [], torch.eye(1, max(taps, 1), dtype=torch.float64)[0]
     for kind in _starts(knees, makeup, (4000.0,) if moves.size else RELEASES):
         scored = [refine(np.concatenate((theta, moves)), gains, TRIES) for theta in kind]
-        for _, theta in sorted(scored, key=lambda each: each[0])[:KEPT]:
-            settled = refine(theta, gains, KEPT_TRIES)[1]
-            tried.append(_with_filter(songs, gains, settled, none, TRIES) if taps else (settled, none))
-    best = min(tried, key=lambda each: _squared_error(songs, gains, *each))
-    _check_follows(songs, gains, *best)
-    return best
+        settled = [refine(theta, gains, KEPT_TRIES)[1] for _, theta in sorted(scored, key=lambda each: each[0])[:KEPT]]
+        tried = [_with_filter(songs, gains, theta, none, TRIES) if taps else (theta, none) for theta in settled]
+        best.append(min(((_squared_error(songs, gains, *each), *each) for each in tried), key=lambda each: each[0]))
+    best.sort(key=lambda each: each[0])
+    _check_follows(songs, gains, *best[0][1:])
+    return [(theta, found) for error, theta, found in best if error <= CLOSE * best[0][0]]
 
 
 def _starts(knees: int, makeup: float, releases: Sequence[float]) -> tuple[list[NDArray], list[NDArray]]:
