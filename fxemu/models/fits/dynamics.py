@@ -29,11 +29,11 @@ UNIT_DB = 80.0
 SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
 # An error of so much of the energy of wet is worth asking whether a fixed filter has less.
 AUDIBLE = 1e-3
-# Samples of each song on which starts are compared, of all songs together then, and in the end.
-TRIED, MOST_TRIED, MOST = 3 * 44_100, 2_000_000, 10_000_000
+# Samples of each song on which starts are compared; of all songs together then, where kinds are compared, in the end.
+TRIED, MOST_TRIED, MOST_COMPARED, MOST = 3 * 44_100, 2_000_000, 3_000_000, 10_000_000
 NO_FEATURES = np.zeros(0)
 # Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more; the
-# factor over the least error within which the best of either kind is fitted to all of the songs.
+# factor over the least error within which the best of either kind is fitted to more of the songs.
 RELEASES = (900.0, 4000.0, 20_000.0)
 TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
@@ -135,19 +135,27 @@ def fit(
     """
     features = np.zeros((len(songs), 0)) if features is None else features
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
-    fitted = []
-    for found, filter_taps in _first(*_beginnings(songs, gains), knees, taps):
-        found = refine(found, _shortened(_amplified(songs, gains, filter_taps), MOST), iterations)[1]
-        if taps:
-            found, filter_taps = _with_filter(songs, gains, found, filter_taps, iterations // TURNS)
-        fitted.append((found, filter_taps))
-    found, filter_taps = min(fitted, key=lambda each: _squared_error(songs, gains, *each))
+    step = max(1, math.ceil(len(songs) * TRIED / MOST_TRIED))
+    begun = _first(*_beginnings(songs[::step], gains[::step], TRIED), knees, taps)
+    some = _beginnings(songs, gains, MOST_COMPARED // len(songs))
+    fitted = [_fitted(*some, *each, iterations) for each in begun]
+    found, filter_taps = min(fitted, key=lambda each: _squared_error(*some, *each))
+    if any(dry.numel() > MOST_COMPARED // len(songs) for dry, _ in songs):
+        found, filter_taps = _fitted(songs, gains, found, filter_taps, iterations)
     parameters = KNEES + 2 * knees + 1
     return Fitted(
         found[:parameters],
         found[parameters:].reshape(conditioned_dynamics.MOVED, features.shape[1]),
         filter_taps[:taps],
     )
+
+
+def _fitted(
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], found: NDArray, taps: Tensor, iterations: int
+) -> tuple[NDArray, Tensor]:
+    """A chain and its filter, of one tap if there is none, fitted from what is `found` on."""
+    found = refine(found, _shortened(_amplified(songs, gains, taps), MOST), iterations)[1]
+    return _with_filter(songs, gains, found, taps, iterations // TURNS) if taps.numel() > 1 else (found, taps)
 
 
 def _with_filter(
@@ -208,11 +216,10 @@ def _check_follows(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain]
 
 
 def _beginnings(
-    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain]
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], samples: int
 ) -> tuple[list[tuple[Tensor, Tensor]], list[Gain]]:
-    """The beginnings of songs, of as many of them as are needed, and their gains."""
-    step = max(1, math.ceil(len(songs) * TRIED / MOST_TRIED))
-    return [(dry[:TRIED], wet[:TRIED]) for dry, wet in songs[::step]], [gain.start(TRIED) for gain in gains[::step]]
+    """The first samples of songs, and of their gains."""
+    return [(dry[:samples], wet[:samples]) for dry, wet in songs], [gain.start(samples) for gain in gains]
 
 
 def _first(
