@@ -76,7 +76,7 @@ class Dynamics(Predictor):
             )
         self.feedback, self.receptive_field = feedback, max(memory_samples + 1, taps)
         self.max_gain = 10 ** (max_gain_db / 20)
-        # In the order of `fits/dynamics.py`.
+        # In the order of `fits/dynamics_chain.py`.
         self.rates = nn.Parameter(torch.empty(FOLLOWERS, 2))
         self.loop = nn.Parameter(torch.empty(1))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
@@ -93,7 +93,7 @@ class Dynamics(Predictor):
         super()._load_from_state_dict(state_dict, prefix, *more)
 
     def chain(self) -> list[nn.Parameter]:
-        """The parameters of the chain, in the order of `fits/dynamics.py`."""
+        """The parameters of the chain, in the order of `fits/dynamics_chain.py`."""
         return [self.rates, self.loop, self.knee, self.bend, self.makeup]
 
     def _set(self, theta: Sequence[float]) -> None:

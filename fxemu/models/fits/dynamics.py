@@ -202,12 +202,12 @@ def _shortened(songs: Sequence[Gain], samples: int) -> list[Gain]:
     return [song.start(samples // len(songs)) for song in songs]
 
 
-def _check_follows(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], found: NDArray, taps: Tensor) -> None:
-    """FitError if a chain and a filter leave more of wet than the best filter alone."""
-    energy = sum(float(wet.double().square().sum()) for _, wet in songs)
-    left = _squared_error(songs, gains, found, taps) / max(energy, QUIET)
-    fixed = fit_filter(songs, taps.numel(), STEPS)
-    least = sum(float((wet - filtered(dry, fixed)).square().sum()) for dry, wet in songs) / max(energy, QUIET)
+def _check_follows(songs: Sequence[tuple[Tensor, Tensor]], error: float, taps: int) -> None:
+    """FitError if `error`, the energy of what chain and filter leave of wet, is more than the best filter leaves."""
+    energy = max(sum(float(wet.double().square().sum()) for _, wet in songs), QUIET)
+    fixed = fit_filter(songs, taps, STEPS)
+    least = sum(float((wet - filtered(dry, fixed)).square().sum()) for dry, wet in songs) / energy
+    left = error / energy
     if left > max(least, AUDIBLE):
         raise FitError(
             "dynamics: dry and wet show no gain that follows the level: such a gain and a filter leave "
@@ -240,7 +240,7 @@ def _first(
         tried = [_with_filter(songs, gains, theta, none, TRIES) if taps else (theta, none) for theta in settled]
         best.append(min(((_squared_error(songs, gains, *each), *each) for each in tried), key=lambda each: each[0]))
     best.sort(key=lambda each: each[0])
-    _check_follows(songs, gains, *best[0][1:])
+    _check_follows(songs, best[0][0], none.numel())
     return [(theta, found) for error, theta, found in best if error <= CLOSE * best[0][0]]
 
 

@@ -123,8 +123,9 @@ class PlanInC:
         """Lines for the other steps, for the sample t."""
         arrays = [f"float {name}[{size}];" for name, size in self.sizes.items()]
         lines = [line for group in self.groups for line in self._together(group)]
-        share = f"const float share = (float)(s->phase + t - s->t) / {PERIOD}.0f;"
-        return arrays + [share] * any("share * " in line for line in lines) + lines
+        if any("share * " in line for line in lines):
+            arrays.append(f"const float share = (float)(s->phase + t - s->t) / {PERIOD}.0f;")
+        return arrays + lines
 
     def row(self, value: int, back: int = 0) -> str:
         """The row of sample t, or of the one `back` before."""
