@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from fxemu.engine.plan import DECAY, Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import AT_ONCE, UNIT_DB
-from fxemu.models.fits.dynamics_chain import FOLLOWERS
+from fxemu.models.fits.dynamics import UNIT_DB
+from fxemu.models.fits.dynamics_chain import FOLLOWERS, MOST_REDUCTION
+from fxemu.models.fits.dynamics_steps import AT_ONCE
 from fxemu.models.parts.conditioned_dynamics import LARGEST, ConditionedDynamics, Numbers
 from fxemu.models.parts.octaves import LEVEL
 
-# Levels and gains lie within +-1, so what follows them has no business far beyond.
-BOUND = Activation("clamp", 2.0)
+BOUND = Activation("clamp", MOST_REDUCTION)
 RELU = Activation("relu")
 NEPERS = UNIT_DB / 20 * math.log(10)
 # Share of the error of the last gain that is corrected in a sample.
@@ -32,13 +32,13 @@ class Dynamics(Predictor):
         follow(h, x) = h + up relu(x - h) - down relu(h - x)         two rates, learned, each follower its own
         envelope'    = follow(envelope, |dry|)                       rise and fall of the amplitude
         level'       = follow(level, level of envelope')             detector
-        wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j)
+        wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j), within +-2
         held'        = follow(held, wanted)                          attack at once and release, or both
         reduction'   = follow(reduction, held')                      smoothing
         gain         = makeup - reduction'
 
     which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design": detectors that
-    branch or are decoupled, of amplitude or of level, feed-forward or (loop = -1) feedback. With feedback it is an
+    branch or are decoupled, of amplitude or of level, feed-forward or (loop < 0) feedback. With feedback it is an
     observer: while true samples are fed back it corrects its reduction by the error of its last gain; in a free run
     there is nothing to correct. All of it is fitted to the training songs (`fit`), so use it with
     `training=closed_form`; rollouts can start from there. What sounds may also be dry through a filter, as that of a

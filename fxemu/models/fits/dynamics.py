@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from fxemu.errors import FitError
 from fxemu.models.fits import conditioned_dynamics
-from fxemu.models.fits.dynamics_chain import KNEES, RATES, gain_in_units, run
+from fxemu.models.fits.dynamics_chain import KNEES, gain_in_units
+from fxemu.models.fits.dynamics_steps import AT_ONCE, NO_FEATURES, Gain, refine
 from fxemu.models.fits.fir import filtered, fit_filter
 
 # Levels and gains are in units of 80 dB.
@@ -31,7 +32,6 @@ SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
 AUDIBLE = 1e-3
 # Samples of each song on which starts are compared; of all songs together then, where kinds are compared, in the end.
 TRIED, MOST_TRIED, MOST_COMPARED, MOST = 3 * 44_100, 2_000_000, 3_000_000, 10_000_000
-NO_FEATURES = np.zeros(0)
 # Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more; the
 # factor over the least error within which the best of either kind is fitted to more of the songs.
 RELEASES = (900.0, 4000.0, 20_000.0)
@@ -39,28 +39,6 @@ TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
 # change the error for another one to follow.
 TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
-# Of the diagonal of the normal equations that is added to it (Marquardt 1963).
-DAMPING, MOST_DAMPING = 0.1, 1e8
-# An error that fell by less than this share over so many iterations will hardly fall any more.
-SETTLED, SETTLED_ITERATIONS = 1e-3, 6
-# Between a time constant of a tenth of a sample and one of millions; what begins at once (1, in float64) stays so.
-MOST_LOGIT, AT_ONCE = 14.0, 40.0
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Targets of a song, (samples,) each: |dry|, the gain from dry to wet, the weight of an error in it.
-
-    With knobs also the features of where they stand in it, (F,).
-    """
-
-    amplitude: NDArray
-    gain: NDArray
-    weight: NDArray
-    features: NDArray = field(default_factory=lambda: NO_FEATURES)
-
-    def start(self, samples: int) -> Gain:
-        return Gain(self.amplitude[:samples], self.gain[:samples], self.weight[:samples], self.features)
 
 
 @dataclass(frozen=True)
@@ -257,42 +235,3 @@ def _starts(knees: int, makeup: float, releases: Sequence[float]) -> tuple[list[
     ]
     envelopes = [*itertools.product((0.2, 100.0), releases), (2000.0, 2000.0)]
     return of_level, [start(knees, (0.2, 0.2), 0.2, 0.0, makeup, envelope) for envelope in envelopes]
-
-
-def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[float, NDArray]:
-    """Levenberg-Marquardt from `theta` on, until it settles: the least weighted squared error, and its numbers."""
-    damping, (error, normal, slope) = DAMPING, _normal_equations(theta, songs)
-    errors = [error]
-    for _ in range(iterations):
-        if not 0 < error < np.inf or damping > MOST_DAMPING or _has_settled(errors):
-            break
-        diagonal = normal.diagonal()
-        damped = normal + np.diag(damping * (diagonal + 1e-9 * diagonal.max()))
-        moved = theta - np.linalg.lstsq(damped, slope, rcond=None)[0]
-        moved[RATES] = np.where(theta[RATES] < AT_ONCE, moved[RATES].clip(-MOST_LOGIT, MOST_LOGIT), AT_ONCE)
-        trial = _normal_equations(moved, songs)
-        if trial[0] < error:
-            theta, (error, normal, slope), damping = moved, trial, damping / 3
-        else:
-            damping *= 6
-        errors.append(error)
-    return error, theta
-
-
-def _has_settled(errors: Sequence[float]) -> bool:
-    """Whether the last iterations hardly changed the error."""
-    return len(errors) > SETTLED_ITERATIONS and errors[-1] > (1 - SETTLED) * errors[-1 - SETTLED_ITERATIONS]
-
-
-def _normal_equations(numbers: NDArray, songs: Sequence[Gain]) -> tuple[float, NDArray, NDArray]:
-    """The squared error e over the songs, infinite if it is not a number, J^T J and J^T e for all numbers."""
-    error, normal, slope = conditioned_dynamics.prior(numbers, songs[0].features.size)
-    for song in songs:
-        theta, jacobian = conditioned_dynamics.moved(numbers, song.features)
-        own, down = np.zeros((theta.size, theta.size)), np.zeros(theta.size)
-        error += run(song.amplitude, song.gain, song.weight, theta, own, down)
-        if not (np.isfinite(error) and np.isfinite(own).all() and np.isfinite(down).all()):
-            return np.inf, normal, slope
-        normal += jacobian.T @ (own + np.triu(own, 1).T) @ jacobian
-        slope += jacobian.T @ down
-    return error, normal, slope

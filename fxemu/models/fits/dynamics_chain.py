@@ -19,8 +19,11 @@ from fxemu.models.parts.octaves import LEVEL
 
 FOLLOWERS = 4
 RATES, LOOP, KNEES = slice(0, 2 * FOLLOWERS), 2 * FOLLOWERS, 2 * FOLLOWERS + 1
-# The level of an envelope: log(1 + STEEP envelope^2) / log(1 + STEEP).
+# The level of an envelope: log(1 + STEEP envelope^2) / WHOLE.
 STEEP = LEVEL.parameter
+WHOLE = math.log1p(STEEP)
+# Levels and gains lie within +-1, so reductions have no business far beyond.
+MOST_REDUCTION = 2.0
 # Every so many samples an error is looked at, since gains hardly change in between; a prime, so that no tone shows one
 # phase alone.
 STRIDE = 19
@@ -41,12 +44,12 @@ def _follow(h, dh, i, x, dx, rates, count):
 def _level(envelope):
     """The level of an envelope, and its slope there."""
     energy = STEEP * envelope * envelope
-    return math.log1p(energy) / math.log1p(STEEP), 2 * STEEP * envelope / ((1 + energy) * math.log1p(STEEP))
+    return math.log1p(energy) / WHOLE, 2 * STEEP * envelope / ((1 + energy) * WHOLE)
 
 
 @njit(cache=True)
 def _curve(level, theta, dx):
-    """The reduction wanted at a level, and its slope there; its derivatives to knees and bends go to dx (P,)."""
+    """The reduction wanted at a level, clamped, and its slope there; derivatives to knees and bends go to dx (P,)."""
     knees = (theta.size - KNEES - 1) // 2
     wanted, steep = 0.0, 0.0
     for j in range(KNEES, KNEES + knees):
@@ -55,6 +58,9 @@ def _curve(level, theta, dx):
         wanted += bend * over
         steep += bend
         dx[j], dx[j + knees] = -bend, over
+    if abs(wanted) > MOST_REDUCTION:
+        dx[KNEES : KNEES + 2 * knees] = 0.0
+        return math.copysign(MOST_REDUCTION, wanted), 0.0
     return wanted, steep
 
 
