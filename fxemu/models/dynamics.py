@@ -13,7 +13,7 @@ from fxemu.engine.plan import DECAY, Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
 from fxemu.models.fits.dynamics import UNIT_DB
-from fxemu.models.fits.dynamics_chain import FOLLOWERS, MOST_REDUCTION
+from fxemu.models.fits.dynamics_chain import FOLLOWERS, LOWPASSES, MOST_REDUCTION
 from fxemu.models.fits.dynamics_steps import AT_ONCE
 from fxemu.models.parts.conditioned_dynamics import LARGEST, ConditionedDynamics, Numbers
 from fxemu.models.parts.octaves import LEVEL
@@ -30,7 +30,8 @@ class Dynamics(Predictor):
     """wet = dry * 10^(gain_db / 20), the gain being a static curve between followers (units: 80 dB):
 
         follow(h, x) = h + up relu(x - h) - down relu(h - x)         two rates, learned, each follower its own
-        envelope'    = follow(envelope, |dry|)                       rise and fall of the amplitude
+        key          = dry + sum over two i of key_i lowpass_i(dry)  a high-pass before the detector, or none
+        envelope'    = follow(envelope, |key|)                       rise and fall of the amplitude
         level'       = follow(level, level of envelope')             detector
         wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j), within +-2
         held'        = follow(held, wanted)                          attack at once and release, or both
@@ -78,7 +79,9 @@ class Dynamics(Predictor):
         self.max_gain = 10 ** (max_gain_db / 20)
         # In the order of `fits/dynamics_chain.py`.
         self.rates = nn.Parameter(torch.empty(FOLLOWERS, 2))
+        self.key_rates = nn.Parameter(torch.empty(LOWPASSES))
         self.loop = nn.Parameter(torch.empty(1))
+        self.key = nn.Parameter(torch.empty(LOWPASSES))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
         self.makeup = nn.Parameter(torch.empty(1))
         self._set(dynamics.start(knees, hold=(0.2, 4000.0), smoothing=30.0))
@@ -86,15 +89,17 @@ class Dynamics(Predictor):
         self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
-        """Weights from before there was an envelope have none: |dry| at once."""
+        """Weights from before there was an envelope have none, |dry| at once; those from before the key have dry."""
         rates = state_dict.get(f"{prefix}rates")
         if rates is not None and len(rates) == FOLLOWERS - 1:
             state_dict[f"{prefix}rates"] = torch.cat((rates.new_full((1, 2), AT_ONCE), rates))
+        if rates is not None and f"{prefix}key" not in state_dict:
+            state_dict[f"{prefix}key"] = state_dict[f"{prefix}key_rates"] = rates.new_zeros(LOWPASSES)
         super()._load_from_state_dict(state_dict, prefix, *more)
 
     def chain(self) -> list[nn.Parameter]:
         """The parameters of the chain, in the order of `fits/dynamics_chain.py`."""
-        return [self.rates, self.loop, self.knee, self.bend, self.makeup]
+        return [self.rates, self.key_rates, self.loop, self.key, self.knee, self.bend, self.makeup]
 
     def _set(self, theta: Sequence[float]) -> None:
         nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.chain())
@@ -135,13 +140,14 @@ class Dynamics(Predictor):
 
     def plan_with(self, plan: Plan, dry: int, wet: int, numbers: Numbers) -> int:
         """Append one step that computes with the given numbers in place of its own; as `plan`."""
-        envelope, level, held, reduction, previous = (plan.state(1) for _ in range(5))
+        low, envelope, level, held, reduction, previous = (plan.state(n) for n in (LOWPASSES, 1, 1, 1, 1, 1))
         before = held, reduction
         if self.feedback:
             fed_level, own_level = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, previous))
             off = Product((own_level,), CORRECTION), Product((fed_level,), -CORRECTION)
             before = tuple(plan.mix(Product((x,)), *off, activation=BOUND) for x in before)
-        enveloping = _follow(plan, numbers, 0, envelope, _plan_amplitude(plan, dry, self.knee))
+        lowering, key = self._plan_key(plan, dry, low)
+        enveloping = _follow(plan, numbers, 0, envelope, _plan_amplitude(plan, key, self.knee))
         now = plan.mix(Product((enveloping, enveloping)), activation=LEVEL)
         detected = _follow(plan, numbers, 1, level, now)
         holding = _follow(plan, numbers, 2, before[0], self._plan_curve(plan, numbers, detected, before[1]))
@@ -149,10 +155,16 @@ class Dynamics(Predictor):
         gain = self._plan_gain(plan, numbers, reducing)
         amplified = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
         prediction = plan.mix(Product((amplified, gain), self.max_gain))
-        after = enveloping, detected, holding, reducing, prediction
-        for state, value in zip((envelope, level, held, reduction, previous), after, strict=True):
+        after = lowering, enveloping, detected, holding, reducing, prediction
+        for state, value in zip((low, envelope, level, held, reduction, previous), after, strict=True):
             plan.close(state, value)
         return prediction
+
+    def _plan_key(self, plan: Plan, dry: int, low: int) -> tuple[int, int]:
+        """What the envelope is of: low-passes of dry one sample on, and dry with their weighted sum."""
+        rates = self.key_rates.sigmoid()
+        lowering = plan.add(Term(dry, rates[:, None, None]), Term(low, torch.diag(1 - rates)[..., None]))
+        return lowering, plan.add(Term(dry, rates.new_ones(1, 1, 1)), Term(lowering, self.key[None, :, None]))
 
     def _plan_curve(self, plan: Plan, numbers: Numbers, level: int, reduction: int) -> int:
         """The reduction that is wanted at a level."""
@@ -173,9 +185,9 @@ class Dynamics(Predictor):
         )
 
 
-def _plan_amplitude(plan: Plan, dry: int, like: Tensor) -> int:
-    """Append |dry|; device of `like`."""
-    halves = plan.add(Term(dry, like.new_tensor([1.0, -1.0])[:, None, None]), activation=RELU)
+def _plan_amplitude(plan: Plan, x: int, like: Tensor) -> int:
+    """Append |x|; device of `like`."""
+    halves = plan.add(Term(x, like.new_tensor([1.0, -1.0])[:, None, None]), activation=RELU)
     return plan.add(Term(halves, like.new_ones(1, 2, 1)))
 
 

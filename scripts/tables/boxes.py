@@ -7,6 +7,7 @@ import math
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from fxemu.data.module import SongData
 from fxemu.effects import Command
@@ -49,6 +50,9 @@ CHOOSE = {
     "swh valve": Box("distortion", SWH + "valve", (("q_p", 0.5), ("dist_p", 0.8))),
     "calf compressor": Box("dynamics", CALF + "MonoCompressor", (("threshold", 0.05), ("ratio", 4))),
     "mda limiter": Box("dynamics", MDA + "Limiter"),
+    "lsp compressor, high-passed key": Box(
+        "dynamics", LSP + "compressor_mono", (("al", 0.03), ("cr", 6), ("shpm", 1), ("shpf", 200))
+    ),
     "calf equaliser": Box("filter", CALF + "Equalizer5Band", (("p1_active", 1), ("p1_level", 4), ("p1_freq", 500))),
     "swh svf": Box("filter", SWH + "svf"),
     "mda delay": Box("echo", MDA + "Delay"),
@@ -116,12 +120,19 @@ def _row(name: str, options: argparse.Namespace) -> list[str]:
         kind,
         ours,
         result["race"]["winner"],
-        f"{sum(row['seconds'] for row in result['race']['rows'] if row['round'] == 0):.0f} s",
+        f"{_fits_s(result['race']['rows']):.0f} s",
         f"{past.get('worst_over_best', math.nan):.2f}",
         gain,
         fir,
         theirs,
     ]
+
+
+def _fits_s(rows: list[dict[str, Any]]) -> float:
+    """Seconds that a race's fits took; of those that were cut off each has the seconds of all together."""
+    fits = [row for row in rows if row["round"] == 0]
+    cut = [row["seconds"] for row in fits if (row["error"] or "").endswith("took too long")]
+    return max([sum(row["seconds"] for row in fits if row["seconds"] not in cut), *cut])
 
 
 def _peer(words: list[str], options: argparse.Namespace) -> float:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torchaudio.functional import fftconvolve
+from torchaudio.functional import fftconvolve, highpass_biquad
 
 from fxemu.effects import Compressor, Effect, Limiter
 from fxemu.engine.lockstep.rollout import rollout
@@ -17,6 +17,7 @@ from fxemu.evaluation.metrics import esr, gain_error_db
 from fxemu.models import Dynamics
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.dynamics import _follow
+from fxemu.models.fits import dynamics
 from fxemu.models.fits.dynamics import logit
 from fxemu.models.knobs import Knob, positions
 from fxemu.representations import Raw
@@ -113,7 +114,28 @@ def test_it_is_fitted_to_a_gain_that_follows_the_amplitude() -> None:
 
 
 @torch.no_grad()
-def test_weights_from_before_there_was_an_envelope_load() -> None:
+def test_it_is_fitted_to_a_gain_that_follows_a_high_passed_key(monkeypatch) -> None:
+    """A compressor that does not pump with the bass, by a filter of two poles before its detector."""
+
+    def gained(dry: Tensor) -> Tensor:
+        key = highpass_biquad(dry, RATE, 300)
+        return dry * (Compressor()(key, RATE) / key.where(key != 0, 1)).where(key != 0, 1)
+
+    def with_bass(seconds: int, seed: int) -> Tensor:
+        t = torch.arange(seconds * RATE)
+        return 0.5 * music(seconds, seed) + 0.4 * torch.sin(0.03 * t) * (torch.sin(1.7e-3 * t) > 0)
+
+    model, without, dry, unheard = make(knees=8), make(knees=8), with_bass(3, 0), with_bass(2, 1)
+    model.fit([(dry, gained(dry))])
+    monkeypatch.setattr(dynamics, "WORTH_A_KEY", 0.0)
+    without.fit([(dry, gained(dry))])
+    error, before = (esr(render(closed(each), unheard), gained(unheard)) for each in (model, without))
+    assert error < 1e-3 and error < 0.2 * before
+    assert not without.key.any()
+
+
+@torch.no_grad()
+def test_weights_from_before_there_was_an_envelope_or_a_key_load() -> None:
     knobs = (Knob("drive_db", 0.0, 40.0, 20.0),)
     loop, again = (ClosedLoop(make(), Raw(), Raw(), knobs) for _ in range(2))
     loop.turning.moves[2:].normal_(std=0.1, generator=torch.Generator().manual_seed(0))
@@ -121,6 +143,9 @@ def test_weights_from_before_there_was_an_envelope_load() -> None:
     weights["predictor.rates"], weights["turning.moves"] = loop.predictor.rates[1:], loop.turning.moves[2:]
     again.load_state_dict(weights)
     assert all(torch.equal(a, b) for a, b in zip(loop.parameters(), again.parameters(), strict=True))
+    del weights["predictor.key"], weights["predictor.key_rates"]
+    again.load_state_dict(weights)
+    assert not again.predictor.key.any()
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from fxemu.errors import FitError
 from fxemu.evaluation.metrics import esr
 from fxemu.models import PeriodicFilter
 from fxemu.models.closed_loop import ClosedLoop
-from fxemu.models.fits.movement_rate import find_movement_rate
+from fxemu.models.fits.movement_rate import departures, find_movement_rate
 from fxemu.models.fits.periodic_filter import BINS, Movement, PeriodicTaps, _runs, drift, fit_table
 from fxemu.representations import Raw
 
@@ -59,7 +59,7 @@ def test_the_rate_is_found_though_a_harmonic_may_be_stronger() -> None:
     dry = music(200_000, seed=3)
     phase = RATE * torch.arange(dry.numel(), dtype=torch.float64)
     wet = dry + 0.3 * phase.cos() * F.pad(dry, (2, -2)) + 0.6 * (3 * phase).cos() * F.pad(dry, (4, -4))
-    assert find_movement_rate([(dry, wet)], TAPS) == pytest.approx(RATE, rel=1e-3)
+    assert find_movement_rate(departures([(dry, wet)], TAPS), TAPS) == pytest.approx(RATE, rel=1e-3)
 
 
 def test_normal_equations_by_their_ends_are_those_sample_by_sample(songs: list[tuple[Tensor, Tensor]]) -> None:

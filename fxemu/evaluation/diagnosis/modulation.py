@@ -12,7 +12,7 @@ from torch import Tensor
 from fxemu.effects.envelope import coefficient, follow_peaks, level_db
 from fxemu.evaluation.diagnosis.explanation import Explanation, share_left
 from fxemu.models.fits.fir import filtered, fit_filters
-from fxemu.models.fits.movement_rate import find_movement_rate
+from fxemu.models.fits.movement_rate import departures, find_movement_rate
 from fxemu.models.fits.oscillator import find_rate, fit_waveform
 
 GAIN_HARMONICS, AUDIBLE_HZ = 12, 25.0  # of the gain; a rate from which it is a ring modulator
@@ -41,7 +41,8 @@ def explain_by_periodic_filter(dry: Tensor, wet: Tensor, skip: int, sample_rate:
 
     What it leaves is a share of what a fixed filter leaves, of frequencies below 2.7 kHz.
     """
-    rate = find_movement_rate([(dry, wet)], round(REACH_S * sample_rate))
+    taps = round(REACH_S * sample_rate)
+    rate = find_movement_rate(departures([(dry, wet)], taps), taps)
     x, y, factor = _slower(dry, wet, LOW_RATE_HZ, sample_rate)
     phases = torch.arange(x.numel(), dtype=torch.float64) * rate * factor
     turning = [x * wave(k * phases) for k in range(1, HARMONICS + 1) for wave in (torch.cos, torch.sin)]

@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fxemu.models.fits.dynamics_chain import FOLLOWING, KNEES, LOOP
+
 # Of a chain: eight rates and the loop, each by itself; all knees together; the logarithm of all bends; the makeup.
 ALONE, MOVED = 9, 12
 THRESHOLD, STEEPNESS, MAKEUP = 9, 10, 11
@@ -28,9 +30,9 @@ def moved(numbers: NDArray, features: NDArray) -> tuple[NDArray, NDArray]:
     size = numbers.size - MOVED * features.size
     theta, moves = numbers[:size].copy(), SCALES[:, None] * numbers[size:].reshape(MOVED, features.size)
     by = moves @ features
-    knees = (size - ALONE - 1) // 2
-    places = [slice(i, i + 1) for i in range(ALONE)]
-    places += [slice(ALONE, ALONE + knees), slice(ALONE + knees, size - 1), slice(size - 1, size)]
+    knees = (size - KNEES - 1) // 2
+    places = [slice(i, i + 1) for i in (*range(FOLLOWING.stop), LOOP)]
+    places += [slice(KNEES, KNEES + knees), slice(KNEES + knees, size - 1), slice(size - 1, size)]
     factor = math.exp(min(by[STEEPNESS], math.log(LARGEST)))
     theta[places[STEEPNESS]] *= factor
     jacobian = np.eye(size, numbers.size)
@@ -50,12 +52,12 @@ def prior(numbers: NDArray, features: int) -> tuple[float, NDArray, NDArray]:
     if not features:
         return 0.0, np.zeros((numbers.size, numbers.size)), np.zeros(numbers.size)
     size = numbers.size - MOVED * features
-    knees = (size - ALONE - 1) // 2
+    knees = (size - KNEES - 1) // 2
     off, weight = numbers.copy(), np.full(numbers.size, NOISE)
     chain = off[:size]
-    chain[ALONE : ALONE + knees] -= np.linspace(FIRST_KNEE, LAST_KNEE, knees)
-    chain[ALONE + knees : -1] -= ALL_BENDS / knees
-    weight[:ALONE], weight[size - 1] = 0, 0
-    weight[ALONE : ALONE + knees] /= KNEE**2
-    weight[ALONE + knees : size - 1] /= BEND**2
+    chain[KNEES : KNEES + knees] -= np.linspace(FIRST_KNEE, LAST_KNEE, knees)
+    chain[KNEES + knees : -1] -= ALL_BENDS / knees
+    weight[:KNEES], weight[size - 1] = 0, 0
+    weight[KNEES : KNEES + knees] /= KNEE**2
+    weight[KNEES + knees : size - 1] /= BEND**2
     return float(off @ (weight * off)), np.diag(weight), weight * off

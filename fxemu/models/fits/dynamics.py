@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fxemu.errors import FitError
 from fxemu.models.fits import conditioned_dynamics
-from fxemu.models.fits.dynamics_chain import KNEES, gain_in_units
+from fxemu.models.fits.dynamics_chain import KEY, KEY_RATES, KNEES, gain_in_units
 from fxemu.models.fits.dynamics_steps import AT_ONCE, NO_FEATURES, Gain, refine
 from fxemu.models.fits.fir import filtered, fit_filter
 
@@ -36,6 +36,11 @@ TRIED, MOST_TRIED, MOST_COMPARED, MOST = 3 * 44_100, 2_000_000, 3_000_000, 10_00
 # factor over the least error within which the best of either kind is fitted to more of the songs.
 RELEASES = (900.0, 4000.0, 20_000.0)
 TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
+# Where the key's low-passes may begin, time constants in samples and weights: as dry itself, nearly, and as high-passes
+# of two poles (at 44.1 kHz 120 and 200 Hz, 1.2 and 2 kHz); the factor by which a key must lower the error to be kept.
+KEY_SAMPLES = 47.0, 3.5
+KEYS = ((KEY_SAMPLES, (-0.01, -0.01)), ((58.5, 35.1), (1.5, -2.5)), ((5.85, 3.51), (1.5, -2.5)))
+WORTH_A_KEY = 0.5
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
 # change the error for another one to follow.
 TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
@@ -62,7 +67,7 @@ def observed_gain(dry: Tensor, wet: Tensor, features: NDArray = NO_FEATURES, amp
     frames = torch.nn.functional.pad(energy, (0, -energy.numel() % FRAME)).view(-1, FRAME).mean(1)
     around = frames.repeat_interleave(FRAME)[: energy.numel()]
     weight = (energy / (energy.mean() + QUIET) + energy / (around + QUIET)).sqrt() * (x.abs() > SILENT)
-    return Gain(dry.double().abs().numpy(), (ratio_db / UNIT_DB).numpy(), weight.numpy(), features)
+    return Gain(dry.double().numpy(), (ratio_db / UNIT_DB).numpy(), weight.numpy(), features)
 
 
 def logit(samples: float) -> float:
@@ -78,7 +83,7 @@ def start(
     makeup: float = 0.0,
     envelope: tuple[float, float] | None = None,
 ) -> NDArray:
-    """Parameters to begin with (P,): an instant detector, knees from -44 dB to -4 dB.
+    """Parameters to begin with (P,): an instant detector of dry itself, knees from -44 dB to -4 dB.
 
     Args:
         knees: J.
@@ -87,8 +92,9 @@ def start(
         loop, makeup: as they are.
     """
     rates = [AT_ONCE, AT_ONCE] if envelope is None else [logit(samples) for samples in envelope]
-    rates += [logit(samples) for samples in (0.2, 0.2, *hold, smoothing, smoothing)]
-    return np.array([*rates, loop, *np.linspace(0.45, 0.95, knees), *[0.8 / knees * (1 - 4 * loop)] * knees, makeup])
+    rates += [logit(samples) for samples in (0.2, 0.2, *hold, smoothing, smoothing, *KEY_SAMPLES)]
+    curve = [*np.linspace(0.45, 0.95, knees), *[0.8 / knees * (1 - 4 * loop)] * knees]
+    return np.array([*rates, loop, *np.zeros_like(KEY_SAMPLES), *curve, makeup])
 
 
 def fit(
@@ -171,7 +177,7 @@ def _squared_error(
 def gain_of(numbers: NDArray, song: Gain) -> Tensor:
     """The gain, as a factor, of a chain at a song: (samples,)."""
     return torch.from_numpy(
-        10 ** (UNIT_DB / 20 * gain_in_units(song.amplitude, conditioned_dynamics.moved(numbers, song.features)[0]))
+        10 ** (UNIT_DB / 20 * gain_in_units(song.dry, conditioned_dynamics.moved(numbers, song.features)[0]))
     )
 
 
@@ -214,12 +220,30 @@ def _first(
     best, none = [], torch.eye(1, max(taps, 1), dtype=torch.float64)[0]
     for kind in _starts(knees, makeup, (4000.0,) if moves.size else RELEASES):
         scored = [refine(np.concatenate((theta, moves)), gains, TRIES) for theta in kind]
-        settled = [refine(theta, gains, KEPT_TRIES)[1] for _, theta in sorted(scored, key=lambda each: each[0])[:KEPT]]
+        scored.sort(key=lambda each: each[0])
+        settled = [_settled(theta, gains) for _, theta in scored[:KEPT]]
         tried = [_with_filter(songs, gains, theta, none, TRIES) if taps else (theta, none) for theta in settled]
         best.append(min(((_squared_error(songs, gains, *each), *each) for each in tried), key=lambda each: each[0]))
     best.sort(key=lambda each: each[0])
     _check_follows(songs, best[0][0], none.numel())
     return [(theta, found) for error, theta, found in best if error <= CLOSE * best[0][0]]
+
+
+def _settled(theta: NDArray, gains: Sequence[Gain]) -> NDArray:
+    """What refining leads to, with a key of its own where the level of dry is not what the gain follows."""
+    error, found = refine(theta, gains, KEPT_TRIES)
+    if gains[0].features.size:
+        return found
+    begun = min((refine(_keyed(found, *key), gains, TRIES) for key in KEYS), key=lambda each: each[0])[1]
+    keyed_error, keyed = refine(begun, gains, KEPT_TRIES)
+    return keyed if keyed_error < WORTH_A_KEY * error else found
+
+
+def _keyed(theta: NDArray, samples: Sequence[float], weights: Sequence[float]) -> NDArray:
+    """The chain with low-passes of these time constants and weights in its key."""
+    keyed = theta.copy()
+    keyed[KEY_RATES], keyed[KEY] = [logit(each) for each in samples], weights
+    return keyed
 
 
 def _starts(knees: int, makeup: float, releases: Sequence[float]) -> tuple[list[NDArray], list[NDArray]]:

@@ -1,9 +1,11 @@
 """The chain of followers of `Dynamics`, run over songs sample by sample, with derivatives for its fit.
 
-Its P = 10 + 2 J parameters are one vector, theta, in this order:
+Its P = 14 + 2 J parameters are one vector, theta, in this order:
 
     8      rates up and down of envelope, detector, hold and smoothing, as logits
+    2      rates of the two low-passes of the key, as logits
     1      loop: the share of its own reduction in the input of the curve
+    2      weights of the low-passes in the key: key = dry + their weighted sum
     J, J   where the curve has its knees, and by how much it steepens there
     1      makeup: the gain where nothing is reduced
 """
@@ -17,8 +19,11 @@ from numba import njit
 
 from fxemu.models.parts.octaves import LEVEL
 
-FOLLOWERS = 4
-RATES, LOOP, KNEES = slice(0, 2 * FOLLOWERS), 2 * FOLLOWERS, 2 * FOLLOWERS + 1
+FOLLOWERS, LOWPASSES = 4, 2
+FOLLOWING, KEY_RATES, RATES = slice(0, 8), slice(8, 10), slice(0, 10)
+LOOP, KEY, KNEES = 10, slice(11, 13), 13
+# Parameters that what the curve sees depends on, and which of these are the key's.
+FRONT, KEY_FRONT = np.array([0, 1, 2, 3, 8, 9, 11, 12]), 4
 # The level of an envelope: log(1 + STEEP envelope^2) / WHOLE.
 STEEP = LEVEL.parameter
 WHOLE = math.log1p(STEEP)
@@ -30,21 +35,19 @@ STRIDE = 19
 
 
 @njit(cache=True)
-def _follow(h, dh, i, x, dx, rates, count):
-    """Follower i one sample on towards x, in place, with its derivatives dh (4, P) to the first `count` parameters."""
-    side = 2 * i + (0 if x > h[i] else 1)
-    rate, change = rates[side], x - h[i]
-    h[i] += rate * change
-    for p in range(count):
-        dh[i, p] += rate * (dx[p] - dh[i, p])
-    dh[i, side] += rate * (1 - rate) * change
+def _follow(h, x, up, down):
+    """A follower at h one sample on towards x: where it is then, at which rate it went, its slope to that rate's logit,
+    and 0 if it rose, 1 if it fell."""
+    side = 0 if x > h else 1
+    rate = up if x > h else down
+    return h + rate * (x - h), rate, rate * (1 - rate) * (x - h), side
 
 
 @njit(cache=True)
 def _level(envelope):
     """The level of an envelope, and its slope there."""
-    energy = STEEP * envelope * envelope
-    return math.log1p(energy) / WHOLE, 2 * STEEP * envelope / ((1 + energy) * WHOLE)
+    energy = 1 + STEEP * envelope * envelope
+    return math.log(energy) / WHOLE, 2 * STEEP * envelope / (energy * WHOLE)
 
 
 @njit(cache=True)
@@ -64,48 +67,82 @@ def _curve(level, theta, dx):
     return wanted, steep
 
 
+@njit(cache=True)
+def _key(x, low, dlow, rates, weights):
+    """The key for a sample of dry; its low-passes, in place, with their derivatives to the logits of their rates."""
+    key = x
+    for i in range(LOWPASSES):
+        off, rate = x - low[i], rates[i]
+        low[i] += rate * off
+        dlow[i] += rate * ((1 - rate) * off - dlow[i])
+        key += weights[i] * low[i]
+    return key
+
+
 @njit(cache=True, fastmath={"contract", "reassoc"})
-def run(amplitude, gain, weight, theta, normal, slope):
+def run(dry, gain, weight, theta, normal, slope):
     """A free run from silence over a song; adds to J^T J (upper half) and J^T e in place, returns the squared error."""
-    size, rates = theta.size, 1 / (1 + np.exp(-theta[RATES]))
-    h, dh, dx, error = np.zeros(FOLLOWERS), np.zeros((FOLLOWERS, size)), np.zeros(size), 0.0
-    for t in range(amplitude.size):
-        dx[:] = 0.0
-        _follow(h, dh, 0, amplitude[t], dx, rates, 2)
-        level, rise = _level(h[0])
-        dx[0], dx[1] = rise * dh[0, 0], rise * dh[0, 1]
-        _follow(h, dh, 1, level, dx, rates, 4)
-        wanted, steep = _curve(h[1] + theta[LOOP] * h[3], theta, dx)
-        for p in range(4):
-            dx[p] = steep * dh[1, p]
+    size, rates, weights, loop = theta.size, 1 / (1 + np.exp(-theta[RATES])), theta[KEY], theta[LOOP]
+    low, dlow, denvelope, dlevel = np.zeros(LOWPASSES), np.zeros(LOWPASSES), np.zeros(8), np.zeros(8)
+    dx, dheld, dreduction = np.zeros(size), np.zeros(size), np.zeros(size)
+    envelope = level = held = reduction = error = 0.0
+    for t in range(dry.size):
+        key = _key(dry[t], low, dlow, rates[8:], weights)
+        envelope, rate, own, side = _follow(envelope, abs(key), rates[0], rates[1])
+        for p in range(8):
+            denvelope[p] -= rate * denvelope[p]
+        denvelope[side] += own
+        for i in range(LOWPASSES):
+            towards = math.copysign(rate, key)
+            denvelope[KEY_FRONT + i] += towards * weights[i] * dlow[i]
+            denvelope[KEY_FRONT + LOWPASSES + i] += towards * low[i]
+        now, rise = _level(envelope)
+        level, rate, own, side = _follow(level, now, rates[2], rates[3])
+        for p in range(8):
+            dlevel[p] += rate * (rise * denvelope[p] - dlevel[p])
+        dlevel[2 + side] += own
+        wanted, steep = _curve(level + loop * reduction, theta, dx)
+        for p in range(8):
+            dx[FRONT[p]] = steep * dlevel[p]
+        dx[LOOP] = steep * reduction
+        held, rate, own, side = _follow(held, wanted, rates[4], rates[5])
         for p in range(size):
-            dx[p] += steep * theta[LOOP] * dh[3, p]
-        dx[LOOP] += steep * h[3]
-        _follow(h, dh, 2, wanted, dx, rates, size)
-        _follow(h, dh, 3, h[2], dh[2], rates, size)
+            dheld[p] += rate * (dx[p] + steep * loop * dreduction[p] - dheld[p])
+        dheld[4 + side] += own
+        reduction, rate, own, side = _follow(reduction, held, rates[6], rates[7])
+        for p in range(size):
+            dreduction[p] += rate * (dheld[p] - dreduction[p])
+        dreduction[6 + side] += own
         if t % STRIDE == 0 and weight[t] > 0:
-            off = weight[t] * (theta[size - 1] - h[3] - gain[t])
-            error += off * off
-            for p in range(size):
-                dx[p] = -weight[t] * dh[3, p]
-            dx[size - 1] += weight[t]
-            for p in range(size):
-                slope[p] += dx[p] * off
-                for q in range(p, size):
-                    normal[p, q] += dx[p] * dx[q]
+            error += _look(weight[t], theta[size - 1] - reduction - gain[t], dreduction, normal, slope)
     return error
 
 
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def _look(weight, off, dreduction, normal, slope):
+    """Add an error in the gain, with a weight, to J^T J (upper half) and J^T e in place; return its square."""
+    size = dreduction.size
+    for p in range(size):
+        down = -dreduction[p] if p < size - 1 else 1.0 - dreduction[p]
+        slope[p] += weight * weight * down * off
+        for q in range(p, size):
+            other = -dreduction[q] if q < size - 1 else 1.0 - dreduction[q]
+            normal[p, q] += weight * weight * down * other
+    return weight * weight * off * off
+
+
 @njit(cache=True)
-def gain_in_units(amplitude, theta):
+def gain_in_units(dry, theta):
     """The gain of a free run from silence over a song, (samples,)."""
-    h, dh, dx = np.zeros(FOLLOWERS), np.zeros((FOLLOWERS, theta.size)), np.zeros(theta.size)
-    gain, rates = np.zeros(amplitude.size), 1 / (1 + np.exp(-theta[RATES]))
-    for t in range(amplitude.size):
-        _follow(h, dh, 0, amplitude[t], dx, rates, 0)
-        _follow(h, dh, 1, _level(h[0])[0], dx, rates, 0)
-        wanted, _ = _curve(h[1] + theta[LOOP] * h[3], theta, dx)
-        _follow(h, dh, 2, wanted, dx, rates, 0)
-        _follow(h, dh, 3, h[2], dx, rates, 0)
-        gain[t] = theta[theta.size - 1] - h[3]
+    gain, rates, weights = np.zeros(dry.size), 1 / (1 + np.exp(-theta[RATES])), theta[KEY]
+    low, dlow, dx = np.zeros(LOWPASSES), np.zeros(LOWPASSES), np.zeros(theta.size)
+    envelope = level = held = reduction = 0.0
+    for t in range(dry.size):
+        key = _key(dry[t], low, dlow, rates[8:], weights)
+        envelope = _follow(envelope, abs(key), rates[0], rates[1])[0]
+        level = _follow(level, _level(envelope)[0], rates[2], rates[3])[0]
+        wanted, _ = _curve(level + theta[LOOP] * reduction, theta, dx)
+        held = _follow(held, wanted, rates[4], rates[5])[0]
+        reduction = _follow(reduction, held, rates[6], rates[7])[0]
+        gain[t] = theta[theta.size - 1] - reduction
     return gain

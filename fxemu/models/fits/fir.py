@@ -70,7 +70,7 @@ def fit_filter(
 ) -> Tensor:
     """The causal filter (N,), float64, whose output for dry is nearest to wet, (T,) each.
 
-    Conjugate gradients on the normal equations, every product an FFT convolution over whole songs, preconditioned by
+    Conjugate gradients on the normal equations, every product by FFT, preconditioned by
     the mean spectrum of the input (Chan & Ng, "Conjugate gradient methods for Toeplitz systems", 1996), so that tens of
     thousands of taps take a minute. The first `skip` samples of each wet, which may follow from an unknown past, do not
     count. By `factors`, (T,) each, the output is multiplied before it is compared. It begins with the taps `start`, of
@@ -108,19 +108,27 @@ def fit_filter(
 
 
 class _Song:
-    """Convolution with a song, cut to its length, times a factor, and its transpose, less the song's start."""
+    """Convolution with a song, cut to its length, times a factor, and its transpose, less the song's start.
+
+    Both by overlap-save, in frames some times as long as the filter, whose spectra are kept.
+    """
 
     def __init__(self, dry: Tensor, taps: int, skip: int, factor: Tensor) -> None:
         self.samples, self.taps, self.skip, self.factor = dry.numel(), taps, skip, factor
-        self.size = next_fast_len(dry.numel() + taps - 1, real=True)
-        self.spectrum = torch.fft.rfft(dry.double(), self.size)
+        self.size = next_fast_len(min(FRAME * taps, dry.numel()) + taps - 1, real=True)
+        self.hop = self.size - taps + 1
+        whole = F.pad(dry.double(), (taps - 1, -dry.numel() % self.hop))
+        self.spectra = torch.fft.rfft(whole.unfold(0, self.size, self.hop))
 
     def convolve(self, h: Tensor) -> Tensor:
-        return self.factor * torch.fft.irfft(torch.fft.rfft(h, self.size) * self.spectrum, self.size)[: self.samples]
+        frames = torch.fft.irfft(torch.fft.rfft(h, self.size) * self.spectra, self.size)
+        return self.factor * frames[:, self.taps - 1 :].reshape(-1)[: self.samples]
 
     def correlate(self, y: Tensor) -> Tensor:
-        y = F.pad((self.factor * y)[self.skip :], (self.skip, 0))
-        return torch.fft.irfft(torch.fft.rfft(y, self.size) * self.spectrum.conj(), self.size)[: self.taps]
+        y = F.pad((self.factor * y)[self.skip :], (self.skip, -self.samples % self.hop))
+        frames = F.pad(y.view(-1, self.hop), (self.taps - 1, 0))
+        cross = (torch.fft.rfft(frames) * self.spectra.conj()).sum(0)
+        return torch.fft.irfft(cross, self.size)[: self.taps]
 
 
 def _power(dry: Tensor, size: int) -> Tensor:

@@ -25,14 +25,14 @@ FEW, PLACES = 6, 129
 SLOWER = 16
 
 
-def find_movement_rate(songs: Songs, taps: int, slower: int = SLOWER) -> float:
+def find_movement_rate(departed: Songs, taps: int, slower: int = SLOWER) -> float:
     """The rate in radians a sample at which the response of wet to dry repeats, good to a part of a cycle in a song.
 
-    What no fixed filter explains is compared with dry frame by frame, both whitened; the strongest peak in the spectrum
-    of how this response changes is the rate, refined to where its first harmonics are strongest over all songs, or its
-    harmonic, up to the one of number `slower`.
+    What no fixed filter explains (`departures`) is compared with dry frame by frame, both whitened; the strongest peak
+    in the spectrum of how this response changes is the rate, refined to where its first harmonics are strongest over
+    all songs, or its harmonic, up to the one of number `slower`.
     """
-    series = _shapes([_responses(dry, rest, taps) for dry, rest in departures(songs, taps)])
+    series = _shapes([_responses(dry, rest, taps) for dry, rest in departed])
     longest = max(len(x) for x in series)
     size = next_fast_len(8 * longest, real=True)
     windowed = [x * torch.hann_window(len(x), dtype=x.dtype)[:, None] for x in series]

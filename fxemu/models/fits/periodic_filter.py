@@ -74,9 +74,10 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
     """
     movements: list[Movement] = []
     few, rest = min(harmonics, COARSE // 4), songs
-    unexplained = _energy(departures(songs, taps))
     for _ in range(rates):
-        rate = find_movement_rate(rest, taps, SLOWER if rates == 1 else FEW_SLOWER)
+        departed = departures(rest, taps)
+        unexplained = _energy(rest if movements else departed)
+        rate = find_movement_rate(departed, taps, SLOWER if rates == 1 else FEW_SLOWER)
         first = Movement(rate, _factored(rest, rate, taps, rank, few, COARSE))
         left = _energy(without(rest, [first]))
         if left > LEFT * unexplained:
@@ -84,7 +85,6 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
             raise FitError(f"model.rates: got {rates}; dry and wet show {seen} movements that repeat; try model=auto")
         movements.append(_nearer(rest, first, few, COARSE))
         rest = without(songs, movements)
-        unexplained = _energy(rest)
     for place, movement in enumerate(movements):
         rest = without(songs, movements[:place] + movements[place + 1 :])
         movements[place] = _nearer(rest, movement, harmonics, BINS)

@@ -17,7 +17,7 @@ def test_a_rate_is_that_of_a_time_constant() -> None:
 def test_the_gain_of_a_song_and_its_weight() -> None:
     dry = torch.cat((torch.full((882,), 0.1), torch.full((441,), 1e-7)))
     seen = observed_gain(dry, dry * 0.5)
-    assert seen.amplitude[0] == pytest.approx(0.1)
+    assert seen.dry[0] == pytest.approx(0.1)
     assert seen.gain[:882] == pytest.approx(20 * np.log10(0.5) / 80, abs=1e-6)
     # A frame like the rest of the song but for a silent third: 1.5 from the song, 1 from the frame.
     assert seen.weight[0] ** 2 == pytest.approx(2.5, rel=1e-2)
