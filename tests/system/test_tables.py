@@ -9,6 +9,7 @@ from helpers.commands import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from benchmark import TABLES, main, summary_of
+from tables.boxes import fits_s
 from tables.pages import PLACE, SOURCE, read_rows, render_page, source_line
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -78,6 +79,20 @@ def test_a_source_names_no_row_and_no_place_on_this_machine():
     words = ["boxes", "--library", "/home/me/music", "--rows", "a b", "c", "--jobs", "1", "--write", "docs/results.md"]
     command = "python scripts/benchmark.py boxes --library MUSIC --jobs 1"
     assert re.fullmatch(rf"`{command}`, commit [0-9a-f]{{7,}}.*, .+, \d+ cores", source_line(words))
+
+
+def test_fits_that_were_cut_off_count_once():
+    """Each of them has the seconds of all together."""
+    rows = [
+        {"round": 0, "seconds": 20.0, "error": None},
+        {"round": 0, "seconds": 30.0, "error": "it moves not"},
+        {"round": 0, "seconds": 140.0, "error": "it ended or took too long"},
+        {"round": 0, "seconds": 140.0, "error": "it ended or took too long"},
+        {"round": 1, "seconds": 500.0, "error": None},
+    ]
+    assert fits_s(rows) == 140
+    assert fits_s(rows[:2] + rows[4:]) == 50
+    assert fits_s([]) == 0
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

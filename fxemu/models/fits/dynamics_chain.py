@@ -36,8 +36,11 @@ STRIDE = 19
 
 @njit(cache=True)
 def _follow(h, x, up, down):
-    """A follower at h one sample on towards x: where it is then, at which rate it went, its slope to that rate's logit,
-    and 0 if it rose, 1 if it fell."""
+    """A follower at h one sample on towards x.
+
+    Returns:
+        where it is then, at which rate it went, the slope of that to the rate's logit, and 0 if it rose, 1 if it fell.
+    """
     side = 0 if x > h else 1
     rate = up if x > h else down
     return h + rate * (x - h), rate, rate * (1 - rate) * (x - h), side

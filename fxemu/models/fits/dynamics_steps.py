@@ -62,7 +62,7 @@ def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[floa
 def _moved(theta: NDArray, normal: NDArray, slope: NDArray, damping: float) -> NDArray:
     """Theta after a damped step within its range: above 0 a loop asks for ever more of its own reduction.
 
-    A key without weights stays one.
+    A key whose low-passes have no weights is dry, and stays so.
     """
     diagonal = normal.diagonal()
     damped = normal + np.diag(damping * (diagonal + 1e-9 * diagonal.max()))
