@@ -221,22 +221,25 @@ def _first(
     for kind in _starts(knees, makeup, (4000.0,) if moves.size else RELEASES):
         scored = [refine(np.concatenate((theta, moves)), gains, TRIES) for theta in kind]
         scored.sort(key=lambda each: each[0])
-        settled = [_settled(theta, gains) for _, theta in scored[:KEPT]]
+        settled = [refine(theta, gains, KEPT_TRIES)[1] for _, theta in scored[:KEPT]]
         tried = [_with_filter(songs, gains, theta, none, TRIES) if taps else (theta, none) for theta in settled]
         best.append(min(((_squared_error(songs, gains, *each), *each) for each in tried), key=lambda each: each[0]))
     best.sort(key=lambda each: each[0])
     _check_follows(songs, best[0][0], none.numel())
-    return [(theta, found) for error, theta, found in best if error <= CLOSE * best[0][0]]
+    near = [each for each in best if each[0] <= CLOSE * best[0][0]]
+    if moves.size:
+        return [(theta, found) for _, theta, found in near]
+    return [(_with_key(songs, gains, *each), each[2]) for each in near]
 
 
-def _settled(theta: NDArray, gains: Sequence[Gain]) -> NDArray:
-    """What refining leads to, with a key of its own where the level of dry is not what the gain follows."""
-    error, found = refine(theta, gains, KEPT_TRIES)
-    if gains[0].features.size:
-        return found
-    begun = min((refine(_keyed(found, *key), gains, TRIES) for key in KEYS), key=lambda each: each[0])[1]
-    keyed_error, keyed = refine(begun, gains, KEPT_TRIES)
-    return keyed if keyed_error < WORTH_A_KEY * error else found
+def _with_key(
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], error: float, theta: NDArray, taps: Tensor
+) -> NDArray:
+    """The chain, whose error is given, with a key of its own where the level of dry is not what the gain follows."""
+    seen = _amplified(songs, gains, taps)
+    begun = min((refine(_keyed(theta, *key), seen, TRIES) for key in KEYS), key=lambda each: each[0])[1]
+    keyed = refine(begun, seen, KEPT_TRIES)[1]
+    return keyed if _squared_error(songs, gains, keyed, taps) < WORTH_A_KEY * error else theta
 
 
 def _keyed(theta: NDArray, samples: Sequence[float], weights: Sequence[float]) -> NDArray:
