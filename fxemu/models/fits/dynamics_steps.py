@@ -21,7 +21,7 @@ DAMPING, MOST_DAMPING = 0.1, 1e8
 # Slopes of what depends on its past by more than itself grow without end.
 RUNS_AWAY = 1e30
 # An error that fell by less than this share over so many iterations will hardly fall any more.
-SETTLED, SETTLED_ITERATIONS = 1e-3, 6
+SETTLED, SETTLED_ITERATIONS = 5e-3, 6
 # Between a time constant of a tenth of a sample and one of millions; what begins at once (1, in float64) stays so.
 MOST_LOGIT, AT_ONCE = 14.0, 40.0
 
