@@ -35,6 +35,12 @@ def echoing(predictor: OctaveGain) -> OctaveGain:
     return predictor
 
 
+def keyed(predictor: Dynamics) -> Dynamics:
+    """The predictor with low-passes in its key, which is dry otherwise."""
+    predictor.key.data.copy_(torch.tensor([-0.6, 0.3]))
+    return predictor
+
+
 OCTAVE_GAIN = {"context_window": 12, "width": 6, "octaves": 4, "echoes": 3, "echo_taps": 4, "memory_samples": 40}
 # Each family, small.
 MODELS = {
@@ -44,7 +50,7 @@ MODELS = {
     "lru": partial(LRU, width=5, states=4, layers=2, window=8, longest=200.0, memory_samples=40),
     "wavenet": partial(WaveNet, width=4, dilations=[1, 2, 5]),
     "convnet": partial(ConvNet, width=4, dilations=[1, 2, 5]),
-    "dynamics": partial(Dynamics, knees=3, memory_samples=40),
+    "dynamics": lambda *sizes, **more: keyed(Dynamics(*sizes, **{"knees": 3, "memory_samples": 40, **more})),
     "oscillator": partial(Oscillator, harmonics=3, memory_samples=40),
     "periodic_filter": partial(PeriodicFilter, context_window=6, rank=3, harmonics=4, memory_samples=40),
     "octave_gain": lambda *sizes, **more: echoing(OctaveGain(*sizes, **{**OCTAVE_GAIN, **more})),

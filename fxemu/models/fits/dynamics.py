@@ -122,6 +122,8 @@ def fit(
     step = max(1, math.ceil(len(songs) * TRIED / MOST_TRIED))
     begun = _first(*_beginnings(songs[::step], gains[::step], TRIED), knees, taps)
     some = _beginnings(songs, gains, MOST_COMPARED // len(songs))
+    if not features.size:
+        begun = [(_with_key(*some, *each), each[1]) for each in begun]
     fitted = [_fitted(*some, *each, iterations) for each in begun]
     found, filter_taps = min(fitted, key=lambda each: _squared_error(*some, *each))
     if any(dry.numel() > MOST_COMPARED // len(songs) for dry, _ in songs):
@@ -226,20 +228,19 @@ def _first(
         best.append(min(((_squared_error(songs, gains, *each), *each) for each in tried), key=lambda each: each[0]))
     best.sort(key=lambda each: each[0])
     _check_follows(songs, best[0][0], none.numel())
-    near = [each for each in best if each[0] <= CLOSE * best[0][0]]
-    if moves.size:
-        return [(theta, found) for _, theta, found in near]
-    return [(_with_key(songs, gains, *each), each[2]) for each in near]
+    return [(theta, found) for error, theta, found in best if error <= CLOSE * best[0][0]]
 
 
-def _with_key(
-    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], error: float, theta: NDArray, taps: Tensor
-) -> NDArray:
-    """The chain, whose error is given, with a key of its own where the level of dry is not what the gain follows."""
-    seen = _amplified(songs, gains, taps)
-    begun = min((refine(_keyed(theta, *key), seen, TRIES) for key in KEYS), key=lambda each: each[0])[1]
-    keyed = refine(begun, seen, KEPT_TRIES)[1]
-    return keyed if _squared_error(songs, gains, keyed, taps) < WORTH_A_KEY * error else theta
+def _with_key(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor) -> NDArray:
+    """The chain with a key of its own, where the level of dry is not what the gain follows.
+
+    It is fitted to the beginnings of the songs, and has to serve the whole of them.
+    """
+    beginnings = _amplified(*_beginnings(songs, gains, TRIED), taps)
+    begun = min((refine(_keyed(theta, *key), beginnings, TRIES) for key in KEYS), key=lambda each: each[0])[1]
+    keyed = refine(begun, beginnings, KEPT_TRIES)[1]
+    before, after = (_squared_error(songs, gains, each, taps) for each in (theta, keyed))
+    return keyed if after < WORTH_A_KEY * before else theta
 
 
 def _keyed(theta: NDArray, samples: Sequence[float], weights: Sequence[float]) -> NDArray:
