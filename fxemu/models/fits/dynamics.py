@@ -40,7 +40,7 @@ TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 # of two poles (at 44.1 kHz 120 and 200 Hz, 1.2 and 2 kHz); the factor by which a key must lower the error to be kept.
 KEY_SAMPLES = 47.0, 3.5
 KEYS = ((KEY_SAMPLES, (-0.01, -0.01)), ((58.5, 35.1), (1.5, -2.5)), ((5.85, 3.51), (1.5, -2.5)))
-WORTH_A_KEY = 0.5
+WORTH_A_KEY = 0.2
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
 # change the error for another one to follow.
 TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
