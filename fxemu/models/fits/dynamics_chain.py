@@ -72,7 +72,7 @@ def _curve(level, theta, dx):
 
 @njit(cache=True)
 def _key(x, low, dlow, rates, weights):
-    """The key for a sample of dry; its low-passes, in place, with their derivatives to the logits of their rates."""
+    """The key for a sample of dry; low-passes (2,) go on in place, as do their derivatives to their rates' logits."""
     key = x
     for i in range(LOWPASSES):
         off, rate = x - low[i], rates[i]
@@ -86,13 +86,13 @@ def _key(x, low, dlow, rates, weights):
 def run(dry, gain, weight, theta, normal, slope):
     """A free run from silence over a song; adds to J^T J (upper half) and J^T e in place, returns the squared error."""
     size, rates, weights, loop = theta.size, 1 / (1 + np.exp(-theta[RATES])), theta[KEY], theta[LOOP]
-    low, dlow, denvelope, dlevel = np.zeros(LOWPASSES), np.zeros(LOWPASSES), np.zeros(8), np.zeros(8)
+    low, dlow, denvelope, dlevel = np.zeros(LOWPASSES), np.zeros(LOWPASSES), np.zeros(FRONT.size), np.zeros(FRONT.size)
     dx, dheld, dreduction = np.zeros(size), np.zeros(size), np.zeros(size)
     envelope = level = held = reduction = error = 0.0
     for t in range(dry.size):
-        key = _key(dry[t], low, dlow, rates[8:], weights)
+        key = _key(dry[t], low, dlow, rates[KEY_RATES], weights)
         envelope, rate, own, side = _follow(envelope, abs(key), rates[0], rates[1])
-        for p in range(8):
+        for p in range(FRONT.size):
             denvelope[p] -= rate * denvelope[p]
         denvelope[side] += own
         for i in range(LOWPASSES):
@@ -101,11 +101,11 @@ def run(dry, gain, weight, theta, normal, slope):
             denvelope[KEY_FRONT + LOWPASSES + i] += towards * low[i]
         now, rise = _level(envelope)
         level, rate, own, side = _follow(level, now, rates[2], rates[3])
-        for p in range(8):
+        for p in range(FRONT.size):
             dlevel[p] += rate * (rise * denvelope[p] - dlevel[p])
         dlevel[2 + side] += own
         wanted, steep = _curve(level + loop * reduction, theta, dx)
-        for p in range(8):
+        for p in range(FRONT.size):
             dx[FRONT[p]] = steep * dlevel[p]
         dx[LOOP] = steep * reduction
         held, rate, own, side = _follow(held, wanted, rates[4], rates[5])
@@ -123,7 +123,7 @@ def run(dry, gain, weight, theta, normal, slope):
 
 @njit(cache=True, fastmath={"contract", "reassoc"})
 def _look(weight, off, dreduction, normal, slope):
-    """Add an error in the gain, with a weight, to J^T J (upper half) and J^T e in place; return its square."""
+    """Add a weighted error in the gain, by the reduction's derivatives (P,), to J^T J (P, P) and J^T e; its square."""
     size = dreduction.size
     for p in range(size):
         down = -dreduction[p] if p < size - 1 else 1.0 - dreduction[p]
@@ -141,7 +141,7 @@ def gain_in_units(dry, theta):
     low, dlow, dx = np.zeros(LOWPASSES), np.zeros(LOWPASSES), np.zeros(theta.size)
     envelope = level = held = reduction = 0.0
     for t in range(dry.size):
-        key = _key(dry[t], low, dlow, rates[8:], weights)
+        key = _key(dry[t], low, dlow, rates[KEY_RATES], weights)
         envelope = _follow(envelope, abs(key), rates[0], rates[1])[0]
         level = _follow(level, _level(envelope)[0], rates[2], rates[3])[0]
         wanted, _ = _curve(level + theta[LOOP] * reduction, theta, dx)
