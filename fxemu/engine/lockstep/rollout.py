@@ -200,8 +200,16 @@ def _weight_gradient(
 def _term_gradient(layout: Layout, memory: Tensor, delta: Tensor, term: Term) -> Tensor:
     """Sum over steps and streams of delta times window: (U, W, N)."""
     units, width, taps = term.weight.shape
-    parts = [torch.einsum("gkul,gkvl->uv", delta, x) for x in layout.windows(memory, term)]
+    parts = [_outer_sum(delta, x) for x in layout.windows(memory, term)]
     return torch.cat(parts, dim=1).view(units, taps, width).transpose(1, 2)
+
+
+def _outer_sum(delta: Tensor, x: Tensor) -> Tensor:
+    """Sum over groups, steps and lanes of (G, K, U, lanes) times (G, K, V, lanes): (U, V).
+
+    Step by step, where both lie in rows already: an einsum would copy them first, which takes as long again.
+    """
+    return torch.stack([torch.bmm(d, w.transpose(1, 2)).sum(0) for d, w in zip(delta, x, strict=True)]).sum(0)
 
 
 def _table_gradient(place: Tensor, delta: Tensor, lookup: Lookup) -> Tensor:

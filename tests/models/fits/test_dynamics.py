@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fxemu.effects import Compressor
+from fxemu.errors import FitError
 from fxemu.models.fits import dynamics
 from fxemu.models.fits.dynamics import fit, logit, observed_gain
 
@@ -37,3 +38,17 @@ def test_a_filter_that_does_not_help_is_left_out(monkeypatch) -> None:
     found = fit(songs, 4, taps=8, iterations=4)
     assert found.taps.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
     assert found.theta == pytest.approx(alone.theta, rel=1e-4, abs=1e-4)
+
+
+def test_what_a_filter_does_nearly_as_well_is_given_up_after_the_tries(monkeypatch) -> None:
+    refine, taken = dynamics.refine, []
+
+    def counting(theta, songs, iterations):
+        taken.append(iterations)
+        return refine(theta, songs, iterations)
+
+    monkeypatch.setattr(dynamics, "refine", counting)
+    dry = torch.from_numpy(np.random.default_rng(0).standard_normal(8000)).float()
+    with pytest.raises(FitError, match="no gain that follows the level"):
+        fit([(dry, torch.nn.functional.pad(dry, (1000, -1000)))], 2)
+    assert set(taken) == {dynamics.TRIES}
