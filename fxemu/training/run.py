@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from fxemu.data.learnability import unlearnable_line
 from fxemu.data.levels import level_line
 from fxemu.data.module import SongData
-from fxemu.errors import ConfigError, TrainingDivergedError
+from fxemu.errors import ConfigError, FitError, TrainingDivergedError
 from fxemu.evaluation import validation
 from fxemu.evaluation.character import sound_in_brief
 from fxemu.evaluation.diagnosis import box_sentence
@@ -103,11 +103,11 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
     if trainer.is_global_zero:
         box = _tell_what_is_learned(data, f"{'resuming' if resume else 'writing'} in {folder}")
         _write_beginning(config, folder, trainer, chosen, resume is not None)
-    diverged = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
+    failed = None if race is not None and race.received else _fit(trainer, module, data, curve, resume, race)
     seconds = curve.seconds()
     if not trainer.is_global_zero:
         return math.nan
-    if not curve.validations and (race is None or not race.received):
+    if not curve.validations and failed is None and (race is None or not race.received):
         # A fit in closed form, without a step.
         wrong = module.wrong or data.wrong_history_pieces(float(module.loop.limit))
         scores = validation.scores(module.loop, data.validation_songs(), module.settled, wrong)
@@ -118,8 +118,8 @@ def train(config: DictConfig, folder: Path, resume: Path | None) -> float:
         config, module, about["race"] = race.conclude(config, module, curve)
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     _report(config, folder, data, module, curve, about, Gallery(trainer.loggers, trainer.global_step), chosen)
-    if diverged is not None:
-        raise diverged
+    if failed is not None and race is None:
+        raise failed
     signals = [each.received for each in [*trainer.callbacks, race] if isinstance(each, StopOnInterrupt | Race)]
     if stopped := [number for number in signals if number is not None]:
         tell(f"to continue: {command_line(f'resume={folder}')}")
@@ -164,18 +164,18 @@ def _fit(
     curve: KeepCurve,
     resume: Path | None,
     race: Race | None,
-) -> TrainingDivergedError | None:
-    """Train; a divergence is returned if something was validated before it, to be raised after the report on that.
+) -> TrainingDivergedError | FitError | None:
+    """Train; a failure is returned if something was validated before it, to be raised after the report on that.
 
-    After a race it is but told: what is reported on then is the best of the race.
+    After a race it is but told, as where a fit does not come through with all of the songs: what is reported on then is
+    the best of the race.
     """
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    except TrainingDivergedError as error:
+    except (TrainingDivergedError, FitError) as error:
         if race is not None:
-            tell(str(error), error=True)
-            return None
-        if not curve.validations:
+            tell(f"the best of the race is kept, since its last training failed: {error}", error=True)
+        elif not curve.validations:
             raise
         return error
     return None

@@ -12,14 +12,15 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from fxemu.errors import ConfigError
+from fxemu.errors import ConfigError, FitError
 from fxemu.evaluation.scores import RaceScores
+from fxemu.models import Linear
 from fxemu.training.durations import time_of
 from fxemu.training.race.candidates import Candidate, compose_candidates, of_trained_weights
 from fxemu.training.race.heat import Result
 from fxemu.training.race.run import is_worth_it, run_race
 from fxemu.training.race.standings import Race
-from fxemu.training.race.tasks import Interrupt, run_tasks
+from fxemu.training.race.tasks import Interrupt, can_fork, run_tasks
 from fxemu.training.run import run
 from fxemu.training.run_folder import CONF, saved_config
 
@@ -137,6 +138,26 @@ def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
     result = tmp_path / "race" / "fir" / "0" / "result.json"
     result.write_text(json.dumps({**json.loads(result.read_text()), "esr": 0.25}))
     assert run_race(saved_config(tmp_path), tmp_path).best().esr == 0.25
+
+
+@pytest.mark.skipif(not can_fork(), reason="the fit fails in the parent alone")
+def test_where_the_winner_cannot_be_fitted_to_all_songs_that_of_the_race_is_kept(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    fit, parent = Linear.fit, os.getpid()
+
+    def failing(*arguments: object) -> object:
+        if os.getpid() == parent:
+            raise FitError("no filter for all of these")
+        return fit(*arguments)
+
+    monkeypatch.setattr(Linear, "fit", failing)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    score = run(composed("effect=lowpass", candidates={"fir": CANDIDATES["fir"]}), folder)
+    assert "the best of the race is kept" in capsys.readouterr().err
+    assert score == json.loads((folder / "race" / "fir" / "0" / "result.json").read_text())["esr"] < 0.5
+    assert json.loads((folder / "metrics.json").read_text())["test"]["esr"] < 0.5
 
 
 @pytest.mark.parametrize(
