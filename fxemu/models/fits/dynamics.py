@@ -28,9 +28,8 @@ from fxemu.models.fits.fir import filtered, fit_filter
 UNIT_DB = 80.0
 # Dry samples below -100 dB show no gain; frames of 10 ms at 44.1 kHz count alike down to -60 dB.
 SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
-# The most of the energy of wet that may be left, whatever a fixed filter leaves; and, after the tries, with which to go
-# on, as with this share of what a filter leaves (measured: 0.9 to 3 on distortions, up to 0.7 on dynamics).
-AUDIBLE, CLOSE_BY, PROMISING = 1e-3, 1e-2, 0.8
+# The most of the energy of wet that may be left whatever a fixed filter leaves: in the end, and after the tries.
+AUDIBLE, PROMISING = 1e-3, 1e-2
 # Samples of each song on which starts are compared; of all songs together then, where kinds are compared, in the end.
 TRIED, MOST_TRIED, MOST_COMPARED, MOST = 3 * 44_100, 2_000_000, 3_000_000, 10_000_000
 # Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more; the
@@ -116,8 +115,8 @@ def fit(
         features: of the knobs, which move the chain: (songs, F).
 
     Raises:
-        FitError: if over the songs' beginnings a fixed filter comes nearer, or nearly as near after the first tries:
-            their gain does not follow the level.
+        FitError: if over the songs' beginnings a fixed filter comes nearer, in the end or after the first tries: their
+            gain does not follow the level.
     """
     features = np.zeros((len(songs), 0)) if features is None else features
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
@@ -220,7 +219,7 @@ def _first(
     kinds = _tried(gains, knees)
     if not gains[0].features.size:
         left = min(_squared_error(songs, gains, *_behind_filter(songs, gains, kind[0], none)) for kind in kinds)
-        _check_follows(left / energy, fixed, max(PROMISING * fixed, CLOSE_BY))
+        _check_follows(left / energy, fixed, max(fixed, PROMISING))
     best = []
     for kind in kinds:
         settled = [refine(theta, gains, KEPT_TRIES)[1] for theta in kind[:KEPT]]

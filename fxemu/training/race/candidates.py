@@ -30,6 +30,7 @@ class Candidate:
         config: of the whole run, without `race`.
         kind: of model: of each the better half stays from round to round.
         promise: the factor by which its error may still fall after a short training, at least 1.
+        after: the fit without whose result it is not tried (None: it is in any case).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Candidate:
     config: DictConfig
     kind: str
     promise: float
+    after: str | None = None
 
     @property
     def closed_form(self) -> bool:
@@ -76,13 +78,17 @@ def compose_candidates(config: DictConfig) -> tuple[list[Candidate], dict[str, s
             reasons[name] = str(error).splitlines()[0]
             continue
         if not any(_plain(composed) == _plain(other.config) for other in found):
-            found.append(Candidate(name, tuple(options), composed, candidate.kind, candidate.promise))
+            found.append(_candidate(name, candidate, composed))
     return found, reasons
 
 
 def _listed(config: DictConfig) -> DictConfig:
     """The candidates by name; with knobs there are fewer."""
     return config.race.candidates_with_knobs if config.get("knobs") else config.race.candidates
+
+
+def _candidate(name: str, listed: DictConfig, config: DictConfig) -> Candidate:
+    return Candidate(name, tuple(listed.options), config, listed.kind, listed.promise, listed.get("after"))
 
 
 def _plain(config: DictConfig) -> Any:
@@ -99,7 +105,7 @@ def save_candidates(candidates: list[Candidate], folder: Path) -> None:
 def saved_candidates(config: DictConfig, folder: Path) -> list[Candidate]:
     """Candidates that an earlier start of the race has written, in their order; none if there are none."""
     return [
-        Candidate(name, tuple(each.options), OmegaConf.load(place), each.kind, each.promise)
+        _candidate(name, each, OmegaConf.load(place))
         for name, each in _listed(config).items()
         if (place := folder / name / "config.yaml").is_file()
     ]

@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -118,12 +118,14 @@ class Heat:
         max_time: of the whole run.
         common: what the candidates share.
         workers: candidates that train at once.
+        begun: when the first one began, by `time.perf_counter`.
     """
 
     folder: Path
     max_time: str | None
     common: Common
     workers: int
+    begun: float = field(default_factory=time.perf_counter)
 
     def hold(self, candidates: Sequence[Candidate], number: int, share: float, interrupt: Interrupt) -> list[Result]:
         """Let candidates train for a share of their training; what they reached, as far as they came to an end.
@@ -148,10 +150,10 @@ class Heat:
         return reached
 
     def _limit_s(self, count: int, share: float) -> float:
-        """Seconds that a round may take, of `count` candidates with a share of the time each; 0 for fits."""
+        """Seconds that a round may take, of `count` candidates with a share of the time each (0: all fits together)."""
         whole = seconds_of(self.max_time)
         if not share:
-            return whole * FIT_SHARE
+            return whole * FIT_SHARE - (time.perf_counter() - self.begun)
         return (LATE * share * whole + LATE_S) * math.ceil(count / self.workers)
 
     def _train(self, candidate: Candidate, number: int, share: float, place: Path) -> None:

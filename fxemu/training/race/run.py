@@ -76,7 +76,8 @@ def run_race(config: DictConfig, folder: Path) -> Race:
     tell(f"{race.common.data.source.summary()}; race of {', '.join(race.candidates)}, {heat.workers} at once")
     interrupt = Interrupt()
     with interrupt.kept():
-        race.results += heat.hold(fitted, 0, 0.0, interrupt)
+        race.results += heat.hold([c for c in fitted if c.after is None], 0, 0.0, interrupt)
+        race.results += heat.hold([c for c in fitted if race.has_reached(c.after)], 0, 0.0, interrupt)
         if race.least() > config.race.enough:
             for number, share in enumerate(config.race.rounds, start=1):
                 race.results += heat.hold(trained, number, share, interrupt)

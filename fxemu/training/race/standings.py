@@ -66,6 +66,10 @@ class Race:
         """Results of a candidate, round by round."""
         return [result for result in self.results if result.name == name]
 
+    def has_reached(self, name: str | None) -> bool:
+        """Whether a candidate has a result that is not a failure."""
+        return any(math.isfinite(result.esr) for result in self.results if result.name == name)
+
     def expected(self, name: str) -> float:
         """The error to expect of a candidate's whole training: what it has, over the factor that it may still fall by.
 

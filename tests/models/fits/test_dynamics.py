@@ -40,7 +40,7 @@ def test_a_filter_that_does_not_help_is_left_out(monkeypatch) -> None:
     assert found.theta == pytest.approx(alone.theta, rel=1e-4, abs=1e-4)
 
 
-def test_what_a_filter_does_nearly_as_well_is_given_up_after_the_tries(monkeypatch) -> None:
+def test_what_a_filter_does_better_is_given_up_after_the_tries(monkeypatch) -> None:
     refine, taken = dynamics.refine, []
 
     def counting(theta, songs, iterations):

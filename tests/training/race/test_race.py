@@ -10,7 +10,7 @@ import pytest
 from helpers.commands import FAST
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fxemu.errors import ConfigError, FitError
 from fxemu.evaluation.scores import RaceScores
@@ -126,6 +126,20 @@ def test_an_interrupted_race_is_reported_and_on_resuming_held_to_its_end(
     assert [row.name for row in early] == ["slow"] and late[0].seconds > 0
     assert {(row.name, row.round) for row in late} >= {("slow", 1), ("mlp", 1)}
     assert json.loads((folder / "race" / "spent.json").read_text())["seconds"] > spent
+
+
+def test_a_fit_after_another_is_tried_where_that_one_has_come_through(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    moving = ["model=periodic_filter", "training=closed_form"]
+    short = [*CANDIDATES["fir"], "model.context_window=8"]
+    candidates = {"one": moving, "two": [*moving, "model.rates=2"], "fir": CANDIDATES["fir"], "short": short}
+    config = composed("race.enough=10", candidates=candidates)
+    with open_dict(config):
+        config.race.candidates.two.after, config.race.candidates.short.after = "one", "fir"
+    race = run_race(config, tmp_path)
+    assert [result.name for result in race.results] == ["one", "fir", "short"]
+    assert not race.has_reached("one") and race.has_reached("fir")
 
 
 @pytest.mark.parametrize("memory_hours", [0.25, 0])
