@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.engine.streaming.stream import render
+from fxemu.errors import FitError
 from fxemu.evaluation.diagnosis.explanation import Explanation, in_time, share_left
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.dynamics import Dynamics
@@ -30,10 +31,13 @@ def explain_by_level(
 ) -> Explanation | None:
     """A compressor or expander with an attack and a release, fitted to one (dry, wet), and its error on another.
 
-    None where the gain hardly changes with the level, or changes at once, as that of a curve does.
+    None where the gain does not follow the level, hardly changes with it, or changes at once, as that of a curve does.
     """
     model = Dynamics(knees=KNEES, feedback=False)
-    model.fit([fitted], ITERATIONS)
+    try:
+        model.fit([fitted], ITERATIONS)
+    except FitError:
+        return None
     loop = ClosedLoop(model, Raw(), Raw())
     # A loop bounds its output; no recording is louder than this.
     loop.limit.fill_(1e3)
