@@ -20,7 +20,7 @@ from fxemu.engine.plan import DRY, FIRST, WET, Layer, Lookup, Mix, Part, Plan, P
 
 # A window this long over this many samples is cheaper through the FFT than tap by tap.
 FFT_TAPS = 64
-FFT_SAMPLES = 2048
+FFT_SAMPLES = 1024
 # With a shorter window or fewer weights than this the loop of one stream is faster still.
 LOOP_TAPS, LOOP_WEIGHTS = 128, 512
 

@@ -117,6 +117,10 @@ def cell_with_dry(predictor: LSTM | GRU, units: int | None = None, added: float 
     These runtimes have no dry gain, or a fixed one (`added`, which is taken off). The unit's gates are held open by
     their biases, so that it is tanh of a small multiple of dry, which the head makes large again.
     """
+    if predictor.filter is not None:
+        raise ExportError(f"its cell sees dry through a filter of {predictor.filter.numel()} taps, and the file has "
+                          "no place for one; train with model.filter_taps=0, or export to c, lv2, onnx or "
+                          "torchscript")  # fmt: skip
     gain = (0.0 if predictor.skip is None else float(predictor.skip.weight)) - added
     needed = predictor.width + int(gain != 0)
     more = (units or needed) - predictor.width

@@ -1,8 +1,8 @@
-"""Resolvers for the option files in `conf/`: `${options:}` and `${embedding_units:NAME}`."""
+"""Resolvers for the option files in `conf/`: `${options:}`, `${embedding_units:NAME}`, `${where_plain:NAMES,VALUE}`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -31,5 +31,14 @@ def embedding_units(target: str) -> int:
     return getattr(kind, "embedding_units", 0)
 
 
+def where_plain(targets: Sequence[str], value: int) -> int:
+    """The value if the representations with these `_target_` are plain samples, 0 if not."""
+    from fxemu import representations
+
+    kinds = [getattr(representations, target.rpartition(".")[2], None) for target in targets]
+    return value if all(getattr(kind, "plain_samples", False) for kind in kinds) else 0
+
+
+OmegaConf.register_new_resolver("where_plain", where_plain, replace=True)
 OmegaConf.register_new_resolver("options", options, replace=True)
 OmegaConf.register_new_resolver("embedding_units", embedding_units, replace=True)

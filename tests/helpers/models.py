@@ -35,6 +35,12 @@ def echoing(predictor: OctaveGain) -> OctaveGain:
     return predictor
 
 
+def filtering(predictor: GRU) -> GRU:
+    """The predictor with some filter."""
+    torch.nn.init.normal_(predictor.filter, std=0.3)
+    return predictor
+
+
 def keyed(predictor: Dynamics) -> Dynamics:
     """The predictor with low-passes in its key, which is dry otherwise."""
     predictor.key.data.copy_(torch.tensor([-0.6, 0.3]))
@@ -61,6 +67,9 @@ VARIANTS = {
     "mlp, relu, embedding": partial(MODELS["mlp"], activation="relu", embedding=3, dry_skip=3),
     "mlp, softsign, no skip": partial(MODELS["mlp"], activation="softsign", dry_skip=0),
     "gru, no skip": partial(MODELS["gru"], dry_skip=False),
+    "gru, filter": lambda *sizes, **more: filtering(
+        GRU(*sizes, **{"width": 5, "memory_samples": 40, **more}, filter_taps=12)
+    ),
     "convnet, kernel of 3": partial(ConvNet, width=4, kernel=3, dilations=[1, 3], activation="sigmoid"),
     "linear, more feedback": partial(Linear, context_window=3, feedback_window=9),
     "periodic filter, two rates": partial(MODELS["periodic_filter"], rates=2),

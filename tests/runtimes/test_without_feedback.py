@@ -165,6 +165,8 @@ def test_dry_gain_in_a_unit_is_a_straight_line(family, gain):
         ("nam", lambda: model(Linear(1, 1)), "model.feedback=false"),
         ("aidax", lambda: model(MLP(1, 1, **WINDOW)), "model=lstm or model=gru"),
         ("aidax", lambda: model(LSTM(1, 1, **RECURRENT | {"width": 80})), "model.width=79"),
+        ("rtneural", lambda: model(GRU(1, 1, **RECURRENT, filter_taps=8)), "model.filter_taps=0"),
+        ("nam", lambda: model(LSTM(1, 1, **RECURRENT, filter_taps=8)), "model.filter_taps=0"),
         ("proteus", lambda: model(GRU(1, 1, **RECURRENT)), "model=lstm"),
         ("proteus", lambda: model(LSTM(1, 1, **RECURRENT | {"width": 40})), "model.width=39"),
         ("proteus", lambda: model(LSTM(1, 1, **RECURRENT), rate=48_000), "data.sample_rate=44100"),

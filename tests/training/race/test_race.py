@@ -65,6 +65,13 @@ def test_what_the_user_sets_wins_and_alike_candidates_are_one(composed: Callable
     assert [candidate.name for candidate in compose_candidates(same)[0]] == ["one"]
 
 
+@pytest.mark.parametrize(("repr_", "taps"), [("raw", 1024), ("mulaw", 0)])
+def test_the_recurrent_net_begins_with_a_filter_where_samples_are_plain(repr_: str, taps: int) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        options = compose("train", [f"repr={repr_}"]).race.candidates.gru.options
+    assert f"model.filter_taps={taps}" in options
+
+
 def test_with_knobs_those_race_that_have_them(composed: Callable[..., DictConfig]) -> None:
     found, absent = compose_candidates(composed("knobs={gain: [0.5, 2]}"))
     assert {candidate.name for candidate in found} == {"dynamics", "mlp", "gru"} and not absent
