@@ -19,6 +19,9 @@ from fxemu.errors import check_least
 from fxemu.models.base import Predictor
 from fxemu.models.fits.fir import fit_filter
 
+# Samples of all songs together to which a filter is fitted: some seconds of work.
+FITTED = 3_000_000
+
 
 class Recurrent(Predictor):
     """Common part of `LSTM` and `GRU`."""
@@ -56,10 +59,12 @@ class Recurrent(Predictor):
 
     @torch.no_grad()
     def fit(self, songs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """The filter with the least squared error over the songs, which the output begins with."""
+        """The filter with the least squared error over the songs' beginnings, with which the output begins."""
         if self.filter is None:
             return
-        self.filter.copy_(fit_filter(songs, self.filter.numel()).flip(0))
+        samples = FITTED // len(songs)
+        beginnings = [(dry[:samples], wet[:samples]) for dry, wet in songs]
+        self.filter.copy_(fit_filter(beginnings, self.filter.numel()).flip(0))
         if self.skip is not None:
             self.skip.weight.copy_(torch.tensor([[0.0, 1.0]]))
 
