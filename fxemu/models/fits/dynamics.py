@@ -151,7 +151,7 @@ def _with_filter(
     """Chain and filter, fitted in turn from what is `found` on; those of the best turn."""
     turns = [(_squared_error(songs, gains, found, taps), found, taps)]
     for _ in range(TURNS):
-        taps = _behind_filter(songs, gains, found, taps)[1]
+        taps = _filter_before(songs, gains, found, taps.numel())
         found = refine(found, _shortened(_amplified(songs, gains, taps), MOST), iterations)[1]
         turns.append((_squared_error(songs, gains, found, taps), found, taps))
         before, after = (error for error, *_ in turns[-2:])
@@ -218,7 +218,8 @@ def _first(
     fixed = _squared_error_of_filter(songs, none.numel()) / energy
     kinds = _tried(gains, knees)
     if not gains[0].features.size:
-        left = min(_squared_error(songs, gains, *_behind_filter(songs, gains, kind[0], none)) for kind in kinds)
+        first = [(kind[0], _filter_before(songs, gains, kind[0], none.numel())) for kind in kinds]
+        left = min(_squared_error(songs, gains, *each) for each in first)
         _check_follows(left / energy, fixed, max(fixed, PROMISING))
     best = []
     for kind in kinds:
@@ -248,11 +249,9 @@ def _squared_error_of_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int) 
     return sum(float((wet - filtered(dry, fixed)).square().sum()) for dry, wet in songs)
 
 
-def _behind_filter(
-    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor
-) -> tuple[NDArray, Tensor]:
-    """A chain and the best filter before it, of so many taps."""
-    return theta, fit_filter(songs, taps.numel(), STEPS, factors=[gain_of(theta, song) for song in gains])
+def _filter_before(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: int) -> Tensor:
+    """The best fixed filter of the dry that a chain amplifies: (taps,)."""
+    return fit_filter(songs, taps, STEPS, factors=[gain_of(theta, song) for song in gains])
 
 
 def _with_key(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor) -> NDArray:
