@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fxemu.engine.contraction import contraction_bound
 from fxemu.engine.streaming.stream import render_many
 from fxemu.evaluation import metrics
 from fxemu.evaluation.measurements.contraction import wrong_pasts
@@ -113,6 +114,9 @@ def scores(
 
 def _apart(loop: ClosedLoop, songs: list[Pair], predictions: list[Tensor], wrong: Sequence[WrongHistoryPiece]) -> float:
     """Energy between the runs from wrong pasts and those from silence, beyond the effect's own, over the songs'."""
+    bound = contraction_bound(loop.plan())
+    if bound is not None and bound.samples() <= PIECE // 4:
+        return 0.0  # it is certain to have forgotten its past where it begins to count
     loops = [loop.at(songs[piece.song].knobs) for piece in wrong]
     outputs = render_many(loops, [piece.dry for piece in wrong], after=[piece.past for piece in wrong])
     pairs = list(zip(outputs, wrong, strict=True))

@@ -67,6 +67,11 @@ class Predictor(nn.Module, ABC):
         Called before training where the samples are plain (`repr=raw`); most predictors have nothing to do.
         """
 
+    @property
+    def reads_wet(self) -> bool:
+        """Whether its plan reads wet; not where the part that would has turned out to be needless."""
+        return self.feedback
+
     @abstractmethod
     def plan(self, plan: Plan, dry: int, wet: int) -> int:
         """Append one step to `plan`, reading the features at values `dry` and `wet`; return the params' value."""

@@ -109,7 +109,7 @@ class ClosedLoop(nn.Module):
             dry = plan.mix(Product((dry,), dry_gain))
         dry = self.input_repr.plan_encode(plan, dry)
         gain, wet = float(self.gain), WET
-        if self.predictor.feedback:
+        if self.predictor.reads_wet:
             wet = self.input_repr.plan_encode(plan, WET if gain == 1 else plan.mix(Product((WET,), 1 / gain)))
         if knobs is None:
             plan.params = self.predictor.plan(plan, dry, wet)

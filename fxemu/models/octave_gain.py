@@ -92,6 +92,10 @@ class OctaveGain(Predictor):
         self.lags.copy_(F.pad(torch.tensor(lags, dtype=torch.float32), (0, self.lags.numel() - len(lags))))
         self.taps.requires_grad_(bool(lags))
 
+    @property
+    def reads_wet(self) -> bool:
+        return self.feedback and bool(self._echoes())
+
     def _echoes(self) -> list[tuple[int, Tensor]]:
         """The lags, and the taps (1, 1, N) at each, the one that looks back farthest first.
 

@@ -26,7 +26,8 @@ def check_config(config: DictConfig) -> None:
         ConfigError: for a section or a class that is not fxemu's, an argument that a class does not have, or a value of
             another type or out of range.
     """
-    if unknown := [name for name in config if name not in {*_sections(), "race"}]:
+    known = _sections() | {"race"}
+    if unknown := [name for name in config if name not in known]:
         raise ConfigError(no_such_option(unknown[0]))
     _check_values(config)
     for name, section in OmegaConf.to_container(config, resolve=True).items():

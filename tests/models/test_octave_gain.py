@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fxemu.effects import Chain, Delay, Effect, Tanh
 from fxemu.emulation.locate import read_model
+from fxemu.engine.contraction import contraction_bound
 from fxemu.engine.feedforward import evaluate
 from fxemu.engine.plan import DRY, Plan
 from fxemu.engine.streaming.stream import render
@@ -126,3 +127,12 @@ def test_lags_stay_within_the_memory() -> None:
     model.lags.copy_(torch.tensor([1e30, -3.0, 5.0]))
     assert [lag for lag, _ in model._echoes()] == [longest, 5]
     assert ClosedLoop(model, Raw(), Raw()).plan().histories()[1] <= SMALL["memory_samples"]
+
+
+def test_where_no_echo_was_found_wet_is_not_read_and_the_past_is_forgotten() -> None:
+    net, raw = OctaveGain(**SMALL), Raw()
+    loop = ClosedLoop(net, raw, raw)
+    loop.gain.fill_(0.5)  # so that wet has a step of its own where it is read
+    assert not loop.plan().feedback and contraction_bound(loop.plan()).samples() <= net.reach
+    echoing(net)
+    assert loop.plan().feedback and contraction_bound(loop.plan()) is None

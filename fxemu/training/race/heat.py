@@ -37,6 +37,8 @@ BEST, RESULT = Path("checkpoints", "best.ckpt"), "result.json"
 SONGS_S, SONG_S = 60.0, 20.0
 # A movement is known where it has come round: with twice the audio, two songs of a minute, of 30 s at the slowest.
 PERIODIC_SONGS_S, PERIODIC_SONG_S = 120.0, 60.0
+# Pieces from wrong pasts that a candidate is validated on, at most; the last training has all of them.
+WRONG_PIECES = 8
 # The share of the time that all fits in closed form may take; they need about a minute of one core.
 FIT_SHARE = 0.5
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
@@ -187,6 +189,7 @@ def _short_training(
     parts = build_parts(config)
     data, module = build(config, parts)
     common.give(data, module, common.starts(module.loop.periodic) if candidate.closed_form else None)
+    module.wrong = common.wrong[:: max(1, math.ceil(len(common.wrong) / WRONG_PIECES))]
     if before is not None:
         module.start_from(before)
     pl.seed_everything(config.seed, verbose=False)
@@ -199,7 +202,7 @@ def _short_training(
         signal.raise_signal(received[0])
     if curve.validations:
         return *min((esr, forced) for _, esr, forced in curve.validations), bool(received)
-    scores = validation.scores(module.loop, data.validation_songs(), common.settled, common.wrong)
+    scores = validation.scores(module.loop, data.validation_songs(), common.settled, module.wrong)
     write_checkpoint(place / BEST, {"state_dict": module.state_dict()})
     return scores["val/esr"], scores["val/teacher_forced_esr"], bool(received)
 

@@ -82,8 +82,9 @@ def run_race(config: DictConfig, folder: Path) -> Race:
             for number, share in enumerate(config.race.rounds, start=1):
                 race.results += heat.hold(trained, number, share, interrupt)
                 trained = race.better_half(trained)
-                if len(trained) < 2:
-                    break  # nobody is left to be compared with
+                late = time.perf_counter() - begun > config.race.until * seconds_of(race.max_time)
+                if len(trained) < 2 or late:
+                    break  # nobody is left to be compared with, or the rest is for the one who trains on
     race.received = interrupt.received
     race.seconds = _earlier_seconds(folder) + time.perf_counter() - begun
     write_json(folder / RACE / SPENT, {"seconds": race.seconds})

@@ -86,11 +86,14 @@ class Race:
         return max(errors[-1], INAUDIBLE) / max(1.0, factor)
 
     def finalist(self) -> Result | None:
-        """The last result of the candidate that trains on: the one of which the least error is to be expected."""
-        name = min(self.candidates, key=self.expected, default=None)
-        if name is None or math.isinf(self.expected(name)):
-            return None
-        return self.results_of(name)[-1]
+        """The last result of the candidate that trains on: the one of which the least error is to be expected.
+
+        It is a fit, or one of those that came as far as any: what one that was left behind had promised was never seen.
+        """
+        reached = [result for result in self.results if math.isfinite(result.esr)]
+        furthest = max((result.round for result in reached), default=0)
+        standing = [result for result in reached if result.round in (0, furthest)]
+        return min(standing, key=lambda result: self.expected(result.name), default=None)
 
     def better_half(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Candidates of the next round: the better half of each kind, without those that can hardly win."""

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fxemu.errors import ConfigError, FitError
 from fxemu.evaluation.scores import RaceScores
+from fxemu.evaluation.validation import scores
 from fxemu.models import Linear
 from fxemu.training.durations import time_of
 from fxemu.training.race.candidates import Candidate, compose_candidates, of_trained_weights
-from fxemu.training.race.heat import Result
+from fxemu.training.race.heat import WRONG_PIECES, Result, _short_training, read_common
 from fxemu.training.race.run import is_worth_it, run_race
 from fxemu.training.race.standings import Race
 from fxemu.training.race.tasks import Interrupt, can_fork, run_tasks
@@ -149,6 +151,28 @@ def test_a_fit_after_another_is_tried_where_that_one_has_come_through(
     assert not race.has_reached("one") and race.has_reached("fir")
 
 
+def test_after_half_of_the_time_no_further_round_begins(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    two = {"slow": CANDIDATES["slow"], "mlp": [*MLP, "training.learning_rate=1e-8"]}
+    given = "training.steps=30", "race.rounds=[0.3,0.4]", "race.until=0", "trainer.max_time=00:00:05:00"
+    config = composed(*given, candidates=two)
+    for name in two:
+        config.race.candidates[name].kind = name
+    race = run_race(config, tmp_path)
+    assert [(result.name, result.round) for result in race.results] == [("slow", 1), ("mlp", 1)]
+
+
+def test_a_candidate_is_validated_after_some_of_the_wrong_pasts(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (candidate,), _ = compose_candidates(composed("training.steps=30", candidates={"mlp": MLP}))
+    common = read_common([candidate])
+    many = replace(common, wrong=common.wrong[:1] * (2 * WRONG_PIECES + 1))
+    counts = []
+    monkeypatch.setattr("fxemu.training.module.scores", lambda *given: counts.append(len(given[3])) or scores(*given))
+    _short_training(candidate, 0.5, many, tmp_path, None)
+    assert counts and WRONG_PIECES / 2 <= counts[0] <= WRONG_PIECES
+
+
 @pytest.mark.parametrize("memory_hours", [0.25, 0])
 def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
     composed: Callable[..., DictConfig], tmp_path: Path, memory_hours: float
@@ -220,6 +244,9 @@ PROMISES = {"quick": 5.0, "quick too": 5.0, "slow": 100.0, "slow too": 50.0, "fi
         ([{"quick": 0.1, "fit": 0.01}], "fit", "fit"),
         ([{"quick": float("inf"), "fit": 0.5}], "fit", "fit"),
         ([{"quick": 0.1, "quick too": 0.1}], "quick", "quick"),
+        # What one that was left behind had promised does not count.
+        ([{"slow": 0.3, "slow too": 0.9}, {"slow": 0.25}], "slow", "slow"),
+        ([{"slow": 0.3, "quick": 0.9}, {"slow": float("inf")}], "quick", "slow"),
     ],
 )
 def test_who_trains_on_is_who_may_get_furthest(rounds: list[dict[str, float]], finalist: str, best: str) -> None:
