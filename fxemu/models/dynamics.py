@@ -35,13 +35,16 @@ class Dynamics(Predictor):
         level'       = follow(level, level of envelope')             detector
         wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j), within +-2
         held'        = follow(held, wanted)                          attack at once and release, or both
-        reduction'   = follow(reduction, held')                      smoothing
+        smooth'      = follow(smooth, held')                         smoothing
+        slow'        = follow(slow, held')                           a second, slow stage, or none
+        reduction'   = smooth' + weight slow'
         gain         = makeup - reduction'
 
     which is the form of Giannoulis, Massberg & Reiss (2012), "Digital dynamic range compressor design": detectors that
-    branch or are decoupled, of amplitude or of level, feed-forward or (loop < 0) feedback. With feedback it is an
-    observer: while true samples are fed back it corrects its reduction by the error of its last gain; in a free run
-    there is nothing to correct. All of it is fitted to the training songs (`fit`), so use it with
+    branch or are decoupled, of amplitude or of level, feed-forward or (loop < 0) feedback; beyond it are the key and
+    the slow stage, by which optical compressors come back in two steps. With feedback it is an observer: while true
+    samples are fed back it corrects its reduction by the error of its last gain; in a free run there is nothing to
+    correct. All of it is fitted to the training songs (`fit`), so use it with
     `training=closed_form`; rollouts can start from there. What sounds may also be dry through a filter, as that of a
     box's transformers. Takes and makes plain samples: `repr=raw` only.
 
@@ -79,9 +82,9 @@ class Dynamics(Predictor):
         self.max_gain = 10 ** (max_gain_db / 20)
         # In the order of `fits/dynamics_chain.py`.
         self.rates = nn.Parameter(torch.empty(FOLLOWERS, 2))
-        self.key_rates = nn.Parameter(torch.empty(LOWPASSES))
+        self.key_rates, self.slow_rates = nn.Parameter(torch.empty(LOWPASSES)), nn.Parameter(torch.empty(2))
         self.loop = nn.Parameter(torch.empty(1))
-        self.key = nn.Parameter(torch.empty(LOWPASSES))
+        self.key, self.slow = nn.Parameter(torch.empty(LOWPASSES)), nn.Parameter(torch.empty(1))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
         self.makeup = nn.Parameter(torch.empty(1))
         self._set(dynamics.start(knees, hold=(0.2, 4000.0), smoothing=30.0))
@@ -89,17 +92,20 @@ class Dynamics(Predictor):
         self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
-        """Weights from before there was an envelope have none, |dry| at once; those from before the key have dry."""
+        """Weights from before there was an envelope, a key or a slow stage have none: |dry| at once, dry, nothing."""
         rates = state_dict.get(f"{prefix}rates")
         if rates is not None and len(rates) == FOLLOWERS - 1:
             state_dict[f"{prefix}rates"] = torch.cat((rates.new_full((1, 2), AT_ONCE), rates))
         if rates is not None and f"{prefix}key" not in state_dict:
             state_dict[f"{prefix}key"] = state_dict[f"{prefix}key_rates"] = rates.new_zeros(LOWPASSES)
+        if rates is not None and f"{prefix}slow" not in state_dict:
+            state_dict[f"{prefix}slow"], state_dict[f"{prefix}slow_rates"] = rates.new_zeros(1), rates.new_zeros(2)
         super()._load_from_state_dict(state_dict, prefix, *more)
 
     def chain(self) -> list[nn.Parameter]:
         """The parameters of the chain, in the order of `fits/dynamics_chain.py`."""
-        return [self.rates, self.key_rates, self.loop, self.key, self.knee, self.bend, self.makeup]
+        key, curve = (self.loop, self.key), (self.knee, self.bend, self.makeup)
+        return [self.rates, self.key_rates, self.slow_rates, *key, self.slow, *curve]
 
     def _set(self, theta: Sequence[float]) -> None:
         nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.chain())
@@ -140,25 +146,34 @@ class Dynamics(Predictor):
 
     def plan_with(self, plan: Plan, dry: int, wet: int, numbers: Numbers) -> int:
         """Append one step that computes with the given numbers in place of its own; as `plan`."""
-        low, envelope, level, held, reduction, previous = (plan.state(n) for n in (LOWPASSES, 1, 1, 1, 1, 1))
-        before = held, reduction
+        low, envelope, level, held, smooth, previous = (plan.state(n) for n in (LOWPASSES, 1, 1, 1, 1, 1))
+        before = held, smooth
         if self.feedback:
             fed_level, own_level = (plan.mix(Product((x, x)), activation=LEVEL) for x in (wet, previous))
             off = Product((own_level,), CORRECTION), Product((fed_level,), -CORRECTION)
             before = tuple(plan.mix(Product((x,)), *off, activation=BOUND) for x in before)
         lowering, key = self._plan_key(plan, dry, low)
-        enveloping = _follow(plan, numbers, 0, envelope, _plan_amplitude(plan, key, self.knee))
+        enveloping = _follow(plan, numbers.of(0), envelope, _plan_amplitude(plan, key, self.knee))
         now = plan.mix(Product((enveloping, enveloping)), activation=LEVEL)
-        detected = _follow(plan, numbers, 1, level, now)
-        holding = _follow(plan, numbers, 2, before[0], self._plan_curve(plan, numbers, detected, before[1]))
-        reducing = _follow(plan, numbers, 3, before[1], holding)
-        gain = self._plan_gain(plan, numbers, reducing)
+        detected = _follow(plan, numbers.of(1), level, now)
+        slow = plan.state(1) if self.slow.any() else None
+        wanted = self._plan_curve(plan, numbers, detected, self._plan_whole(plan, before[1], slow))
+        holding = _follow(plan, numbers.of(2), before[0], wanted)
+        smoothing = _follow(plan, numbers.of(3), before[1], holding)
+        slowing = None if slow is None else _follow(plan, tuple(self.slow_rates.sigmoid().split(1)), slow, holding)
+        gain = self._plan_gain(plan, numbers, self._plan_whole(plan, smoothing, slowing))
         amplified = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
         prediction = plan.mix(Product((amplified, gain), self.max_gain))
-        after = lowering, enveloping, detected, holding, reducing, prediction
-        for state, value in zip((low, envelope, level, held, reduction, previous), after, strict=True):
+        after = lowering, enveloping, detected, holding, smoothing, prediction
+        for state, value in zip((low, envelope, level, held, smooth, previous), after, strict=True):
             plan.close(state, value)
+        if slow is not None:
+            plan.close(slow, slowing)
         return prediction
+
+    def _plan_whole(self, plan: Plan, smooth: int, slow: int | None) -> int:
+        """All of the reduction."""
+        return smooth if slow is None else plan.mix(Product((smooth,)), Product((slow,), self.slow))
 
     def _plan_key(self, plan: Plan, dry: int, low: int) -> tuple[int, int]:
         """What the envelope is of: low-passes of dry one sample on, and dry with their weighted sum."""
@@ -191,11 +206,11 @@ def _plan_amplitude(plan: Plan, x: int, like: Tensor) -> int:
     return plan.add(Term(halves, like.new_ones(1, 2, 1)))
 
 
-def _follow(plan: Plan, numbers: Numbers, i: int, h: int, x: int) -> int:
-    """Append follower i, at h one sample ago, one sample on towards x."""
+def _follow(plan: Plan, rates: tuple[Tensor | int, Tensor | int], h: int, x: int) -> int:
+    """Append a follower with rates up and down, at h one sample ago, one sample on towards x."""
     change = plan.mix(Product((x,)), Product((h,), -1.0))
     rise = plan.mix(Product((change,)), activation=RELU)
-    up, down = numbers.up[i], numbers.down[i]
+    up, down = rates
     return plan.mix(Product((h,)), _times(down, change), _times(up, rise), _times(down, rise, -1.0))
 
 

@@ -49,7 +49,7 @@ def test_a_follower_rises_and_falls_exponentially() -> None:
     model.rates[1] = torch.tensor([logit(5.0), logit(50.0)])
     plan = Plan()
     state = plan.state(1)
-    plan.close(state, _follow(plan, model.numbers(), 1, state, DRY))
+    plan.close(state, _follow(plan, model.numbers().of(1), state, DRY))
     levels = torch.cat((torch.ones(99), torch.zeros(99)))
     found = step_by_step(plan, {DRY: levels[None, None]}, plan.last)[0, 0]
     t = torch.arange(1, 100)
@@ -146,6 +146,31 @@ def test_weights_from_before_there_was_an_envelope_or_a_key_load() -> None:
     del weights["predictor.key"], weights["predictor.key_rates"]
     again.load_state_dict(weights)
     assert not again.predictor.key.any()
+    del weights["predictor.slow"], weights["predictor.slow_rates"]
+    again.load_state_dict(weights)
+    assert not again.predictor.slow.any()
+
+
+@torch.no_grad()
+def test_it_is_fitted_to_a_gain_that_comes_back_in_two_stages(monkeypatch) -> None:
+    """As optical compressors do: half in 40 ms, and the rest, which long passages build up, in a second."""
+
+    def gained(dry: Tensor) -> Tensor:
+        fast, slow, gains = 0.0, 0.0, []
+        for x in dry.abs().clamp_min(1e-5).log10().mul(20).tolist():
+            wanted = 0.6 * max(x + 30, 0)
+            fast += (wanted - fast) * -math.expm1(-1000 / RATE / (1 if wanted > fast else 40))
+            slow += (wanted - slow) * -math.expm1(-1000 / RATE / (100 if wanted > slow else 1000))
+            gains.append(-0.5 * (fast + slow))
+        return dry * 10 ** (torch.tensor(gains) / 20)
+
+    model, without, dry, unheard = make(knees=8), make(knees=8), music(3, 0), music(3, 1)
+    model.fit([(dry, gained(dry))])
+    monkeypatch.setattr(dynamics, "WORTH_A_SLOW_PART", 0.0)
+    without.fit([(dry, gained(dry))])
+    error, before = (esr(render(closed(each), unheard), gained(unheard)) for each in (model, without))
+    assert error < 1e-3 and error < 0.1 * before
+    assert not without.slow.any()
 
 
 @torch.no_grad()

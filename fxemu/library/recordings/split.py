@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
+from statistics import median_low
 
 from torch import cat
 
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.pairs import Stretches
 from fxemu.library.recordings.silence import sounding
-from fxemu.library.songs import PARTS, LibraryError, split_songs
+from fxemu.library.songs import PARTS, LibraryError, hash_order, split_songs
 
 MOST_SPLIT_IN_TIME = 5  # recordings; of more, whole ones are held out
+LEAST_VALIDATED_WHOLE = 4  # recordings, one of which is to validate on: the end of one trained on says little of others
 
 
 def split_recordings(
@@ -21,6 +25,7 @@ def split_recordings(
 ) -> dict[str, list[Pair]]:
     """Split recordings into train, val and test: six or more by name, fewer each in time, `shortest` samples apart.
 
+    Of four or five, unless they are settings of knobs, a whole one is validated on, no shorter than most.
     Stretches with fewer than `shortest` samples are left out, and so is silence from val and test; recordings of which
     nothing is left are named on standard error.
 
@@ -30,11 +35,10 @@ def split_recordings(
     recordings = _long_enough(recordings, shortest)
     if len(recordings) > MOST_SPLIT_IN_TIME:
         # A setting of knobs that is held out is one less to interpolate between.
-        turned = any(pair.knobs is not None for pairs in recordings.values() for pair in pairs)
-        names = split_songs(recordings, val_share, test_share, seed, few=1 if turned else 3)
+        names = split_songs(recordings, val_share, test_share, seed, few=1 if _turned(recordings) else 3)
         parts = {part: [pair for name in names[part] for pair in recordings[name]] for part in PARTS}
     else:
-        parts = _all_in_time(recordings, shortest, val_share, test_share)
+        parts = _all_in_time(recordings, shortest, val_share, test_share, _validated_whole(recordings, seed))
     for part in ("val", "test"):
         parts[part] = [pair for pair in parts[part] if sounding(pair).any() and pair.wet.any()]
         if not parts[part]:
@@ -55,13 +59,32 @@ def _long_enough(recordings: Stretches, shortest: int) -> Stretches:
     return {name: pairs for name, pairs in kept.items() if pairs}
 
 
-def _all_in_time(recordings: Stretches, gap: int, val_share: float, test_share: float) -> dict[str, list[Pair]]:
-    """Parts of all recordings; those too short to split are trained on, unless all are."""
+def _turned(recordings: Stretches) -> bool:
+    """Whether they are settings of knobs."""
+    return any(pair.knobs is not None for pairs in recordings.values() for pair in pairs)
+
+
+def _validated_whole(recordings: Stretches, seed: int) -> str | None:
+    """The recording to validate on, of those no shorter than most; None where all are split in three."""
+    lengths = {
+        name: sum(int(sounding(pair).sum()) for pair in pairs if pair.wet.any()) for name, pairs in recordings.items()
+    }
+    if len(lengths) < LEAST_VALIDATED_WHOLE or _turned(recordings):
+        return None
+    return hash_order([name for name, length in lengths.items() if length >= median_low(lengths.values())], seed)[0]
+
+
+def _all_in_time(
+    recordings: Stretches, gap: int, val_share: float, test_share: float, whole: str | None
+) -> dict[str, list[Pair]]:
+    """Parts of all recordings but `whole`, which is validated on; those too short are trained on, unless all are."""
     parts: dict[str, list[Pair]] = {part: [] for part in PARTS}
+    shares = {"val": val_share, "test": test_share} if whole is None else {"test": test_share}
     for name, pairs in recordings.items():
-        for part, piece in _split_in_time(name, pairs, gap, val_share, test_share) or [("train", p) for p in pairs]:
+        alone = [("val" if name == whole else "train", pair) for pair in pairs]
+        for part, piece in (name != whole and _split_in_time(name, pairs, gap, shares)) or alone:
             parts[part].append(piece)
-    if not parts["val"]:
+    if not parts["test"]:
         name, pairs = max(recordings.items(), key=lambda item: sum(pair.dry.numel() for pair in item[1]))
         raise LibraryError(
             f"{name}: {sum(pair.dry.numel() for pair in pairs)} usable samples are too few to split in time into "
@@ -70,23 +93,23 @@ def _all_in_time(recordings: Stretches, gap: int, val_share: float, test_share: 
     return parts
 
 
-def _split_in_time(
-    name: str, pairs: list[Pair], gap: int, val_share: float, test_share: float
-) -> list[tuple[str, Pair]]:
-    """Train, val and test as stretches of one recording, `gap` apart; shares are of the samples that sound.
+def _split_in_time(name: str, pairs: list[Pair], gap: int, held_out: Mapping[str, float]) -> list[tuple[str, Pair]]:
+    """Train and what is held out as stretches of one recording, `gap` apart; shares are of the samples that sound.
 
     None at all if a part would be shorter than `gap`.
     """
     sounds = cat([sounding(pair) for pair in pairs]).nonzero()[:, 0]
-    total = sounds.numel() - 2 * gap
-    val, test = int(val_share * total), int(test_share * total)
-    train = total - val - test
-    if min(train, val, test) < gap:
+    total = sounds.numel() - len(held_out) * gap
+    sizes = {part: int(share * total) for part, share in held_out.items()}
+    sizes = {"train": total - sum(sizes.values()), **sizes}
+    if min(sizes.values()) < gap:
         return []
-    ends = int(sounds[train - 1]) + 1, int(sounds[train + gap + val - 1]) + 1
-    edges = (0, ends[0]), (int(sounds[train + gap]), ends[1]), (int(sounds[train + val + 2 * gap]), _samples(pairs))
+    firsts = [*accumulate([size + gap for size in sizes.values()], initial=0)][:-1]
+    edges = [(int(sounds[at]), int(sounds[at + size - 1]) + 1) for at, size in zip(firsts, sizes.values(), strict=True)]
+    # Silence at the ends goes with what is there.
+    edges[0], edges[-1] = (0, edges[0][1]), (edges[-1][0], _samples(pairs))
     pieces = []
-    for part, (first, end) in zip(PARTS, edges, strict=True):
+    for part, (first, end) in zip(sizes, edges, strict=True):
         start = 0
         for pair in pairs:
             inside = slice(max(0, first - start), max(0, end - start))
@@ -94,7 +117,7 @@ def _split_in_time(
             if piece.dry.numel() >= gap:
                 pieces.append((part, piece))
             start += pair.dry.numel()
-    return pieces if {part for part, _ in pieces} == set(PARTS) else []
+    return pieces if {part for part, _ in pieces} == set(sizes) else []
 
 
 def _samples(pairs: list[Pair]) -> int:

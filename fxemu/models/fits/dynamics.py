@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fxemu.errors import FitError
 from fxemu.models.fits import conditioned_dynamics
-from fxemu.models.fits.dynamics_chain import KEY, KEY_RATES, KNEES, gain_in_units
+from fxemu.models.fits.dynamics_chain import KEY, KEY_RATES, KNEES, SLOW, SLOW_RATES, gain_in_units
 from fxemu.models.fits.dynamics_steps import AT_ONCE, NO_FEATURES, Gain, refine
 from fxemu.models.fits.fir import filtered, fit_filter
 
@@ -41,6 +41,8 @@ TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 KEY_SAMPLES = 47.0, 3.5
 KEYS = ((KEY_SAMPLES, (-0.01, -0.01)), ((58.5, 35.1), (1.5, -2.5)), ((5.85, 3.51), (1.5, -2.5)))
 WORTH_A_KEY = 0.2
+# The same of a slow part of the reduction, as optical compressors have: up in half a second, down in two (at 44.1 kHz).
+SLOW_SAMPLES, SLOW_WEIGHT, WORTH_A_SLOW_PART = (22_050.0, 88_200.0), 0.1, 0.9
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
 # change the error for another one to follow.
 TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
@@ -94,7 +96,8 @@ def start(
     rates = [AT_ONCE, AT_ONCE] if envelope is None else [logit(samples) for samples in envelope]
     rates += [logit(samples) for samples in (0.2, 0.2, *hold, smoothing, smoothing, *KEY_SAMPLES)]
     curve = [*np.linspace(0.45, 0.95, knees), *[0.8 / knees * (1 - 4 * loop)] * knees]
-    return np.array([*rates, loop, *np.zeros_like(KEY_SAMPLES), *curve, makeup])
+    rates += [logit(samples) for samples in SLOW_SAMPLES]
+    return np.array([*rates, loop, *np.zeros_like(KEY_SAMPLES), 0.0, *curve, makeup])
 
 
 def fit(
@@ -124,7 +127,7 @@ def fit(
     begun = _first(*_beginnings(songs[::step], gains[::step], TRIED), knees, taps)
     some = _beginnings(songs, gains, MOST_COMPARED // len(songs))
     if not features.size:
-        begun = [(_with_key(*some, *each), each[1]) for each in begun]
+        begun = [(_with_slow_part(*some, _with_key(*some, *each), each[1]), each[1]) for each in begun]
     fitted = [_fitted(*some, *each, iterations) for each in begun]
     found, filter_taps = min(fitted, key=lambda each: _squared_error(*some, *each))
     if any(dry.numel() > MOST_COMPARED // len(songs) for dry, _ in songs):
@@ -261,9 +264,30 @@ def _with_key(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], the
     """
     beginnings = _amplified(*_beginnings(songs, gains, TRIED), taps)
     begun = min((refine(_keyed(theta, *key), beginnings, TRIES) for key in KEYS), key=lambda each: each[0])[1]
-    keyed = refine(begun, beginnings, KEPT_TRIES)[1]
-    before, after = (_squared_error(songs, gains, each, taps) for each in (theta, keyed))
-    return keyed if after < WORTH_A_KEY * before else theta
+    return _worth(WORTH_A_KEY, songs, gains, theta, refine(begun, beginnings, KEPT_TRIES)[1], taps)
+
+
+def _with_slow_part(
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor
+) -> NDArray:
+    """The chain with a slow part of its reduction, where the gain comes back in two stages; as `_with_key`."""
+    slowed = theta.copy()
+    slowed[SLOW_RATES], slowed[SLOW] = [logit(samples) for samples in SLOW_SAMPLES], SLOW_WEIGHT
+    beginnings = _amplified(*_beginnings(songs, gains, TRIED), taps)
+    return _worth(WORTH_A_SLOW_PART, songs, gains, theta, refine(slowed, beginnings, KEPT_TRIES)[1], taps)
+
+
+def _worth(
+    most: float,
+    songs: Sequence[tuple[Tensor, Tensor]],
+    gains: Sequence[Gain],
+    theta: NDArray,
+    richer: NDArray,
+    taps: Tensor,
+) -> NDArray:
+    """A richer chain, where it leaves less than the share `most` of the error; else the one before."""
+    before, after = (_squared_error(songs, gains, each, taps) for each in (theta, richer))
+    return richer if after < most * before else theta
 
 
 def _keyed(theta: NDArray, samples: Sequence[float], weights: Sequence[float]) -> NDArray:

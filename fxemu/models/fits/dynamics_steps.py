@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fxemu.models.fits import conditioned_dynamics
-from fxemu.models.fits.dynamics_chain import KEY, KEY_RATES, LOOP, RATES, run
+from fxemu.models.fits.dynamics_chain import KEY, KEY_RATES, LOOP, RATES, SLOW, SLOW_RATES, run
 
 NO_FEATURES = np.zeros(0)
 # Of the diagonal of the normal equations that is added to it (Marquardt 1963).
@@ -62,13 +62,15 @@ def refine(theta: NDArray, songs: Sequence[Gain], iterations: int) -> tuple[floa
 def _moved(theta: NDArray, normal: NDArray, slope: NDArray, damping: float) -> NDArray:
     """Theta after a damped step within its range: above 0 a loop asks for ever more of its own reduction.
 
-    A key whose low-passes have no weights is dry, and stays so.
+    A key whose low-passes have no weights is dry, and stays so, as a slow part without a weight stays none.
     """
     diagonal = normal.diagonal()
     damped = normal + np.diag(damping * (diagonal + 1e-9 * diagonal.max()))
     step, free = np.zeros(theta.size), np.ones(theta.size, bool)
     if not theta[KEY].any():
         free[KEY_RATES] = free[KEY] = False
+    if not theta[SLOW]:
+        free[SLOW_RATES] = free[SLOW] = False
     step[free] = _solved(damped, slope, free)
     if step[LOOP] < theta[LOOP]:
         free[LOOP], step[LOOP] = False, theta[LOOP]

@@ -51,6 +51,10 @@ class Numbers:
     threshold: int | None = None
     steepness: int | None = None
 
+    def of(self, follower: int) -> tuple[Tensor | int, Tensor | int]:
+        """Its rates up and down."""
+        return self.up[follower], self.down[follower]
+
 
 class ConditionedDynamics(nn.Module):
     """What K knobs move of `Dynamics`; as `Conditioning`.

@@ -23,6 +23,9 @@ from fxemu.training.race.heat import BEST, Common, Result, place_of
 LEAST_SHARE = 0.2
 # Errors below this count as equal, and the first candidate wins: fits are listed from the cheapest to play on.
 INAUDIBLE = 1e-10
+# The factor by which a network's error must be below a fit's for it to win: a fit has few numbers, and on audio of
+# another kind than was validated on it does as well; a network does worse.
+CLEAR = 1.5
 
 
 @dataclass
@@ -54,8 +57,13 @@ class Race:
     common: Common | None = None
 
     def best(self) -> Result | None:
-        """The least error of all; the first of equals."""
-        return min((r for r in self.results if math.isfinite(r.esr)), key=lambda r: max(r.esr, INAUDIBLE), default=None)
+        """The result of the least error of all, those of networks weighed against fits; the first of equals."""
+        reached = [result for result in self.results if math.isfinite(result.esr)]
+        return min(reached, key=lambda result: self._weighed(result.name, result.esr), default=None)
+
+    def _weighed(self, name: str, esr: float) -> float:
+        """An error by which all candidates compare."""
+        return max(esr, INAUDIBLE) * (1.0 if self.candidates[name].closed_form else CLEAR)
 
     def least(self) -> float:
         """The least error of all; infinity if there is none."""
@@ -136,28 +144,30 @@ class Race:
         """The config and the model of the best of all: of the last training (`curve`), or of a round of the race."""
         finalist, best, last = self.finalist(), self.best(), curve.best()
         winner, seconds = finalist.name, curve.seconds() - self.seconds
-        if last is None or best.esr < last:
+        if last is None or self._weighed(best.name, best.esr) < self._weighed(finalist.name, last):
             winner, config = best.name, self.final_config(best)
             module = build(config, build_parts(config))[1]
             module.start_from(self.weights(best))
             checkpoint = self.folder / BEST
             checkpoint.parent.mkdir(exist_ok=True)
             write_whole(checkpoint, self.weights(best).read_bytes())
-            curve.validations.insert(0, (0, best.esr, best.teacher_forced_esr))
+            curve.validations = [(0, best.esr, best.teacher_forced_esr)]
         reached = [*self.results]
         if last is not None:
             reached.append(replace(finalist, round=1 + max(r.round for r in reached), esr=last, seconds=seconds))
         rows = [RaceRow(r.name, r.round, _finite(r.esr), round(r.seconds, 1), r.error) for r in reached]
         options = " ".join(self.candidates[winner].options)
-        return config, module, RaceScores(winner, options, self._why(winner, curve.best()), rows, self.absent)
+        return config, module, RaceScores(winner, options, self._why(winner, curve.best(), reached), rows, self.absent)
 
-    def _why(self, winner: str, esr: float) -> str:
+    def _why(self, winner: str, esr: float, reached: Sequence[Result]) -> str:
         """A sentence on why the winner won."""
-        others = [r for r in self.results if r.name != winner and math.isfinite(r.esr)]
+        others = [r for r in reached if r.name != winner and math.isfinite(r.esr)]
         why = f"{winner} won the race with a validation error of {esr:.2e}"
         if not others:
             return f"{why}; there was no other"
         best = min(others, key=lambda r: r.esr)
+        if best.esr < esr:
+            return f"{why}; {best.name} had {best.esr:.2e}, but a network must be below a fit by a factor of {CLEAR}"
         return f"{why}; the next, {best.name}, had {best.esr:.2e} when it was left behind"
 
     def weights(self, result: Result) -> Path:

@@ -6,28 +6,29 @@ import torch
 
 from fxemu.effects import Compressor
 from fxemu.models.fits.conditioned_dynamics import MOVED
-from fxemu.models.fits.dynamics import observed_gain, start
-from fxemu.models.fits.dynamics_chain import KEY, LOOP, gain_in_units
+from fxemu.models.fits.dynamics import logit, observed_gain, start
+from fxemu.models.fits.dynamics_chain import KEY, LOOP, SLOW, SLOW_RATES, gain_in_units
 from fxemu.models.fits.dynamics_steps import Gain, _normal_equations, refine
 
 
-@pytest.mark.parametrize("key", [(0.0, 0.0), (-0.7, 0.3)], ids=["dry", "key"])
+@pytest.mark.parametrize(("key", "slow"), [((0.0, 0.0), 0.0), ((-0.7, 0.3), 0.0), ((0.0, 0.0), 0.4)])
 @pytest.mark.parametrize(
     ("loop", "features", "envelope"), [(0.0, 0, None), (-0.7, 0, (15.0, 200.0)), (-0.3, 2, (3.0, 90.0))]
 )
 def test_the_gradient_is_that_of_finite_differences(
-    loop: float, features: int, envelope: tuple[float, float] | None, key: tuple[float, float]
+    loop: float, features: int, envelope: tuple[float, float] | None, key: tuple[float, float], slow: float
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     dry = (torch.rand(1500, generator=generator) - 0.5) * torch.linspace(0.1, 2, 1500)
     song = observed_gain(dry, Compressor()(dry, 44_100), np.array([0.7, -0.4][:features]))
     moves = 0.2 * torch.randn(MOVED * features, generator=generator, dtype=torch.float64).numpy()
     theta = np.concatenate((start(3, (20.0, 300.0), 40.0, loop, envelope=envelope), moves))
-    theta[KEY] = key
+    theta[KEY], theta[SLOW], theta[SLOW_RATES] = key, slow, [logit(100.0), logit(400.0)]
     error, normal, slope = _normal_equations(theta, [song])
     assert error > 0
     assert np.allclose(normal, normal.T) and np.linalg.eigvalsh(normal).min() > -1e-9
-    for p in range(theta.size):
+    # A slow part without a weight is left out.
+    for p in (p for p in range(theta.size) if p != SLOW or slow):
         step = np.zeros_like(theta)
         step[p] = 1e-5
         errors = [_normal_equations(theta + sign * step, [song])[0] for sign in (1, -1)]

@@ -17,7 +17,9 @@ from fxemu.errors import ConfigError, FitError
 from fxemu.evaluation.scores import RaceScores
 from fxemu.evaluation.validation import scores
 from fxemu.models import Linear
+from fxemu.training.callbacks import KeepCurve
 from fxemu.training.durations import time_of
+from fxemu.training.module import TrainingModule
 from fxemu.training.race.candidates import Candidate, compose_candidates, of_trained_weights
 from fxemu.training.race.heat import WRONG_PIECES, Result, _short_training, read_common
 from fxemu.training.race.run import is_worth_it, run_race
@@ -271,6 +273,28 @@ def test_inaudible_errors_count_as_equal() -> None:
     race = raced(PROMISES, {"quick": 3e-11, "fit": 1e-14})
     assert race.finalist().name == race.best().name == "quick"
     assert raced(PROMISES, {"quick": 3e-10, "fit": 1e-11}).best().name == "fit"
+
+
+@pytest.mark.parametrize(("last", "winner"), [(0.05, "net"), (0.09, "fit"), (0.2, "fit"), (None, "fit")])
+def test_a_network_has_to_be_clearly_below_a_fit(
+    last: float | None, winner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = raced({"net": 50.0, "fit": 1.0}, {"net": 0.5})
+    for name, steps in (("fit", 0), ("net", 9)):
+        config = OmegaConf.create({"training": {"steps": steps, "stages": []}, "trainer": {}})
+        race.candidates[name] = replace(race.candidates[name], config=config)
+    race.results.append(Result("fit", 0, 0.1, 0.1, 1.0))
+    monkeypatch.setattr("fxemu.training.race.standings.build", lambda *_: (None, TrainingModule))
+    monkeypatch.setattr("fxemu.training.race.standings.build_parts", lambda *_: None)
+    monkeypatch.setattr(TrainingModule, "start_from", lambda *_: None)
+    race.folder, curve = tmp_path, KeepCurve()
+    place = race.weights(race.results[1])
+    place.parent.mkdir(parents=True)
+    place.touch()
+    curve.validations = [] if last is None else [(7, last, last)]
+    _, _, scores = race.conclude(race.candidates["net"].config, None, curve)
+    assert scores.winner == winner and curve.best() == (last if winner == "net" else 0.1)
+    assert ("but a network must be below" in scores.why) == (last == 0.09)
 
 
 def test_trained_weights_run_freely_from_the_first_step(composed: Callable[..., DictConfig]) -> None:
