@@ -52,7 +52,11 @@ def test_what_the_page_adds_passes_the_tests_that_it_names(tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     arguments = "-p", "no:cacheprovider", *tests, "-k", " or ".join([*chosen, "taps"])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "pytest", "-n0", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert REFUSING not in (ROOT / "tests/cli/test_export.py").read_text()
