@@ -32,11 +32,13 @@ COLUMNS = ("device", "ours", "model", "best gain", "ours over the best gain")
 def run(options: argparse.Namespace) -> None:
     """Print a row a setting: the default of `train.py`, beside the best constant gain for this very audio."""
     places = {f"{path.parts[-2]} {path.name}": path for path in sorted(Path(options.recordings).glob("*/*"))}
-    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    rows = chosen(options.rows, places)
     with ThreadPoolExecutor(options.jobs) as pool:
-        rows = chosen(options.rows, places)
-        for name, cells in zip(rows, pool.map(lambda name: _cells(places[name], options), rows), strict=True):
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        # All of them before the table, which what is said of the recordings would cut into pieces.
+        found = [*pool.map(lambda name: _cells(places[name], options), rows)]
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for name, cells in zip(rows, found, strict=True):
+        print(f"| {name} | {' | '.join(cells)} |")
     print(f"\n{SECONDS} s a training")
 
 
