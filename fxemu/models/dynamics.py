@@ -101,6 +101,12 @@ class Dynamics(Predictor):
         if rates is not None and f"{prefix}slow" not in state_dict:
             state_dict[f"{prefix}slow"], state_dict[f"{prefix}slow_rates"] = rates.new_zeros(1), rates.new_zeros(2)
         super()._load_from_state_dict(state_dict, prefix, *more)
+        self._learn_slow_stage_if_any()
+
+    def _learn_slow_stage_if_any(self) -> None:
+        """A stage without a weight is no part of the plan, and has no gradient."""
+        for parameter in (self.slow, self.slow_rates):
+            parameter.requires_grad_(bool(self.slow.any()))
 
     def chain(self) -> list[nn.Parameter]:
         """The parameters of the chain, in the order of `fits/dynamics_chain.py`."""
@@ -109,6 +115,7 @@ class Dynamics(Predictor):
 
     def _set(self, theta: Sequence[float]) -> None:
         nn.utils.vector_to_parameters(torch.as_tensor(theta, dtype=torch.float32), self.chain())
+        self._learn_slow_stage_if_any()
 
     @torch.no_grad()
     def fit(

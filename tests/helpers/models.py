@@ -41,9 +41,13 @@ def filtering(predictor: GRU) -> GRU:
     return predictor
 
 
-def keyed(predictor: Dynamics) -> Dynamics:
-    """The predictor with low-passes in its key, which is dry otherwise."""
+def in_full(predictor: Dynamics) -> Dynamics:
+    """The predictor with what it has only where a fit finds it: low-passes in its key, and a slow stage."""
     predictor.key.data.copy_(torch.tensor([-0.6, 0.3]))
+    predictor.slow.data.fill_(0.4)
+    predictor.slow_rates.data.copy_(torch.tensor([-2.0, -4.0]))
+    for parameter in (predictor.slow, predictor.slow_rates):
+        parameter.requires_grad_()
     return predictor
 
 
@@ -56,7 +60,7 @@ MODELS = {
     "lru": partial(LRU, width=5, states=4, layers=2, window=8, longest=200.0, memory_samples=40),
     "wavenet": partial(WaveNet, width=4, dilations=[1, 2, 5]),
     "convnet": partial(ConvNet, width=4, dilations=[1, 2, 5]),
-    "dynamics": lambda *sizes, **more: keyed(Dynamics(*sizes, **{"knees": 3, "memory_samples": 40, **more})),
+    "dynamics": lambda *sizes, **more: in_full(Dynamics(*sizes, **{"knees": 3, "memory_samples": 40, **more})),
     "oscillator": partial(Oscillator, harmonics=3, memory_samples=40),
     "periodic_filter": partial(PeriodicFilter, context_window=6, rank=3, harmonics=4, memory_samples=40),
     "octave_gain": lambda *sizes, **more: echoing(OctaveGain(*sizes, **{**OCTAVE_GAIN, **more})),
