@@ -166,7 +166,7 @@ class Race:
         if not others:
             return f"{why}; there was no other"
         best = min(others, key=lambda r: r.esr)
-        if best.esr < esr:
+        if best.esr < esr and not self.candidates[best.name].closed_form:
             return f"{why}; {best.name} had {best.esr:.2e}, but a network must be below a fit by a factor of {CLEAR}"
         return f"{why}; the next, {best.name}, had {best.esr:.2e} when it was left behind"
 
