@@ -28,6 +28,9 @@ from fxemu.representations.base import Representation
 
 keep_freed_memory()
 
+# The factor over the largest wet sample of training at which feedback is bounded: other songs have louder ones, and
+# what is cut there is fed back.
+HEADROOM = 2.0
 # By the name of the option.
 CONDITIONING = {"scales": Conditioning, "inputs": KnobInputs}
 
@@ -42,8 +45,8 @@ class ClosedLoop(nn.Module):
         knobs: of the effect, which the model has too.
         conditioning: how they turn it, of `CONDITIONING`.
 
-    Two buffers are set from the training data: `limit` bounds the wet signal, and so the feedback, to +-1.2 times the
-    wet peak; and representations and predictor see wet divided by `gain`, so that an effect's level is not theirs.
+    Two buffers are set from the training data: `limit` bounds the wet signal, and so the feedback, to +-`wet_limit`;
+    and representations and predictor see wet divided by `gain`, so that an effect's level is not theirs.
     They see dry times `dry_gain`, which is 1 but for a model whose knobs were set (`at`).
     """
 
@@ -185,6 +188,11 @@ class ClosedLoop(nn.Module):
             return forced(plan, dry, wet, knobs)[..., self.warm_up :]
         signals, samples = {**input_signals(plan, dry, knobs), WET: F.pad(wet, (1, -1))}, dry.shape[-1] - self.warm_up
         return evaluate(plan, signals, {plan.params}, samples)[plan.params][..., -samples:]
+
+
+def wet_limit(peak: float) -> float:
+    """The bound of the feedback of a model trained on wet that peaks there."""
+    return HEADROOM * peak
 
 
 def wet_gain(peak: float) -> float:

@@ -20,7 +20,7 @@ from fxemu.errors import ConfigError, TrainingDivergedError
 from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece, scores
 from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
-from fxemu.models.closed_loop import ClosedLoop, wet_gain
+from fxemu.models.closed_loop import ClosedLoop, wet_gain, wet_limit
 from fxemu.training.callbacks import read_checkpoint
 from fxemu.training.schedule import Schedule, Stage
 
@@ -68,7 +68,7 @@ class TrainingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
-        self.loop.limit.fill_(1.2 * data.wet_peak())
+        self.loop.limit.fill_(wet_limit(data.wet_peak()))
         songs = [(song.dry, song.wet) for song in data.parts["train"]]
         gain = wet_gain(max((float(wet.abs().max()) for _, wet in songs), default=0.0))
         if not self.trained:

@@ -110,7 +110,7 @@ def test_the_level_of_wet_changes_nothing_but_the_level(family: str) -> None:
         stages = [{"share": 0.5, "length": 16, "free": False, "noise": 0.1}, {"share": 0.5, "length": 32, "free": True}]
         loop = ClosedLoop(make(family), Raw(), Raw())
         fit(TrainingModule(loop, ESR(), Schedule(stages, steps=6)), 6, data=Bent(level))
-        assert loop.gain == level and 1.1 * level < loop.limit < 1.3 * level
+        assert loop.gain == level and 1.9 * level < loop.limit < 2.1 * level  # of louder songs nothing is cut
         learned.append(torch.cat([p.detach().flatten() for p in loop.predictor.parameters()]))
     assert torch.allclose(learned[0], learned[1], atol=1e-5) and torch.allclose(learned[0], learned[2], atol=1e-5)
 

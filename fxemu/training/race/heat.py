@@ -22,6 +22,7 @@ from fxemu.evaluation.validation import CLICK, SILENCE, WrongHistoryPiece
 from fxemu.files import write_json
 from fxemu.library.pair import Pair
 from fxemu.library.songs import PARTS
+from fxemu.models.closed_loop import wet_limit
 from fxemu.training.callbacks import KeepCurve, StopOnInterrupt, write_checkpoint
 from fxemu.training.durations import seconds_of, time_of
 from fxemu.training.module import TrainingModule
@@ -108,7 +109,7 @@ def read_common(candidates: Sequence[Candidate]) -> Common:
     for part in PARTS:
         data.parts[part]
     settled = data.effect_outputs((SILENCE, CLICK))
-    return Common(data, settled, data.wrong_history_pieces(1.2 * data.wet_peak()))
+    return Common(data, settled, data.wrong_history_pieces(wet_limit(data.wet_peak())))
 
 
 @dataclass(frozen=True)
