@@ -23,6 +23,9 @@ RELU = Activation("relu")
 NEPERS = UNIT_DB / 20 * math.log(10)
 # Share of the error of the last gain that is corrected in a sample.
 CORRECTION = 0.1
+# The factor over the highest gain in the songs that were fitted beyond which it is not followed: a curve that is steep
+# where they end would go anywhere.
+BEYOND = 1.25
 MOST_TAPS = 2**16
 
 
@@ -51,7 +54,7 @@ class Dynamics(Predictor):
     Args:
         channels, params: 1 each.
         knees: of the static curve, J, 1 to 64.
-        max_gain_db: the highest gain, 0 to 60 dB.
+        max_gain_db: the highest gain, 0 to 60 dB; after a fit without knobs at most 2 dB above that in its songs.
         memory_samples: true samples seen before a prediction counts in training, at least 1.
         taps: of the filter, 0 for none.
         feedback: False for the control without feedback.
@@ -79,7 +82,7 @@ class Dynamics(Predictor):
                 f"taps up to {MOST_TAPS}"
             )
         self.feedback, self.receptive_field = feedback, max(memory_samples + 1, taps)
-        self.max_gain = 10 ** (max_gain_db / 20)
+        self.register_buffer("max_gain", torch.tensor(10 ** (max_gain_db / 20)))
         # In the order of `fits/dynamics_chain.py`.
         self.rates = nn.Parameter(torch.empty(FOLLOWERS, 2))
         self.key_rates, self.slow_rates = nn.Parameter(torch.empty(LOWPASSES)), nn.Parameter(torch.empty(2))
@@ -92,7 +95,11 @@ class Dynamics(Predictor):
         self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
-        """Weights from before there was an envelope, a key or a slow stage have none: |dry| at once, dry, nothing."""
+        """Weights from before there was an envelope, a key or a slow stage have none: |dry| at once, dry, nothing.
+
+        From before a fit set the highest gain, it is the one allowed.
+        """
+        state_dict.setdefault(f"{prefix}max_gain", self.max_gain)
         rates = state_dict.get(f"{prefix}rates")
         if rates is not None and len(rates) == FOLLOWERS - 1:
             state_dict[f"{prefix}rates"] = torch.cat((rates.new_full((1, 2), AT_ONCE), rates))
@@ -130,6 +137,8 @@ class Dynamics(Predictor):
         given = None if features is None else features.double().numpy()
         found = dynamics.fit(songs, self.knee.numel(), taps, iterations, given)
         self._set(found.theta)
+        if features is None:
+            self.max_gain.clamp_(max=BEYOND * found.highest)
         if self.filter is not None:
             self.filter.copy_(found.taps.flip(0))
         return torch.from_numpy(found.moves)
@@ -149,7 +158,7 @@ class Dynamics(Predictor):
 
     def start(self) -> Tensor:
         """The logarithm of the gain where nothing is reduced, over the highest gain: (1,)."""
-        return NEPERS * self.makeup - math.log(self.max_gain)
+        return NEPERS * self.makeup - self.max_gain.log()
 
     def plan_with(self, plan: Plan, dry: int, wet: int, numbers: Numbers) -> int:
         """Append one step that computes with the given numbers in place of its own; as `plan`."""
@@ -170,7 +179,7 @@ class Dynamics(Predictor):
         slowing = None if slow is None else _follow(plan, tuple(self.slow_rates.sigmoid().split(1)), slow, holding)
         gain = self._plan_gain(plan, numbers, self._plan_whole(plan, smoothing, slowing))
         amplified = dry if self.filter is None else plan.add(Term(dry, self.filter[None, None]))
-        prediction = plan.mix(Product((amplified, gain), self.max_gain))
+        prediction = plan.mix(Product((amplified, gain), float(self.max_gain)))
         after = lowering, enveloping, detected, holding, smoothing, prediction
         for state, value in zip((low, envelope, level, held, smooth, previous), after, strict=True):
             plan.close(state, value)

@@ -128,10 +128,20 @@ def test_it_is_fitted_to_a_gain_that_follows_a_high_passed_key(monkeypatch) -> N
     model, without, dry, unheard = make(knees=8), make(knees=8), with_bass(3, 0), with_bass(2, 1)
     model.fit([(dry, gained(dry))])
     monkeypatch.setattr(dynamics, "WORTH_A_KEY", 0.0)
+    monkeypatch.setattr(dynamics, "_starts_in_band", lambda knees, makeup: [dynamics.start(knees, (0.2, 2000.0), 0.2)])
     without.fit([(dry, gained(dry))])
     error, before = (esr(render(closed(each), unheard), gained(unheard)) for each in (model, without))
     assert error < 1e-3 and error < 0.2 * before
     assert not without.key.any()
+
+
+@torch.no_grad()
+def test_no_gain_is_much_higher_than_in_the_songs_that_were_fitted() -> None:
+    model, dry, loud = make(knees=8), 0.3 * music(3, 0), music(2, 1)
+    model.fit([(dry, Compressor()(dry, RATE))])
+    assert model.max_gain == pytest.approx(1.25, rel=0.01)
+    model.bend[-1] -= 100  # where those songs do not reach
+    assert (render(closed(model), loud).abs() <= 1.26 * loud.abs()).all()
 
 
 @torch.no_grad()
@@ -146,7 +156,7 @@ def test_weights_from_before_there_was_an_envelope_or_a_key_load() -> None:
     del weights["predictor.key"], weights["predictor.key_rates"]
     again.load_state_dict(weights)
     assert not again.predictor.key.any()
-    del weights["predictor.slow"], weights["predictor.slow_rates"]
+    del weights["predictor.max_gain"], weights["predictor.slow"], weights["predictor.slow_rates"]
     again.load_state_dict(weights)
     assert not again.predictor.slow.any()
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fxemu.errors import FitError
 from fxemu.models.fits import conditioned_dynamics
-from fxemu.models.fits.dynamics_chain import KEY, KEY_RATES, KNEES, SLOW, SLOW_RATES, gain_in_units
+from fxemu.models.fits.dynamics_chain import DETECTOR_DOWN, KEY, KEY_RATES, KNEES, SLOW, SLOW_RATES, gain_in_units
 from fxemu.models.fits.dynamics_steps import AT_ONCE, NO_FEATURES, Gain, refine
 from fxemu.models.fits.fir import filtered, fit_filter
 
@@ -33,7 +33,7 @@ AUDIBLE, PROMISING = 1e-3, 1e-2
 # Samples of each song on which starts are compared; of all songs together then, where kinds are compared, in the end.
 TRIED, MOST_TRIED, MOST_COMPARED, MOST = 3 * 44_100, 2_000_000, 3_000_000, 10_000_000
 # Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more; the
-# factor over the least error within which the best of either kind is fitted to more of the songs.
+# factor over the least error within which the best of each kind goes on.
 RELEASES = (900.0, 4000.0, 20_000.0)
 TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 # Where the key's low-passes may begin, time constants in samples and weights: as dry itself, nearly, and as high-passes
@@ -41,6 +41,8 @@ TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
 KEY_SAMPLES = 47.0, 3.5
 KEYS = ((KEY_SAMPLES, (-0.01, -0.01)), ((58.5, 35.1), (1.5, -2.5)), ((5.85, 3.51), (1.5, -2.5)))
 WORTH_A_KEY = 0.2
+# Where a key that is a band begins, as gates have: between these time constants, and this much above dry itself.
+BANDS, BAND_GAIN = ((58.5, 14.0), (14.0, 3.5), (58.5, 3.5)), 10.0
 # The same of a slow part of the reduction, as optical compressors have: up in half a second, down in two (at 44.1 kHz).
 SLOW_SAMPLES, SLOW_WEIGHT, WORTH_A_SLOW_PART = (22_050.0, 88_200.0), 0.1, 0.9
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
@@ -50,11 +52,15 @@ TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted: the chain (P,), what moves it (MOVED, F), and the taps of the filter, the newest first."""
+    """What was fitted: the chain (P,), what moves it (MOVED, F), and the taps of the filter, the newest first.
+
+    `highest` is the highest gain, a factor, that it has over the songs.
+    """
 
     theta: NDArray
     moves: NDArray
     taps: Tensor
+    highest: float
 
 
 def observed_gain(dry: Tensor, wet: Tensor, features: NDArray = NO_FEATURES, amplified: Tensor | None = None) -> Gain:
@@ -128,6 +134,7 @@ def fit(
     some = _beginnings(songs, gains, MOST_COMPARED // len(songs))
     if not features.size:
         begun = [(_with_slow_part(*some, _with_key(*some, *each), each[1]), each[1]) for each in begun]
+        begun = _near_best(*some, begun)
     fitted = [_fitted(*some, *each, iterations) for each in begun]
     found, filter_taps = min(fitted, key=lambda each: _squared_error(*some, *each))
     if any(dry.numel() > MOST_COMPARED // len(songs) for dry, _ in songs):
@@ -137,6 +144,7 @@ def fit(
         found[:parameters],
         found[parameters:].reshape(conditioned_dynamics.MOVED, features.shape[1]),
         filter_taps[:taps],
+        max(float(gain_of(found, gain).max()) for gain in gains),
     )
 
 
@@ -213,8 +221,8 @@ def _first(
 ) -> list[tuple[NDArray, Tensor]]:
     """Chains, and what moves them, with the taps of their filters, that come near to wet: one, or one of each kind.
 
-    Begins with followers of the level and of the amplitude, and continues with the best few of each: these hardly
-    turn into those.
+    Begins with followers of the level, of the amplitude, and of the amplitude of a band, and continues with the best
+    few of each: these hardly turn into those.
     """
     none = torch.eye(1, max(taps, 1), dtype=torch.float64)[0]
     energy = max(sum(float(wet.double().square().sum()) for _, wet in songs), QUIET)
@@ -231,16 +239,27 @@ def _first(
         best.append(min(((_squared_error(songs, gains, *each), *each) for each in chosen), key=lambda each: each[0]))
     best.sort(key=lambda each: each[0])
     _check_follows(best[0][0] / energy, fixed, max(fixed, AUDIBLE))
-    return [(theta, found) for error, theta, found in best if error <= CLOSE * best[0][0]]
+    # Those without a key may yet get one.
+    least = min(error for error, theta, _ in best if not theta[KEY].any())
+    return [(theta, found) for error, theta, found in best if error <= CLOSE * least]
+
+
+def _near_best(
+    songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], fitted: Sequence[tuple[NDArray, Tensor]]
+) -> list[tuple[NDArray, Tensor]]:
+    """The chains and filters whose error is not far above the least."""
+    errors = [_squared_error(songs, gains, *each) for each in fitted]
+    return [each for each, error in zip(fitted, errors, strict=True) if error <= CLOSE * min(errors)]
 
 
 def _tried(gains: Sequence[Gain], knees: int) -> list[list[NDArray]]:
-    """Chains of either kind, and what moves them, after some iterations from each start: the best first."""
+    """Chains of each kind, and what moves them, after some iterations from each start: the best first."""
     observed = np.concatenate([gain.gain[gain.weight > 0.1] for gain in gains])
     makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
     moves = np.zeros(conditioned_dynamics.MOVED * gains[0].features.size)
     kinds = []
-    for kind in _starts(knees, makeup, (4000.0,) if moves.size else RELEASES):
+    starts = _starts(knees, makeup, (4000.0,) if moves.size else RELEASES)
+    for kind in starts if moves.size else (*starts, _starts_in_band(knees, makeup)):
         scored = [refine(np.concatenate((theta, moves)), gains, TRIES) for theta in kind]
         kinds.append([theta for _, theta in sorted(scored, key=lambda each: each[0])])
     return kinds
@@ -258,10 +277,12 @@ def _filter_before(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain]
 
 
 def _with_key(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor) -> NDArray:
-    """The chain with a key of its own, where the level of dry is not what the gain follows.
+    """The chain with a key of its own, unless it has one, where the level of dry is not what the gain follows.
 
     It is fitted to the beginnings of the songs, and has to serve the whole of them.
     """
+    if theta[KEY].any():
+        return theta
     beginnings = _amplified(*_beginnings(songs, gains, TRIED), taps)
     begun = min((refine(_keyed(theta, *key), beginnings, TRIES) for key in KEYS), key=lambda each: each[0])[1]
     return _worth(WORTH_A_KEY, songs, gains, theta, refine(begun, beginnings, KEPT_TRIES)[1], taps)
@@ -310,3 +331,14 @@ def _starts(knees: int, makeup: float, releases: Sequence[float]) -> tuple[list[
     ]
     envelopes = [*itertools.product((0.2, 100.0), releases), (2000.0, 2000.0)]
     return of_level, [start(knees, (0.2, 0.2), 0.2, 0.0, makeup, envelope) for envelope in envelopes]
+
+
+def _starts_in_band(knees: int, makeup: float) -> list[NDArray]:
+    """Chains to begin with, that follow the amplitude of a band of dry: what holds is the gain, or the reduction."""
+    begun = []
+    for band, detector, hold in itertools.product(BANDS, (0.2, 400.0), ((2000.0, 0.2), (0.2, 2000.0))):
+        keyed = _keyed(start(knees, hold, 0.2, 0.0, makeup, (0.2, 100.0)), band, (-BAND_GAIN, BAND_GAIN))
+        keyed[DETECTOR_DOWN] = logit(detector)
+        keyed[KNEES : KNEES + knees] += 20 * math.log10(BAND_GAIN) / UNIT_DB
+        begun.append(keyed)
+    return begun

@@ -23,7 +23,7 @@ from fxemu.models.parts.octaves import LEVEL
 
 FOLLOWERS, LOWPASSES = 4, 2
 FOLLOWING, KEY_RATES, SLOW_RATES, RATES = slice(0, 8), slice(8, 10), slice(10, 12), slice(0, 12)
-LOOP, KEY, SLOW, KNEES = 12, slice(13, 15), 15, 16
+DETECTOR_DOWN, LOOP, KEY, SLOW, KNEES = 3, 12, slice(13, 15), 15, 16
 # Parameters that what the curve sees depends on, and which of these are the key's.
 FRONT, KEY_FRONT = np.array([0, 1, 2, 3, 8, 9, 13, 14]), 4
 # The level of an envelope: log(1 + STEEP envelope^2) / WHOLE.
