@@ -33,7 +33,7 @@ class Dynamics(Predictor):
     """wet = dry * 10^(gain_db / 20), the gain being a static curve between followers (units: 80 dB):
 
         follow(h, x) = h + up relu(x - h) - down relu(h - x)         two rates, learned, each follower its own
-        key          = dry + sum over two i of key_i lowpass_i(dry)  a high-pass before the detector, or none
+        key          = dry + sum over two i of key_i lowpass_i(dry)  a high-pass or a band before the detector, or none
         envelope'    = follow(envelope, |key|)                       rise and fall of the amplitude
         level'       = follow(level, level of envelope')             detector
         wanted       = sum over j of bend_j relu(level' + loop reduction - knee_j), within +-2
