@@ -221,17 +221,21 @@ def _first(
 ) -> list[tuple[NDArray, Tensor]]:
     """Chains, and what moves them, with the taps of their filters, that come near to wet: one, or one of each kind.
 
-    Begins with followers of the level, of the amplitude, and of the amplitude of a band, and continues with the best
-    few of each: these hardly turn into those.
+    Begins with followers of the level and of the amplitude, and where these promise little of the amplitude of a band,
+    and continues with the best few of each: these hardly turn into those.
     """
     none = torch.eye(1, max(taps, 1), dtype=torch.float64)[0]
     energy = max(sum(float(wet.double().square().sum()) for _, wet in songs), QUIET)
     fixed = _squared_error_of_filter(songs, none.numel()) / energy
-    kinds = _tried(gains, knees)
-    if not gains[0].features.size:
-        first = [(kind[0], _filter_before(songs, gains, kind[0], none.numel())) for kind in kinds]
-        left = min(_squared_error(songs, gains, *each) for each in first)
-        _check_follows(left / energy, fixed, max(fixed, PROMISING))
+
+    def left(kind: list[NDArray]) -> float:
+        return _squared_error(songs, gains, kind[0], _filter_before(songs, gains, kind[0], none.numel())) / energy
+
+    knobs, makeup = gains[0].features.size, _makeup(gains)
+    kinds = [_tried(gains, kind) for kind in _starts(knees, makeup, (4000.0,) if knobs else RELEASES)]
+    if not knobs and (least := min(map(left, kinds))) > PROMISING:
+        kinds.append(_tried(gains, _starts_in_band(knees, makeup)))
+        _check_follows(min(least, left(kinds[-1])), fixed, max(fixed, PROMISING))
     best = []
     for kind in kinds:
         settled = [refine(theta, gains, KEPT_TRIES)[1] for theta in kind[:KEPT]]
@@ -252,17 +256,17 @@ def _near_best(
     return [each for each, error in zip(fitted, errors, strict=True) if error <= CLOSE * min(errors)]
 
 
-def _tried(gains: Sequence[Gain], knees: int) -> list[list[NDArray]]:
-    """Chains of each kind, and what moves them, after some iterations from each start: the best first."""
+def _makeup(gains: Sequence[Gain]) -> float:
+    """The gain to begin with where nothing is reduced: hardly any is higher."""
     observed = np.concatenate([gain.gain[gain.weight > 0.1] for gain in gains])
-    makeup = float(np.quantile(observed, 0.99)) if observed.size else 0.0
+    return float(np.quantile(observed, 0.99)) if observed.size else 0.0
+
+
+def _tried(gains: Sequence[Gain], kind: Sequence[NDArray]) -> list[NDArray]:
+    """The starts of a kind, and what moves them, after some iterations: the best first."""
     moves = np.zeros(conditioned_dynamics.MOVED * gains[0].features.size)
-    kinds = []
-    starts = _starts(knees, makeup, (4000.0,) if moves.size else RELEASES)
-    for kind in starts if moves.size else (*starts, _starts_in_band(knees, makeup)):
-        scored = [refine(np.concatenate((theta, moves)), gains, TRIES) for theta in kind]
-        kinds.append([theta for _, theta in sorted(scored, key=lambda each: each[0])])
-    return kinds
+    scored = [refine(np.concatenate((theta, moves)), gains, TRIES) for theta in kind]
+    return [theta for _, theta in sorted(scored, key=lambda each: each[0])]
 
 
 def _squared_error_of_filter(songs: Sequence[tuple[Tensor, Tensor]], taps: int) -> float:
