@@ -46,7 +46,7 @@ class LRU(Predictor):
         feedback: False for the control that sees no wet samples.
     """
 
-    vectorised, last_bias = True, "out.bias"
+    vectorised = True
 
     def __init__(
         self,

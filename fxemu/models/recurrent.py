@@ -26,8 +26,7 @@ FITTED = 3_000_000
 class Recurrent(Predictor):
     """Common part of `LSTM` and `GRU`."""
 
-    vectorised, takes_state = True, True
-    first_bias, last_bias = "recurrent.bias_ih_l0", "out.bias"
+    vectorised, takes_state, first_bias = True, True, "recurrent.bias_ih_l0"
     cell: type[nn.RNNBase]
     gates: int
 

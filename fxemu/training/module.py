@@ -22,7 +22,6 @@ from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop, wet_gain, wet_limit
 from fxemu.training.callbacks import read_checkpoint
-from fxemu.training.rest import bring_to_rest
 from fxemu.training.schedule import Schedule, Stage
 
 # Quieter settings of knobs than this share of the mean power count for less than others.
@@ -237,8 +236,6 @@ class TrainingModule(pl.LightningModule):
         """Free runs over the validation songs, from silence and from wrong pasts, in one process for all."""
         began = time.perf_counter()
         found = None
-        if self.trainer.datamodule.effect.replayable:
-            bring_to_rest(self.loop, self.settled[0])
         if self.trainer.is_global_zero:
             if self.wrong is None:
                 self.wrong = self.trainer.datamodule.wrong_history_pieces(float(self.loop.limit))
