@@ -243,9 +243,9 @@ def _first(
         best.append(min(((_squared_error(songs, gains, *each), *each) for each in chosen), key=lambda each: each[0]))
     best.sort(key=lambda each: each[0])
     _check_follows(best[0][0] / energy, fixed, max(fixed, AUDIBLE))
-    # Those without a key may yet get one.
-    least = min(error for error, theta, _ in best if not theta[KEY].any())
-    return [(theta, found) for error, theta, found in best if error <= CLOSE * least]
+    # Beside the best without a key, which may yet get one.
+    unkeyed = min(error for error, theta, _ in best if not theta[KEY].any())
+    return [(theta, found) for error, theta, found in best if error <= CLOSE * unkeyed]
 
 
 def _near_best(
