@@ -29,6 +29,11 @@ def esr_db(esr: float) -> float:
     return 10 * math.log10(max(esr, EPSILON))
 
 
+def level_dbfs(x: Tensor) -> float:
+    """RMS beside full scale, -120 dB at least."""
+    return 10 * math.log10(max(float(x.double().square().mean()), EPSILON))
+
+
 def nmae(prediction: Tensor, target: Tensor) -> float:
     """Normalised mean absolute error, mean |e| / mean |y|."""
     return float((prediction - target).abs().double().sum() / (target.abs().double().sum() + EPSILON))

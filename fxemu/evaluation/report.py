@@ -16,7 +16,7 @@ from fxemu.evaluation.baselines import best_fir, best_gain, copy_last, outdone
 from fxemu.evaluation.measurements.aliasing import aliasing
 from fxemu.evaluation.measurements.contraction import contraction, contraction_lines
 from fxemu.evaluation.measurements.decay import decay
-from fxemu.evaluation.measurements.levels import LISTENED_DB, at_levels
+from fxemu.evaluation.measurements.levels import LISTENED_DB, at_levels, drowned
 from fxemu.evaluation.measurements.priming import primed
 from fxemu.evaluation.measurements.settings import KnobScores, at_held_out, at_recorded
 from fxemu.evaluation.measurements.settings import lines as knob_lines
@@ -76,6 +76,7 @@ def evaluate(
         baselines=baselines,
         outdone=outdone(errors["esr"], {name: scores.esr for name, scores in baselines.items()}),
         levels=levels,
+        drowned=drowned(levels),
         primed=primed(loop, test[0], effect, sample_rate),
         decay=decay(loop, effect, sample_rate) if effect.replayable else None,
         contraction=contracting,
@@ -229,6 +230,8 @@ def table(scores: Scores) -> str:
     )
     if scores.outdone:
         lines.append(f"NO BETTER THAN NO MODEL: {scores.outdone}")
+    if scores.drowned:
+        lines.append(f"LOST WHERE IT IS QUIET: {scores.drowned}")
     if scores.inverted_esr < scores.esr:
         lines.append(f"POLARITY: the output is upside down; inverted its ESR would be {scores.inverted_esr:.2e}")
     if scores.divergences:

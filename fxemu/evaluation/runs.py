@@ -133,7 +133,7 @@ def _checked(folder: Path, config: Any, metrics: Any) -> Run:
     songs = {_file_name(song["name"]): _number(song["esr"]) for song in test.get("songs", [])}
     contraction, knobs = test.get("contraction") or {}, test.get("knobs") or {}
     pasts = contraction.get("model", {})
-    warnings = (test.get("outdone"), knobs.get("outdone"), contraction.get("warning"))
+    warnings = (test.get("outdone"), test.get("drowned"), knobs.get("outdone"), contraction.get("warning"))
     numbers = {**metrics, **test, QUIET: levels.get(QUIET_DB), PASTS: pasts.get(PASTS)}
     scores = {name: _number(numbers[name]) for name in (*NAMES, QUIET, PASTS) if _is_number(numbers.get(name))}
     box = metrics.get("box")

@@ -32,11 +32,12 @@ class SongScores:
 
 @dataclass(frozen=True)
 class LevelScores:
-    """Errors where the input's peak is at `level_db` (dBFS)."""
+    """Errors where the input's peak is at `level_db` (dBFS); `error_dbfs` is the error's own level (RMS, dBFS)."""
 
     level_db: float
     esr: float
     nmae: float
+    error_dbfs: float
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class Scores:
         baselines: errors of predictors that need no training by gradient, by name.
         outdone: that one of them has less error than the model, in a sentence (None: none has).
         levels: by input level; empty for recordings, which cannot be played again at another.
+        drowned: that at some of them the effect drowns in the model's error, in a sentence (None: at none).
         primed: by seconds of priming.
         decay: None for effects without a tail, and for recordings.
         contraction: None for effects with an oscillator, whose phase the past decides.
@@ -187,6 +189,7 @@ class Scores:
     baselines: dict[str, Errors]
     outdone: str | None
     levels: list[LevelScores]
+    drowned: str | None
     primed: list[PrimedScores]
     decay: DecayScores | None
     contraction: ContractionScores | None

@@ -48,6 +48,9 @@ class Predictor(nn.Module, ABC):
     first_bias: str | None = None
     """The name of the bias of its first layer, if knobs can be inputs of that (`parts/knob_inputs.py`)."""
 
+    last_bias: str | None = None
+    """The name of the bias that is added to its parameters, if nothing else is done to them after that."""
+
     closed_form = False
     """Whether `fit` finds all of its weights, so that training without a step, `training=closed_form`, makes sense."""
 

@@ -27,7 +27,7 @@ class ConvNet(Predictor):
         feedback: False for the control that sees no wet samples.
     """
 
-    vectorised, first_bias = True, "layers.0.bias"
+    vectorised, first_bias, last_bias = True, "layers.0.bias", "out.bias"
 
     def __init__(
         self,

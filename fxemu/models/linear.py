@@ -32,7 +32,7 @@ class Linear(Predictor):
         feedback: False for the FIR that sees no wet samples.
     """
 
-    vectorised = True
+    vectorised, last_bias = True, "dry.bias"
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class LRU(Predictor):
         feedback: False for the control that sees no wet samples.
     """
 
-    vectorised = True
+    vectorised, last_bias = True, "out.bias"
 
     def __init__(
         self,

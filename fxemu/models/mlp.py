@@ -32,7 +32,7 @@ class MLP(Predictor):
         feedback: False for the control that sees no wet samples.
     """
 
-    vectorised, first_bias = True, "dry.bias"
+    vectorised, first_bias, last_bias = True, "dry.bias", "out.bias"
 
     def __init__(
         self,

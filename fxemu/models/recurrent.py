@@ -26,7 +26,8 @@ FITTED = 3_000_000
 class Recurrent(Predictor):
     """Common part of `LSTM` and `GRU`."""
 
-    vectorised, takes_state, first_bias = True, True, "recurrent.bias_ih_l0"
+    vectorised, takes_state = True, True
+    first_bias, last_bias = "recurrent.bias_ih_l0", "out.bias"
     cell: type[nn.RNNBase]
     gates: int
 

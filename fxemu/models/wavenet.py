@@ -62,6 +62,7 @@ class WaveNet(Predictor):
         self.arrays = nn.ModuleList(
             _Array(seen, before, width, after, kernel, dilations, kind, gated) for before, width, after in sizes
         )
+        self.last_bias = f"arrays.{arrays - 1}.head.bias"
         # Nothing reads what the very last layer would pass on.
         self.arrays[-1].layers[-1].out = None
         # Start quiet, and with a weak loop, so that the first free runs stay bounded.

@@ -21,6 +21,8 @@ class Representation(nn.Module, ABC):
     params: int
     # Whether features and parameters are the samples themselves.
     plain_samples = False
+    # Whether the last parameter is added to the sample as it is.
+    adds = False
     # Units that a predictor should put between a sample and its windows, where the features are far from linear.
     embedding_units = 0
     # Companding of the amplitude, in and out.

@@ -32,7 +32,7 @@ class MuLaw(Representation):
     def __init__(self, mu: float = 255.0, plain: bool = True, correction: bool = True) -> None:
         super().__init__()
         self.compress, self.expand = companding(mu)
-        self.channels, self.params = 1 + plain, 1 + correction
+        self.channels, self.params, self.adds = 1 + plain, 1 + correction, correction
         # Of the companded and of the plain sample in each channel: (channels, 1, 1).
         companded, as_it_is = torch.eye(2)[:, : self.channels]
         self.register_buffer("companded", companded[:, None, None], persistent=False)

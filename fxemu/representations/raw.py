@@ -11,7 +11,7 @@ from fxemu.representations.base import Representation
 class Raw(Representation):
     """One float a sample, linear in amplitude: an error counts the same on a loud and on a quiet sample."""
 
-    plain_samples = True
+    plain_samples = adds = True
     channels = 1
     params = 1
 

@@ -22,6 +22,7 @@ from fxemu.library.pair import Pair
 from fxemu.losses import evaluate_loss
 from fxemu.models.closed_loop import ClosedLoop, wet_gain, wet_limit
 from fxemu.training.callbacks import read_checkpoint
+from fxemu.training.rest import bring_to_rest
 from fxemu.training.schedule import Schedule, Stage
 
 # Quieter settings of knobs than this share of the mean power count for less than others.
@@ -58,6 +59,8 @@ class TrainingModule(pl.LightningModule):
         self.wrong: list[WrongHistoryPiece] | None = None
         # Whether the weights come from an earlier training, so that they are not fitted anew.
         self.trained = False
+        # Weights as they were trained, by name, where a validation has put others in their place (see `bring_to_rest`).
+        self.replaced: dict[str, Tensor] = {}
         # Figures of the last step, by the name that they are logged under.
         self.logged: dict[str, Tensor | float] = {}
         # Seconds that all validations took, that the last one took, and when training began.
@@ -85,8 +88,13 @@ class TrainingModule(pl.LightningModule):
         self.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
         self.trained = True
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Beside the model that was validated, keep the weights that training goes on from."""
+        checkpoint["replaced"] = self.replaced
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raise a ConfigError for the weights of another model."""
+        """Take the weights that training goes on from; raise a ConfigError for those of another model."""
+        checkpoint["state_dict"].update(checkpoint.get("replaced", {}))
         try:
             self.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
@@ -96,6 +104,12 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self.began, self.validates = time.perf_counter(), self.trainer.limit_val_batches
+
+    def on_train_batch_start(self, batch: object, batch_index: int) -> None:
+        """Go on from the weights as they were trained, so that nothing depends on when there was a validation."""
+        for name, trained in self.replaced.items():
+            self.get_parameter(name).data.copy_(trained)
+        self.replaced = {}
 
     def progress(self) -> float:
         """Share of the training that is done, 0 to 1: by steps or by time, whichever is further."""
@@ -239,6 +253,9 @@ class TrainingModule(pl.LightningModule):
         if self.trainer.is_global_zero:
             if self.wrong is None:
                 self.wrong = self.trainer.datamodule.wrong_history_pieces(float(self.loop.limit))
+            if self.trainer.datamodule.effect.replayable and not self.replaced:
+                at_rest = bring_to_rest(self.loop, self.settled[0])
+                self.replaced = {f"loop.{name}": trained for name, trained in at_rest.items()}
             found = scores(self.loop, songs, self.settled, self.wrong)
         found = {**self.trainer.strategy.broadcast(found), "step": float(self.global_step)}
         self.log_dict(found, batch_size=1, sync_dist=True)

@@ -32,7 +32,8 @@ SCORED = Scores(
     **NUMBERS,
     baselines={name: Errors(0.5, 0.6) for name in BASELINES},
     outdone="a volume knob has less",
-    levels=[LevelScores(0, 0.1, 0.2), LevelScores(-48, 0.3, 0.4)],
+    levels=[LevelScores(0, 0.1, 0.2, -40.0), LevelScores(-48, 1.3, 0.4, -80.0)],
+    drowned="silence is nearer",
     primed=[PrimedScores(0.0, 0.1, None), PrimedScores(0.5, 0.1, PhaseScores(0.1, 0.01, 3.8))],
     decay=DecayScores(1.5, None, None),
     contraction=ContractionScores(
@@ -51,7 +52,11 @@ CONTENT = {
         **NUMBERS,
         "baselines": {name: {"esr": 0.5, "nmae": 0.6} for name in ("copy_last", "gain", "fir")},
         "outdone": "a volume knob has less",
-        "levels": [{"level_db": 0, "esr": 0.1, "nmae": 0.2}, {"level_db": -48, "esr": 0.3, "nmae": 0.4}],
+        "levels": [
+            {"level_db": 0, "esr": 0.1, "nmae": 0.2, "error_dbfs": -40.0},
+            {"level_db": -48, "esr": 1.3, "nmae": 0.4, "error_dbfs": -80.0},
+        ],
+        "drowned": "silence is nearer",
         "primed": [
             {"primed_s": 0.0, "esr": 0.1},
             {"primed_s": 0.5, "esr": 0.1, "esr_best_phase": 0.1, "drift_hz": 0.01, "drift_radians_a_minute": 3.8},
@@ -96,7 +101,8 @@ def test_a_run_is_compared_by_names_of_the_schema(make_run):
     folder = make_run("a")
     (folder / "metrics.json").write_text(json.dumps(CONTENT))
     run = read_run(folder)
-    assert set(run.scores) == {*NAMES, QUIET, PASTS} and run.scores[QUIET] == 0.3
+    assert set(run.scores) == {*NAMES, QUIET, PASTS} and run.scores[QUIET] == 1.3
+    assert "silence is nearer" in run.warnings
     assert {column.score for column in SCORES} <= {*run.scores, *HEARD}
 
 
@@ -104,3 +110,4 @@ def test_the_table_says_what_does_not_end():
     lines = table(SCORED)
     assert "a burst of noise falls by 60 dB in 1.50 s, the model's never" in lines
     assert "a disturbed history is forgotten never" in lines
+    assert "LOST WHERE IT IS QUIET: silence is nearer" in lines

@@ -22,6 +22,7 @@ import fxemu
 from fxemu.audio.tensors import decode, write_wav
 from fxemu.cli.train import main
 from fxemu.evaluation.scores import Report, Scores
+from fxemu.training.callbacks import read_checkpoint
 from fxemu.training.module import TrainingModule
 from fxemu.training.parts import build_parts
 from fxemu.training.run import build
@@ -73,6 +74,15 @@ def test_what_is_loaded_is_what_was_reported(finished):
             decode(finished[0] / "audio" / f"{song['name']}-{kind}.wav")[0] for kind in ("dry", "prediction")
         )
         assert torch.equal(fxemu.load(finished[0])(dry, 8000), prediction)
+
+
+def test_silence_stays_silence(finished):
+    """The model rests near where tanh does; training goes on from weights that rest elsewhere."""
+    assert float(fxemu.load(finished[0])(torch.zeros(8000), 8000)[-1].abs()) < 1e-3
+    for name in ("best", "last"):
+        checkpoint = read_checkpoint(finished[0] / "checkpoints" / f"{name}.ckpt")
+        ((bias, trained),) = checkpoint["replaced"].items()
+        assert float((trained - checkpoint["state_dict"][bias]).abs().max()) > 1e-2
 
 
 def test_metrics_keep_the_contract(finished):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from fxemu.audio.tensors import amplify
@@ -14,6 +16,8 @@ from fxemu.models.closed_loop import ClosedLoop
 
 LEVELS_DB = (0, -12, -24, -36, -48, -60)  # dBFS, peak
 LISTENED_DB = -40  # dBFS, peak: what is written as audio files
+# The level of an error (RMS, dBFS) below which nobody hears it.
+INAUDIBLE_DBFS = -90.0
 # What bounds the cost: the loudest stretch of each song, and the first songs only.
 SECONDS, SONGS = 4.0, 6
 
@@ -52,4 +56,21 @@ def at_levels(
 
 def _score(level_db: float, runs: list[tuple[Pair, Tensor]]) -> LevelScores:
     prediction, target = metrics.over_all((prediction, pair.wet) for pair, prediction in runs)
-    return LevelScores(level_db, metrics.esr(prediction, target), metrics.nmae(prediction, target))
+    return LevelScores(
+        level_db,
+        metrics.esr(prediction, target),
+        metrics.nmae(prediction, target),
+        metrics.level_dbfs(prediction - target),
+    )
+
+
+def drowned(levels: Sequence[LevelScores]) -> str | None:
+    """Warning of a model that makes more of an error than the effect makes sound; None where it does so at no level."""
+    lost = [score for score in levels if score.esr >= 1 and score.error_dbfs > INAUDIBLE_DBFS]
+    if not lost:
+        return None
+    loudest = max(lost, key=lambda score: score.level_db)
+    return (
+        f"where the input peaks at {loudest.level_db:.0f} dBFS, silence is nearer to the effect than the model "
+        f"(ESR {loudest.esr:.1e}); train with data.gain_db=[-48,0] for quiet playing, or for longer"
+    )

@@ -1,13 +1,15 @@
 """Scores by input level, against models whose error at each level is known."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 import fxemu.evaluation.measurements.levels
-from fxemu.effects import Tanh
+from fxemu.effects import Passthrough, Tanh
 from fxemu.engine.streaming.stream import render
-from fxemu.evaluation.measurements.levels import LEVELS_DB, LISTENED_DB, around_peak, at_levels
+from fxemu.evaluation.measurements.levels import LEVELS_DB, LISTENED_DB, around_peak, at_levels, drowned
 from fxemu.evaluation.metrics import esr
 from fxemu.evaluation.plots import ESR_FLOOR, level_curves
 from fxemu.library.pair import Pair
@@ -58,6 +60,18 @@ def test_a_compiled_free_run_is_what_is_scored(noise, make_loop):
     assert torch.equal(prediction, render(loop, pair.dry))
     whole = noise[0]
     assert score.esr == pytest.approx(esr(render(loop, whole.dry), whole.wet), rel=1e-5)
+
+
+@pytest.mark.parametrize(("offset", "level_db"), [(0.0, None), (1e-6, None), (1e-3, -60), (0.1, -12)])
+def test_an_offset_drowns_what_is_quieter_and_is_warned_of_where_one_hears_it(noise, monkeypatch, offset, level_db):
+    monkeypatch.setattr(
+        fxemu.evaluation.measurements.levels, "render_many", lambda loop, songs: [dry + offset for dry in songs]
+    )
+    scores, _ = at_levels(nn.Identity(), noise, Passthrough(), RATE)
+    if offset:
+        assert scores[-1].error_dbfs == pytest.approx(20 * math.log10(offset), abs=0.1)
+    said = drowned(scores)
+    assert said is None if level_db is None else f"peaks at {level_db} dBFS" in said
 
 
 def test_the_curve_shows_every_level_and_a_perfect_score_too():
