@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from fxemu.engine.plan import DECAY, Activation, Plan, Product, Term
 from fxemu.models.base import Predictor
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import UNIT_DB
-from fxemu.models.fits.dynamics_chain import FOLLOWERS, LOWPASSES, MOST_REDUCTION
+from fxemu.models.fits.dynamics_chain import FOLLOWERS, LOWPASSES, MOST_REDUCTION, UNIT_DB
+from fxemu.models.fits.dynamics_starts import start
 from fxemu.models.fits.dynamics_steps import AT_ONCE
 from fxemu.models.parts.conditioned_dynamics import LARGEST, ConditionedDynamics, Numbers
 from fxemu.models.parts.octaves import LEVEL
@@ -90,7 +90,7 @@ class Dynamics(Predictor):
         self.key, self.slow = nn.Parameter(torch.empty(LOWPASSES)), nn.Parameter(torch.empty(1))
         self.knee, self.bend = nn.Parameter(torch.empty(knees)), nn.Parameter(torch.empty(knees))
         self.makeup = nn.Parameter(torch.empty(1))
-        self._set(dynamics.start(knees, hold=(0.2, 4000.0), smoothing=30.0))
+        self._set(start(knees, hold=(0.2, 4000.0), smoothing=30.0))
         # Oldest tap first.
         self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
 

@@ -18,7 +18,7 @@ from fxemu.models import Dynamics
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.dynamics import _follow
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import logit
+from fxemu.models.fits.dynamics_starts import logit, start
 from fxemu.models.knobs import Knob, positions
 from fxemu.representations import Raw
 
@@ -128,7 +128,7 @@ def test_it_is_fitted_to_a_gain_that_follows_a_high_passed_key(monkeypatch) -> N
     model, without, dry, unheard = make(knees=8), make(knees=8), with_bass(3, 0), with_bass(2, 1)
     model.fit([(dry, gained(dry))])
     monkeypatch.setattr(dynamics, "WORTH_A_KEY", 0.0)
-    monkeypatch.setattr(dynamics, "_starts_in_band", lambda knees, makeup: [dynamics.start(knees, (0.2, 2000.0), 0.2)])
+    monkeypatch.setattr(dynamics, "starts_in_band", lambda knees, makeup: [start(knees, (0.2, 2000.0), 0.2)])
     without.fit([(dry, gained(dry))])
     error, before = (esr(render(closed(each), unheard), gained(unheard)) for each in (model, without))
     assert error < 1e-3 and error < 0.2 * before

@@ -8,7 +8,6 @@ With knobs some of them move by linear functions of F features, (MOVED, F), whic
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,31 +19,26 @@ from torch import Tensor
 
 from fxemu.errors import FitError
 from fxemu.models.fits import conditioned_dynamics
-from fxemu.models.fits.dynamics_chain import DETECTOR_DOWN, KEY, KEY_RATES, KNEES, SLOW, SLOW_RATES, gain_in_units
-from fxemu.models.fits.dynamics_steps import AT_ONCE, NO_FEATURES, Gain, refine
+from fxemu.models.fits.dynamics_chain import KEY, KNEES, UNIT_DB, gain_in_units
+from fxemu.models.fits.dynamics_starts import KEYS, RELEASES, keyed, slowed, starts, starts_in_band
+from fxemu.models.fits.dynamics_steps import NO_FEATURES, Gain, refine
 from fxemu.models.fits.fir import filtered, fit_filter
 
-# Levels and gains are in units of 80 dB.
-UNIT_DB = 80.0
 # Dry samples below -100 dB show no gain; frames of 10 ms at 44.1 kHz count alike down to -60 dB.
 SILENT, FRAME, QUIET = 1e-5, 441, 1e-6
 # The most of the energy of wet that may be left whatever a fixed filter leaves: in the end, and after the tries.
 AUDIBLE, PROMISING = 1e-3, 1e-2
+# The most that may be left after the tries of what a fixed filter leaves: 0.82 to 1.1 where it is no gain that moves
+# (three phasers, a flanger, a rotary speaker, a fuzz, two amplifiers), 0.71 at most where it is (compressors, gates,
+# expanders, a limiter, a transient shaper).
+LEFT = 0.8
 # Samples of each song on which starts are compared; of all songs together then, where kinds are compared, in the end.
 TRIED, MOST_TRIED, MOST_COMPARED, MOST = 3 * 44_100, 2_000_000, 3_000_000, 10_000_000
-# Time constants that starts have, in samples; iterations of each, how many of a kind go on, and for how many more; the
-# factor over the least error within which the best of each kind goes on.
-RELEASES = (900.0, 4000.0, 20_000.0)
+# Iterations of each start, how many of a kind go on, and for how many more; the factor over the least error within
+# which the best of each kind goes on.
 TRIES, KEPT, KEPT_TRIES, CLOSE = 12, 2, 40, 3.0
-# Where the key's low-passes may begin, time constants in samples and weights: as dry itself, nearly, and as high-passes
-# of two poles (at 44.1 kHz 120 and 200 Hz, 1.2 and 2 kHz); the factor by which a key must lower the error to be kept.
-KEY_SAMPLES = 47.0, 3.5
-KEYS = ((KEY_SAMPLES, (-0.01, -0.01)), ((58.5, 35.1), (1.5, -2.5)), ((5.85, 3.51), (1.5, -2.5)))
-WORTH_A_KEY = 0.2
-# Where a key that is a band begins, as gates have: between these time constants, and this much above dry itself.
-BANDS, BAND_GAIN = ((58.5, 14.0), (14.0, 3.5), (58.5, 3.5)), 10.0
-# The same of a slow part of the reduction, as optical compressors have: up in half a second, down in two (at 44.1 kHz).
-SLOW_SAMPLES, SLOW_WEIGHT, WORTH_A_SLOW_PART = (22_050.0, 88_200.0), 0.1, 0.9
+# The factor by which a key, and a slow part of the reduction, must lower the error to be kept.
+WORTH_A_KEY, WORTH_A_SLOW_PART = 0.2, 0.9
 # Times that chain and filter are fitted in turn, steps of the filter's fit in each, and the share by which a turn must
 # change the error for another one to follow.
 TURNS, STEPS, WORTH_A_TURN = 2, 15, 0.01
@@ -76,34 +70,6 @@ def observed_gain(dry: Tensor, wet: Tensor, features: NDArray = NO_FEATURES, amp
     around = frames.repeat_interleave(FRAME)[: energy.numel()]
     weight = (energy / (energy.mean() + QUIET) + energy / (around + QUIET)).sqrt() * (x.abs() > SILENT)
     return Gain(dry.double().numpy(), (ratio_db / UNIT_DB).numpy(), weight.numpy(), features)
-
-
-def logit(samples: float) -> float:
-    """The logit of the rate of a time constant in samples: 1 - e^(-1/samples) of the distance in a sample."""
-    return math.log(-math.expm1(-1 / samples)) + 1 / samples
-
-
-def start(
-    knees: int,
-    hold: tuple[float, float],
-    smoothing: float,
-    loop: float = 0.0,
-    makeup: float = 0.0,
-    envelope: tuple[float, float] | None = None,
-) -> NDArray:
-    """Parameters to begin with (P,): an instant detector of dry itself, knees from -44 dB to -4 dB.
-
-    Args:
-        knees: J.
-        hold, envelope: time constants up and down, in samples; without one the envelope is |dry|.
-        smoothing: its time constant, in samples.
-        loop, makeup: as they are.
-    """
-    rates = [AT_ONCE, AT_ONCE] if envelope is None else [logit(samples) for samples in envelope]
-    rates += [logit(samples) for samples in (0.2, 0.2, *hold, smoothing, smoothing, *KEY_SAMPLES)]
-    curve = [*np.linspace(0.45, 0.95, knees), *[0.8 / knees * (1 - 4 * loop)] * knees]
-    rates += [logit(samples) for samples in SLOW_SAMPLES]
-    return np.array([*rates, loop, *np.zeros_like(KEY_SAMPLES), 0.0, *curve, makeup])
 
 
 def fit(
@@ -232,10 +198,10 @@ def _first(
         return _squared_error(songs, gains, kind[0], _filter_before(songs, gains, kind[0], none.numel())) / energy
 
     knobs, makeup = gains[0].features.size, _makeup(gains)
-    kinds = [_tried(gains, kind) for kind in _starts(knees, makeup, (4000.0,) if knobs else RELEASES)]
+    kinds = [_tried(gains, kind) for kind in starts(knees, makeup, (4000.0,) if knobs else RELEASES)]
     if not knobs and (least := min(map(left, kinds))) > PROMISING:
-        kinds.append(_tried(gains, _starts_in_band(knees, makeup)))
-        _check_follows(min(least, left(kinds[-1])), fixed, max(fixed, PROMISING))
+        kinds.append(_tried(gains, starts_in_band(knees, makeup)))
+        _check_follows(min(least, left(kinds[-1])), fixed, max(LEFT * fixed, PROMISING))
     best = []
     for kind in kinds:
         settled = [refine(theta, gains, KEPT_TRIES)[1] for theta in kind[:KEPT]]
@@ -288,7 +254,7 @@ def _with_key(songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], the
     if theta[KEY].any():
         return theta
     beginnings = _amplified(*_beginnings(songs, gains, TRIED), taps)
-    begun = min((refine(_keyed(theta, *key), beginnings, TRIES) for key in KEYS), key=lambda each: each[0])[1]
+    begun = min((refine(keyed(theta, *key), beginnings, TRIES) for key in KEYS), key=lambda each: each[0])[1]
     return _worth(WORTH_A_KEY, songs, gains, theta, refine(begun, beginnings, KEPT_TRIES)[1], taps)
 
 
@@ -296,10 +262,8 @@ def _with_slow_part(
     songs: Sequence[tuple[Tensor, Tensor]], gains: Sequence[Gain], theta: NDArray, taps: Tensor
 ) -> NDArray:
     """The chain with a slow part of its reduction, where the gain comes back in two stages; as `_with_key`."""
-    slowed = theta.copy()
-    slowed[SLOW_RATES], slowed[SLOW] = [logit(samples) for samples in SLOW_SAMPLES], SLOW_WEIGHT
     beginnings = _amplified(*_beginnings(songs, gains, TRIED), taps)
-    return _worth(WORTH_A_SLOW_PART, songs, gains, theta, refine(slowed, beginnings, KEPT_TRIES)[1], taps)
+    return _worth(WORTH_A_SLOW_PART, songs, gains, theta, refine(slowed(theta), beginnings, KEPT_TRIES)[1], taps)
 
 
 def _worth(
@@ -313,36 +277,3 @@ def _worth(
     """A richer chain, where it leaves less than the share `most` of the error; else the one before."""
     before, after = (_squared_error(songs, gains, each, taps) for each in (theta, richer))
     return richer if after < most * before else theta
-
-
-def _keyed(theta: NDArray, samples: Sequence[float], weights: Sequence[float]) -> NDArray:
-    """The chain with low-passes of these time constants and weights in its key."""
-    keyed = theta.copy()
-    keyed[KEY_RATES], keyed[KEY] = [logit(each) for each in samples], weights
-    return keyed
-
-
-def _starts(knees: int, makeup: float, releases: Sequence[float]) -> tuple[list[NDArray], list[NDArray]]:
-    """Chains to begin with, that follow the level and the amplitude, with these releases (which knobs move themselves).
-
-    Attacks are in turn after the hold, at once, in the hold, there inside a loop; of the amplitude at once, in its
-    envelope, or as slow as its release.
-    """
-    attacks = ((0.2, 150.0, 0.0), (0.2, 0.2, 0.0), (150.0, 0.2, 0.0), (150.0, 0.2, -1.0))
-    of_level = [
-        start(knees, (up, down), smoothing, loop, makeup)
-        for (up, smoothing, loop), down in itertools.product(attacks, releases)
-    ]
-    envelopes = [*itertools.product((0.2, 100.0), releases), (2000.0, 2000.0)]
-    return of_level, [start(knees, (0.2, 0.2), 0.2, 0.0, makeup, envelope) for envelope in envelopes]
-
-
-def _starts_in_band(knees: int, makeup: float) -> list[NDArray]:
-    """Chains to begin with, that follow the amplitude of a band of dry: what holds is the gain, or the reduction."""
-    begun = []
-    for band, detector, hold in itertools.product(BANDS, (0.2, 400.0), ((2000.0, 0.2), (0.2, 2000.0))):
-        keyed = _keyed(start(knees, hold, 0.2, 0.0, makeup, (0.2, 100.0)), band, (-BAND_GAIN, BAND_GAIN))
-        keyed[DETECTOR_DOWN] = logit(detector)
-        keyed[KNEES : KNEES + knees] += 20 * math.log10(BAND_GAIN) / UNIT_DB
-        begun.append(keyed)
-    return begun

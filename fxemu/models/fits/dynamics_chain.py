@@ -21,6 +21,8 @@ from numba import njit
 
 from fxemu.models.parts.octaves import LEVEL
 
+# Levels and gains are in units of 80 dB.
+UNIT_DB = 80.0
 FOLLOWERS, LOWPASSES = 4, 2
 FOLLOWING, KEY_RATES, SLOW_RATES, RATES = slice(0, 8), slice(8, 10), slice(10, 12), slice(0, 12)
 DETECTOR_DOWN, LOOP, KEY, SLOW, KNEES = 3, 12, slice(13, 15), 15, 16

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from fxemu.effects import Compressor
+from fxemu.effects import Compressor, Phaser
 from fxemu.errors import FitError
 from fxemu.models.fits import dynamics
-from fxemu.models.fits.dynamics import fit, logit, observed_gain
+from fxemu.models.fits.dynamics import fit, observed_gain
+from fxemu.models.fits.dynamics_starts import logit
 
 
 def test_a_rate_is_that_of_a_time_constant() -> None:
@@ -40,7 +41,12 @@ def test_a_filter_that_does_not_help_is_left_out(monkeypatch) -> None:
     assert found.theta == pytest.approx(alone.theta, rel=1e-4, abs=1e-4)
 
 
-def test_what_a_filter_does_better_is_given_up_after_the_tries(monkeypatch) -> None:
+def later(dry: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.pad(dry, (1000, -1000))
+
+
+@pytest.mark.parametrize("effect", [later, Phaser()], ids=["a delay", "a phaser"])
+def test_what_a_filter_does_as_well_is_given_up_after_the_tries(effect, monkeypatch) -> None:
     refine, taken = dynamics.refine, []
 
     def counting(theta, songs, iterations):
@@ -48,7 +54,7 @@ def test_what_a_filter_does_better_is_given_up_after_the_tries(monkeypatch) -> N
         return refine(theta, songs, iterations)
 
     monkeypatch.setattr(dynamics, "refine", counting)
-    dry = torch.from_numpy(np.random.default_rng(0).standard_normal(8000)).float()
+    dry = torch.from_numpy(0.2 * np.random.default_rng(0).standard_normal(16_000)).float()
     with pytest.raises(FitError, match="no gain that follows the level"):
-        fit([(dry, torch.nn.functional.pad(dry, (1000, -1000)))], 2)
+        fit([(dry, effect(dry))], 2)
     assert set(taken) == {dynamics.TRIES}

@@ -6,8 +6,9 @@ import torch
 
 from fxemu.effects import Compressor
 from fxemu.models.fits.conditioned_dynamics import MOVED
-from fxemu.models.fits.dynamics import logit, observed_gain, start
+from fxemu.models.fits.dynamics import observed_gain
 from fxemu.models.fits.dynamics_chain import KEY, LOOP, SLOW, SLOW_RATES, gain_in_units
+from fxemu.models.fits.dynamics_starts import logit, start
 from fxemu.models.fits.dynamics_steps import Gain, _normal_equations, refine
 
 
