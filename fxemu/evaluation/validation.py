@@ -113,7 +113,12 @@ def scores(
 
 
 def _apart(loop: ClosedLoop, songs: list[Pair], predictions: list[Tensor], wrong: Sequence[WrongHistoryPiece]) -> float:
-    """Energy between the runs from wrong pasts and those from silence, beyond the effect's own, over the songs'."""
+    """Energy between the runs from wrong pasts and those from silence, beyond the effect's own, over the songs'.
+
+    None of a model with an oscillator: at which phase it begins is for its past to say.
+    """
+    if loop.periodic:
+        return 0.0
     bound = contraction_bound(loop.plan())
     if bound is not None and bound.samples() <= PIECE // 4:
         return 0.0  # it is certain to have forgotten its past where it begins to count
