@@ -8,8 +8,8 @@ from torch import Tensor
 from fxemu.engine.streaming.stream import render_many
 from fxemu.models.closed_loop import ClosedLoop
 
-# What an effect makes of silence is at rest where it moves by less than this (-120 dBFS).
-STILL = 1e-6
+# An effect is at rest in silence where it moves by less than this (-100 dBFS): a fuzz still settles by a fifth of it.
+STILL = 1e-5
 
 
 @torch.no_grad()

@@ -29,10 +29,11 @@ def loop_of(family: str, representation: type = Raw, **more: object) -> ClosedLo
 @pytest.mark.parametrize("family", ["linear", "mlp", "gru", "lstm", "convnet", "lru", "wavenet"])
 @pytest.mark.parametrize("rest", [0.0, 0.01])
 def test_silence_is_what_the_effect_makes_of_it(family: str, representation: type, rest: float) -> None:
+    """An effect that still settles a little is one that rests."""
     loop = loop_of(family, representation)
     before = float(render(loop, SILENCE)[-1])
     weights = loop.state_dict()
-    trained = bring_to_rest(loop, SILENCE + rest)
+    trained = bring_to_rest(loop, rest + 4e-6 * torch.linspace(1, 0, 8000))
     after = float(render(loop, SILENCE)[-1])
     assert abs(after - rest) < 1e-5 < abs(before - rest)
     # With what it was the model is what it was.
