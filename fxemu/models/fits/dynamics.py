@@ -90,8 +90,8 @@ def fit(
         features: of the knobs, which move the chain: (songs, F).
 
     Raises:
-        FitError: if over the songs' beginnings a fixed filter comes nearer, in the end or after the first tries: their
-            gain does not follow the level.
+        FitError: if over the songs' beginnings a fixed filter comes nearer in the end, or about as near after the first
+            tries: their gain does not follow the level.
     """
     features = np.zeros((len(songs), 0)) if features is None else features
     gains = [observed_gain(*song, each) for song, each in zip(songs, features, strict=True)]
