@@ -112,6 +112,8 @@ class Dynamics(Predictor):
 
     def _learn_slow_stage_if_any(self) -> None:
         """A stage without a weight is no part of the plan, and has no gradient."""
+        if self.slow.is_meta:
+            return  # a reader of saved models asks for the shapes alone
         for parameter in (self.slow, self.slow_rates):
             parameter.requires_grad_(bool(self.slow.any()))
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fxemu import models
 from fxemu.emulation.locate import read_model
 from fxemu.models import GRU
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, save
-from fxemu.representations import MuLaw
+from fxemu.representations import MuLaw, Raw
 
 RAW = {"_target_": "fxemu.representations.Raw"}
 MLP = {"_target_": "fxemu.models.MLP", "context_window": 32, "feedback_window": 16, "layers": 2, "width": 8}
@@ -40,6 +41,31 @@ def test_it_comes_back_from_the_folder_and_from_its_files(saved):
         assert loop.state_dict().keys() == again.state_dict().keys()
         assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in loop.state_dict().items())
     assert {path.name for path in folder.iterdir()} == {WEIGHTS, DESCRIPTION}
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("ConvNet", {"width": 4, "dilations": [1, 2]}),
+        ("Dynamics", {"knees": 3, "taps": 8}),
+        ("GRU", {"width": 3, "filter_taps": 12}),
+        ("LRU", {"width": 3}),
+        ("LSTM", {"width": 3}),
+        ("Linear", {"context_window": 8, "feedback_window": 4}),
+        ("MLP", {"width": 4}),
+        ("OctaveGain", {}),
+        ("Oscillator", {"harmonics": 3}),
+        ("PeriodicFilter", {"context_window": 6, "rank": 3, "harmonics": 4}),
+        ("WaveNet", {"width": 4, "dilations": [1, 2]}),
+    ],
+)
+def test_each_family_comes_back(family, options, tmp_path):
+    loop = ClosedLoop(getattr(models, family)(1, 1, **options), Raw(), Raw())
+    model = {"_target_": f"fxemu.models.{family}", **options}
+    save(loop, {"data": {"sample_rate": 44_100}, "model": model, "repr": {"input": RAW, "output": RAW}}, tmp_path)
+    again = read_model(tmp_path)[0].state_dict()
+    assert again.keys() == loop.state_dict().keys()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in loop.state_dict().items())
 
 
 @pytest.mark.parametrize("gain", ["gain", "dry_gain"])
