@@ -6,7 +6,7 @@ Shapes: B batch, C feature channels a sample, P parameters of the next sample, T
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,6 +69,10 @@ class Predictor(nn.Module, ABC):
 
         Called before training where the samples are plain (`repr=raw`); most predictors have nothing to do.
         """
+
+    def of_this_version(self, weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+        """Weights, whose names begin with `prefix`, that an earlier version may have saved, as this one has them."""
+        return dict(weights)
 
     @property
     def reads_wet(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -82,7 +82,8 @@ class Dynamics(Predictor):
                 f"taps up to {MOST_TAPS}"
             )
         self.feedback, self.receptive_field = feedback, max(memory_samples + 1, taps)
-        self.register_buffer("max_gain", torch.tensor(10 ** (max_gain_db / 20)))
+        self.allowed_gain = 10 ** (max_gain_db / 20)
+        self.register_buffer("max_gain", torch.tensor(self.allowed_gain))
         # In the order of `fits/dynamics_chain.py`.
         self.rates = nn.Parameter(torch.empty(FOLLOWERS, 2))
         self.key_rates, self.slow_rates = nn.Parameter(torch.empty(LOWPASSES)), nn.Parameter(torch.empty(2))
@@ -94,19 +95,24 @@ class Dynamics(Predictor):
         # Oldest tap first.
         self.filter = nn.Parameter(torch.eye(1, taps)[0].flip(0)) if taps else None
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+    def of_this_version(self, weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
         """Weights from before there was an envelope, a key or a slow stage have none: |dry| at once, dry, nothing.
 
         From before a fit set the highest gain, it is the one allowed.
         """
-        state_dict.setdefault(f"{prefix}max_gain", self.max_gain)
-        rates = state_dict.get(f"{prefix}rates")
-        if rates is not None and len(rates) == FOLLOWERS - 1:
-            state_dict[f"{prefix}rates"] = torch.cat((rates.new_full((1, 2), AT_ONCE), rates))
-        if rates is not None and f"{prefix}key" not in state_dict:
-            state_dict[f"{prefix}key"] = state_dict[f"{prefix}key_rates"] = rates.new_zeros(LOWPASSES)
-        if rates is not None and f"{prefix}slow" not in state_dict:
-            state_dict[f"{prefix}slow"], state_dict[f"{prefix}slow_rates"] = rates.new_zeros(1), rates.new_zeros(2)
+        rates = weights.get(f"{prefix}rates")
+        if rates is None:
+            return dict(weights)
+        none = {"key": (LOWPASSES,), "key_rates": (LOWPASSES,), "slow": (1,), "slow_rates": (2,)}
+        earlier = {f"{prefix}{name}": rates.new_zeros(shape) for name, shape in none.items()}
+        earlier[f"{prefix}max_gain"] = rates.new_tensor(self.allowed_gain)
+        if len(rates) == FOLLOWERS - 1:
+            return earlier | {**weights, f"{prefix}rates": torch.cat((rates.new_full((1, 2), AT_ONCE), rates))}
+        return earlier | dict(weights)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Those of earlier versions too."""
+        state_dict |= self.of_this_version(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *more)
         self._learn_slow_stage_if_any()
 

@@ -95,7 +95,7 @@ def parse(content: Mapping[str, bytes], name: str) -> tuple[ClosedLoop, int]:
         # Files of earlier versions have no gains: they were 1.
         weights = dict.fromkeys(("gain", "dry_gain"), torch.tensor(1.0)) | _weights(content[WEIGHTS])
         weights = of_this_version(weights, "turning.")
-        loop = _built(description, {name: tuple(tensor.shape) for name, tensor in weights.items()})
+        loop, weights = _built(description, weights)
         loop.load_state_dict(_checked(weights))
     except BROKEN as error:
         raise WeightsError(f"{name}: broken: {_reason(error)}") from error
@@ -119,14 +119,16 @@ def _description(content: bytes) -> dict[str, Any]:
     return description
 
 
-def _built(description: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> ClosedLoop:
-    """The loop that is described, once it is known to have the tensors that the file holds."""
+def _built(description: dict[str, Any], weights: dict[str, Tensor]) -> tuple[ClosedLoop, dict[str, Tensor]]:
+    """The loop that is described, once it is known to have the tensors of the file; and these, as it has them."""
     asked = description["model"]
     layers = asked.get("layers", 1), asked.get("arrays", 1) * len(asked.get("dilations", [0]))
-    if max(layers) > len(shapes):
-        raise ValueError(f"{DESCRIPTION} says {max(layers)} layers, with {len(shapes)} tensors in the file")
+    if max(layers) > len(weights):
+        raise ValueError(f"{DESCRIPTION} says {max(layers)} layers, with {len(weights)} tensors in the file")
     with torch.device("meta"):
         outline = _loop(description)
+    weights = outline.predictor.of_this_version(weights, "predictor.")
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
     wrong = sorted(name for name in expected | shapes if expected.get(name) != shapes.get(name))
     if wrong:
@@ -135,7 +137,7 @@ def _built(description: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> C
         raise ValueError(f"{name}: {DESCRIPTION} says {shown[0]}, {WEIGHTS} says {shown[1]}")
     if type(outline.warm_up) is not int or not 0 <= outline.warm_up <= LONGEST_MEMORY:
         raise ValueError(f"remembers {outline.warm_up} samples; a whole number up to {LONGEST_MEMORY} can be run")
-    return _loop(description)
+    return _loop(description), weights
 
 
 def _loop(description: dict[str, Any]) -> ClosedLoop:

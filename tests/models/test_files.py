@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from fxemu import models
 from fxemu.emulation.locate import read_model
+from fxemu.engine.streaming.stream import render
 from fxemu.models import GRU
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.files import DESCRIPTION, WEIGHTS, WeightsError, save
@@ -73,6 +74,18 @@ def test_files_of_before_a_gain_have_none(saved, gain):
     _, folder = saved
     save_file({name: x for name, x in load_file(folder / WEIGHTS).items() if name != gain}, folder / WEIGHTS)
     assert getattr(read_model(folder)[0], gain) == 1
+
+
+def test_dynamics_of_before_a_key_and_a_slow_stage_have_none(tmp_path):
+    loop = ClosedLoop(models.Dynamics(1, 1, knees=3), Raw(), Raw())
+    model = {"_target_": "fxemu.models.Dynamics", "knees": 3}
+    save(loop, {"data": {"sample_rate": 44_100}, "model": model, "repr": {"input": RAW, "output": RAW}}, tmp_path)
+    later = {f"predictor.{name}" for name in ("key", "key_rates", "slow", "slow_rates", "max_gain")}
+    kept = {name: x for name, x in load_file(tmp_path / WEIGHTS).items() if name not in later}
+    kept["predictor.rates"] = kept["predictor.rates"][1:].contiguous()
+    save_file(kept, tmp_path / WEIGHTS)
+    dry = torch.sin(torch.arange(2000) / 10)
+    assert torch.allclose(render(read_model(tmp_path)[0], dry), render(loop, dry), atol=1e-6)
 
 
 def test_files_of_before_the_plain_channels_have_none(tmp_path):
