@@ -15,6 +15,7 @@ from fxemu.models import PeriodicFilter
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.fits.movement_rate import departures, find_movement_rate
 from fxemu.models.fits.periodic_filter import BINS, Movement, PeriodicTaps, _runs, drift, fit_table
+from fxemu.models.fits.stretches import whole_songs
 from fxemu.representations import Raw
 
 TAPS, RATE = 6, 2 * math.pi / 12_000
@@ -63,15 +64,15 @@ def test_the_rate_is_found_though_a_harmonic_may_be_stronger() -> None:
 
 
 def test_normal_equations_by_their_ends_are_those_sample_by_sample(songs: list[tuple[Tensor, Tensor]]) -> None:
-    dry, wet, starts, ends, places = _runs(songs, RATE, TAPS)
+    dry, wet, starts, ends, places = _runs(whole_songs(songs, TAPS), RATE, TAPS)
     windows = F.pad(dry, (TAPS - 1, 0)).unfold(0, TAPS, 1)
     there = torch.cat([torch.arange(a, b) for a, b, p in zip(starts, ends, places, strict=True) if p == 7])
     expected = torch.linalg.lstsq(windows[there], wet[there]).solution
-    assert torch.allclose(fit_table(songs, RATE, TAPS)[0][7], expected, atol=1e-3)
+    assert torch.allclose(fit_table(whole_songs(songs, TAPS), RATE, TAPS)[0][7], expected, atol=1e-3)
 
 
 def test_every_sample_is_in_one_run(songs: list[tuple[Tensor, Tensor]]) -> None:
-    _, _, starts, ends, places = _runs(songs, RATE, TAPS)
+    _, _, starts, ends, places = _runs(whole_songs(songs, TAPS), RATE, TAPS)
     assert int((ends - starts).sum()) == sum(dry.numel() for dry, _ in songs)
     # Sample 6001 of a song is half a turn on.
     assert places[(starts <= TAPS + 6001) & (ends > TAPS + 6001)].tolist() == [BINS // 2]
@@ -82,7 +83,9 @@ def test_a_rate_that_is_off_is_mended(songs: list[tuple[Tensor, Tensor]]) -> Non
     basis[0, -1] = basis[1, -3] = basis[2, -5] = 1.0
     mixing = torch.tensor([[0.5, 0, 0], [0, 0.3, 0], [0, 0, -0.2j]], dtype=torch.complex128)
     off = 1e-4 * RATE
-    assert drift(songs, Movement(RATE - off, PeriodicTaps(basis, mixing))) == pytest.approx(off, rel=0.02)
+    assert drift(whole_songs(songs, TAPS), Movement(RATE - off, PeriodicTaps(basis, mixing))) == pytest.approx(
+        off, rel=0.02
+    )
 
 
 def test_a_known_filter_is_recovered(weights: dict[str, Tensor]) -> None:

@@ -6,7 +6,8 @@ Shapes: T samples, N taps (oldest first), P bins of phase, R basis filters, K ha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.fft import next_fast_len
@@ -14,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.errors import FitError
-from fxemu.models.fits.fir import filtered, ridge_solution
-from fxemu.models.fits.movement_rate import SLOWER, Songs, departures, find_movement_rate, fixed_filter
+from fxemu.models.fits.fir import FEW_RIDGE, filtered, ridge_solution
+from fxemu.models.fits.movement_rate import SLOWER, Songs, departures, find_movement_rate
+from fxemu.models.fits.stretches import LENGTH, Stretch, spread, whole_songs
 
-BINS = 256
+BINS = 128
 # Bins while the rate alone is looked for.
 COARSE = 64
 # Regularisation of the moving filter towards the fixed one, where dry says little, as a share of the mean energy of a
@@ -29,6 +31,10 @@ FEW_SLOWER = 4
 # move it left 0.89 or more (an overdrive, a fuzz, a gate, a limiter, a compressor), on what does 0.75 at most (two
 # phasers, a flanger, a rotary speaker by its lesser rotor, both rotors of another).
 LEFT = 0.8
+# A table is fitted to so many samples a tap of each of its bins, and to so many periods at least: much music for each.
+EACH, PERIODS = 40, 128
+# Samples by which it is seen how far off a movement is.
+CHECKED = 2_000_000
 # Phases at which the rows of a table are kept when a whole song is predicted.
 FINE = 4096
 
@@ -73,58 +79,75 @@ def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int
         FitError: if there are fewer rates, as where nothing moves.
     """
     movements: list[Movement] = []
-    few, rest = min(harmonics, COARSE // 4), songs
+    whole, few = whole_songs(songs, taps), min(harmonics, COARSE // 4)
     for _ in range(rates):
+        rest = [(song.dry[taps:], song.wet) for song in without(whole, movements)]
         departed = departures(rest, taps)
-        unexplained = _energy(rest if movements else departed)
         rate = find_movement_rate(departed, taps, SLOWER if rates == 1 else FEW_SLOWER)
-        first = Movement(rate, _factored(rest, rate, taps, rank, few, COARSE))
-        left = _energy(without(rest, [first]))
-        if left > LEFT * unexplained:
-            seen = len(movements)
-            raise FitError(f"model.rates: got {rates}; dry and wet show {seen} movements that repeat; try model=auto")
-        movements.append(_nearer(rest, first, few, COARSE))
-        rest = without(songs, movements)
+        unexplained = _energy(_some(whole_songs(rest if movements else departed, taps)))
+        first = Movement(rate, _factored(whole, movements, rate, taps, rank, few, COARSE))
+        if _energy(without(_some(whole), [*movements, first])) > LEFT * unexplained:
+            found = len(movements)
+            raise FitError(f"model.rates: got {rates}; dry and wet show {found} movements that repeat; try model=auto")
+        movements.append(_nearer(whole, movements, first, few, COARSE))
     for place, movement in enumerate(movements):
-        rest = without(songs, movements[:place] + movements[place + 1 :])
-        movements[place] = _nearer(rest, movement, harmonics, BINS)
+        others = movements[:place] + movements[place + 1 :]
+        movements[place] = _nearer(whole, others, movement, harmonics, max(BINS, 4 * harmonics))
     return movements
 
 
-def _nearer(songs: Songs, movement: Movement, harmonics: int, bins: int) -> Movement:
-    """A movement whose rate is mended, and its taps fitted with that."""
+def _nearer(
+    whole: Sequence[Stretch], others: list[Movement], movement: Movement, harmonics: int, bins: int
+) -> Movement:
+    """A movement whose rate is mended, and its taps fitted with that, to what others leave."""
     rank, taps = movement.taps.basis.shape
-    rate = movement.rate + drift(songs, movement)
-    return Movement(rate, _factored(songs, rate, taps, rank, harmonics, bins))
+    rate = movement.rate + drift(without(_some(whole), others), movement)
+    return Movement(rate, _factored(whole, others, rate, taps, rank, harmonics, bins))
 
 
-def without(songs: Songs, movements: list[Movement]) -> Songs:
-    """The songs, and instead of wet (T,) what movements leave of it, float64."""
+def _some(whole: Sequence[Stretch]) -> list[Stretch]:
+    """Short stretches of whole songs, enough to see how far off a movement is."""
+    return spread(whole, CHECKED)
+
+
+def without(songs: Sequence[Stretch], movements: list[Movement]) -> list[Stretch]:
+    """The stretches, and instead of wet (T,) what movements leave of it, float64."""
     if not movements:
-        return songs
-    return [
-        (dry, wet - sum(_moved(dry, x.rate, x.taps.basis, x.taps.mixing)[0] for x in movements)) for dry, wet in songs
-    ]
+        return [*songs]
+    predicted = (sum(_moved(song, x.rate, x.taps.basis, x.taps.mixing)[0] for x in movements) for song in songs)
+    return [replace(song, wet=song.wet - moved) for song, moved in zip(songs, predicted, strict=True)]
 
 
-def _energy(songs: Songs) -> float:
+def _energy(songs: Sequence[Stretch]) -> float:
     """The energy of wet."""
-    return sum(float(wet.double().square().sum()) for _, wet in songs)
+    return sum(float(song.wet.double().square().sum()) for song in songs)
 
 
-def _moved(dry: Tensor, rate: float, basis: Tensor, *mixings: Tensor) -> list[Tensor]:
-    """dry (T,) through a filter that repeats, for each of several mixings (K + 1, R): (T,) float64 each."""
+def _moved(song: Stretch, rate: float, basis: Tensor, *mixings: Tensor) -> list[Tensor]:
+    """Dry through a filter that repeats, for each of several mixings (K + 1, R): (T,) float64 each."""
     order = 1j * torch.arange(mixings[0].shape[0], dtype=torch.float64)
     rotations = torch.exp(order * (2 * math.pi / FINE) * torch.arange(FINE)[:, None])
     tables = [(rotations @ mixing).real for mixing in mixings]
-    at = torch.round(torch.arange(dry.numel(), dtype=torch.float64) * (rate * FINE / (2 * math.pi))).long() % FINE
-    parts = [filtered(dry, taps.flip(0)) for taps in basis]
+    at = torch.round(_times(song) * (rate * FINE / (2 * math.pi))).long() % FINE
+    parts = [filtered(song.dry, taps.flip(0))[-song.wet.numel() :] for taps in basis]
     return [sum(table[at, r] * part for r, part in enumerate(parts)) for table in tables]
 
 
-def _factored(songs: Songs, rate: float, taps: int, rank: int, harmonics: int, bins: int) -> PeriodicTaps:
-    """The table of taps by phase as a few basis filters, those that matter most for dry like the songs', mixed."""
-    table, covariance = fit_table(songs, rate, taps, bins)
+def _times(song: Stretch) -> Tensor:
+    """The places of a stretch's samples in its song: (T,) float64."""
+    return song.start + torch.arange(song.wet.numel(), dtype=torch.float64)
+
+
+def _factored(
+    whole: Sequence[Stretch], others: list[Movement], rate: float, taps: int, rank: int, harmonics: int, bins: int
+) -> PeriodicTaps:
+    """The table of taps by phase as a few basis filters, those that matter most for dry like the songs', mixed.
+
+    Fitted to stretches of whole songs, to what other movements leave of them.
+    """
+    period = 2 * math.pi / rate
+    stretches = spread(whole, round(max(EACH * bins * taps, PERIODS * period)), period)
+    table, covariance = fit_table(without(stretches, others), rate, taps, bins)
     least = 1e-9 * covariance.diagonal().mean() + 1e-12
     root = torch.linalg.cholesky(covariance + least * torch.eye(taps, dtype=table.dtype))
     u, s, v = torch.linalg.svd(table @ root, full_matrices=False)
@@ -137,7 +160,7 @@ def _factored(songs: Songs, rate: float, taps: int, rank: int, harmonics: int, b
     return PeriodicTaps(basis, mixing)
 
 
-def fit_table(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[Tensor, Tensor]:
+def fit_table(songs: Sequence[Stretch], rate: float, taps: int, bins: int = BINS) -> tuple[Tensor, Tensor]:
     """Least squares taps for each bin of phase: (P, N) float64, and the mean products of the lags of dry (N, N).
 
     A bin's normal equations are a sum over the runs of samples in which the phase is there. Along their diagonals they
@@ -146,13 +169,19 @@ def fit_table(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[T
     """
     dry, wet, starts, ends, of_run = _runs(songs, rate, taps, bins)
     table, total = torch.zeros(bins, taps, dtype=dry.dtype), torch.zeros(taps, taps, dtype=dry.dtype)
-    fixed, least = fixed_filter(songs, taps).flip(0), RIDGE * dry.square().sum() / bins + 1e-12
+    fixed, least = _fixed(songs, taps), RIDGE * dry.square().sum() / bins + 1e-12
     for phase_bin in range(bins):
         inside = of_run == phase_bin
         matrix, right = _normal_equations(dry, wet, starts[inside], ends[inside], taps)
         total += matrix
         table[phase_bin] = fixed + ridge_solution(matrix, right - matrix @ fixed, least)
-    return table, total / dry.numel()
+    return table, total / int((ends - starts).sum())
+
+
+def _fixed(songs: Sequence[Stretch], taps: int) -> Tensor:
+    """Least squares taps that stand still, (N,) float64: those of a single bin of any width."""
+    matrix, right = _normal_equations(*_runs(songs, 2 * math.pi / LENGTH, taps, 1)[:-1], taps)
+    return ridge_solution(matrix, right, FEW_RIDGE * matrix.diagonal() + 1e-12)
 
 
 def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
@@ -173,36 +202,52 @@ def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, ta
     )
     before, after = dry[starts[:, None] + window], dry[ends[:, None] + window]
     change = before.mT @ before - after.mT @ after
-    matrix = torch.empty_like(change)
-    matrix[-1], matrix[:, -1] = last, last
-    for row in range(taps - 1, 0, -1):
-        matrix[row - 1, :-1] = matrix[row, 1:] + change[row, 1:]
-    return matrix, right
+    return _toeplitz_but_for(change, last), right
 
 
-def _runs(songs: Songs, rate: float, taps: int, bins: int = BINS) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The songs in a row, with silence around each, and the runs of samples in one bin: starts, ends, bins."""
+def _toeplitz_but_for(change: Tensor, last: Tensor) -> Tensor:
+    """The symmetric matrix (N, N) with this last row (N,) that grows by `change` (N, N) up its diagonals.
+
+    As in matrix[i, j] = matrix[i + 1, j + 1] + change[i + 1, j + 1].
+    """
+    taps = len(last)
+    # Seen so, entries i, i + d of a matrix with as many zeros beside it are at i, d.
+    diagonals = (taps, taps), (2 * taps + 1, 1)
+    steps = F.pad(change, (0, taps)).as_strided(*diagonals)
+    below = steps.flip(0).cumsum(0).flip(0) - steps
+    upper = change.new_zeros(taps, 2 * taps)
+    upper.as_strided(*diagonals).copy_(below + last.flip(0))
+    upper = upper[:, :taps].triu()
+    return upper + upper.triu(1).mT
+
+
+def _runs(
+    songs: Sequence[Stretch], rate: float, taps: int, bins: int = BINS
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The stretches in a row, dry and wet, and the runs of samples in one bin: starts, ends, bins."""
     width = 2 * math.pi / (bins * rate)
-    around = taps, math.ceil(width) + 1
-    dry, wet = (torch.cat([F.pad(song[side].double(), around) for song in songs]) for side in (0, 1))
+    after = math.ceil(width) + 1  # of silence, into which the window of a shorter run may reach
+    dry = torch.cat([F.pad(song.dry.double(), (0, after)) for song in songs])
+    wet = torch.cat([F.pad(song.wet.double(), (taps, after)) for song in songs])
     starts, ends, of_run, first = [], [], [], 0
-    for song, _ in songs:
-        count = math.ceil(song.numel() / width)
-        edges = torch.ceil(torch.arange(count + 1, dtype=torch.float64) * width).long().clamp(max=song.numel())
+    for song in songs:
+        samples = song.wet.numel()
+        number = torch.arange(math.floor(song.start / width), math.ceil((song.start + samples) / width) + 1)
+        edges = torch.ceil(number.double() * width).long().sub(song.start).clamp(0, samples)
         starts.append(first + taps + edges[:-1])
         ends.append(first + taps + edges[1:])
-        of_run.append(torch.arange(count) % bins)
-        first += song.numel() + sum(around)
+        of_run.append(number[:-1] % bins)
+        first += taps + samples + after
     return dry, wet, torch.cat(starts), torch.cat(ends), torch.cat(of_run)
 
 
-def drift(songs: Songs, movement: Movement) -> float:
+def drift(songs: Sequence[Stretch], movement: Movement) -> float:
     """Correction of the rate, in radians a sample: one Gauss-Newton step on phase and rate."""
     matrix, right = torch.zeros(2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     mixing = movement.taps.mixing
     slopes = 1j * torch.arange(mixing.shape[0], dtype=torch.float64)[:, None] * mixing
-    for dry, wet in songs:
-        predicted, slope = _moved(dry, movement.rate, movement.taps.basis, mixing, slopes)
-        columns = torch.stack((slope, slope * torch.arange(dry.numel(), dtype=torch.float64)))
-        matrix, right = matrix + columns @ columns.mT, right + columns @ (wet - predicted)
+    for song in songs:
+        predicted, slope = _moved(song, movement.rate, movement.taps.basis, mixing, slopes)
+        columns = torch.stack((slope, slope * _times(song)))
+        matrix, right = matrix + columns @ columns.mT, right + columns @ (song.wet - predicted)
     return float(torch.linalg.lstsq(matrix, right).solution[1])
