@@ -80,7 +80,7 @@ def evaluate(
         primed=primed(loop, test[0], effect, sample_rate),
         decay=decay(loop, effect, sample_rate) if effect.replayable else None,
         contraction=contracting,
-        aliasing=aliasing(loop, effect, sample_rate),
+        aliasing=None if loop.periodic else aliasing(loop, effect, sample_rate),
         stability=stability(loop, test[0].dry[: 2 * sample_rate], sample_rate),
         songs=songs,
         knobs=turned,

@@ -165,8 +165,8 @@ class Scores:
         drowned: that at some of them the effect drowns in the model's error, in a sentence (None: at none).
         primed: by seconds of priming.
         decay: None for effects without a tail, and for recordings.
-        contraction: None for effects with an oscillator, whose phase the past decides.
-        aliasing: None for effects with an oscillator, whose sidebands are no aliases.
+        contraction: None for effects and models with an oscillator, whose phase the past decides.
+        aliasing: None for effects and models with an oscillator, whose sidebands are no aliases.
         knobs: None for a model without; with some, all else is at their defaults.
     """
 

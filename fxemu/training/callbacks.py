@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from fxemu.errors import ConfigError, Terminated
 from fxemu.files import write_whole
@@ -61,6 +62,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise _foreign(path, type(error).__name__) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise _foreign(path, "it lacks state_dict")
+    replaced = checkpoint.get("replaced", {})
+    if not isinstance(replaced, dict) or not all(isinstance(weight, Tensor) for weight in replaced.values()):
+        raise _foreign(path, "what it calls replaced are no weights")
     return checkpoint
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ def _row(name: str, options: argparse.Namespace) -> list[str]:
         ours,
         result["race"]["winner"],
         f"{fits_s(result['race']['rows']):.0f} s",
-        f"{past.get('worst_over_best', math.nan):.2f}",
+        f"{past['worst_over_best']:.2f}" if past else "",
         gain,
         fir,
         theirs,

@@ -79,6 +79,8 @@ class Code:
     [
         ({"state_dict": Code()}, "UnpicklingError"),
         ([1], "it lacks state_dict"),
+        ({"state_dict": {}, "replaced": [1]}, "what it calls replaced are no weights"),
+        ({"state_dict": {}, "replaced": {"a": 1}}, "what it calls replaced are no weights"),
         ({"state_dict": {"a": torch.ones(1)}}, "it lacks callbacks, global_step, loops, optimizer_states"),
         (b"PK\3\4 no archive", "RuntimeError"),
         (b"", "EOFError"),

@@ -89,9 +89,9 @@ def contraction(
 
     Returns:
         the scores, and `Runs.apart` by name: of the model, and of the effect but for recordings. None altogether for
-        an effect with an oscillator, whose phase the past decides.
+        an effect or a model with an oscillator, whose phase the past decides.
     """
-    if effect.rate_hz is not None:
+    if effect.rate_hz is not None or loop.periodic:
         return None
     shortest = min(song.dry.numel() for song in songs)
     past = min(round(PAST_S * sample_rate), shortest // 2)
@@ -161,7 +161,7 @@ def warning(model: PastScores, effect: PastScores | None) -> str | None:
 
 
 def contraction_lines(scores: ContractionScores | None) -> list[str]:
-    """The figures as lines to print, the model's beside the effect's; none for an effect with an oscillator."""
+    """The figures as lines to print, the model's beside the effect's; none where there are none."""
     if scores is None:
         return []
     columns = [column for column in (scores.model, scores.effect) if column is not None]

@@ -40,8 +40,9 @@ SONGS_S, SONG_S = 60.0, 20.0
 PERIODIC_SONGS_S, PERIODIC_SONG_S = 120.0, 60.0
 # Pieces from wrong pasts that a candidate is validated on, at most; the last training has all of them.
 WRONG_PIECES = 8
-# The share of the time that all fits in closed form may take; they need about a minute of one core.
-FIT_SHARE = 0.5
+# The share of the time that all fits in closed form may take, which need about a minute of one core; and, where one has
+# found what another goes on from, that one too: no network comes near it there.
+FIT_SHARE, NEXT_FIT_SHARE = 0.5, 0.8
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
 
@@ -139,7 +140,7 @@ class Heat:
         todo = [candidate for candidate in candidates if not _came_through(places[candidate.name])]
         begun = time.perf_counter()
         tasks = [partial(self._train, candidate, number, share, places[candidate.name]) for candidate in todo]
-        run_tasks(tasks, self.workers, self._limit_s(len(todo), share), interrupt)
+        run_tasks(tasks, self.workers, self._limit_s(todo, share), interrupt)
         reached = []
         for candidate in candidates:
             path = places[candidate.name] / RESULT
@@ -152,12 +153,13 @@ class Heat:
             tell(result.line())
         return reached
 
-    def _limit_s(self, count: int, share: float) -> float:
-        """Seconds that a round may take, of `count` candidates with a share of the time each (0: all fits together)."""
+    def _limit_s(self, candidates: Sequence[Candidate], share: float) -> float:
+        """Seconds that a round of candidates may take, with a share of the time each (0: all fits together)."""
         whole = seconds_of(self.max_time)
         if not share:
-            return whole * FIT_SHARE - (time.perf_counter() - self.begun)
-        return (LATE * share * whole + LATE_S) * math.ceil(count / self.workers)
+            most = NEXT_FIT_SHARE if any(candidate.after for candidate in candidates) else FIT_SHARE
+            return whole * most - (time.perf_counter() - self.begun)
+        return (LATE * share * whole + LATE_S) * math.ceil(len(candidates) / self.workers)
 
     def _train(self, candidate: Candidate, number: int, share: float, place: Path) -> None:
         """A candidate's training in a round, from its weights of the round before; writes its result."""

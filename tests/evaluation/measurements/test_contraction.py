@@ -108,6 +108,8 @@ def test_a_model_of_an_echo_is_no_worse_after_another_past(gain: float, most: fl
 
 def test_an_oscillator_has_no_contraction_to_measure() -> None:
     assert contraction(one_pole(0.5), songs(Passthrough()), Tremolo(), RATE) is None
+    turning = ClosedLoop(MODELS["periodic_filter"](1, 1), Raw(), Raw())
+    assert contraction(turning, songs(Passthrough()), Passthrough(), RATE) is None
     assert contraction_lines(None) == []
 
 
