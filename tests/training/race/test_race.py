@@ -139,18 +139,26 @@ def test_an_interrupted_race_is_reported_and_on_resuming_held_to_its_end(
     assert json.loads((folder / "race" / "spent.json").read_text())["seconds"] > spent
 
 
-def test_a_fit_after_another_is_tried_where_that_one_has_come_through(
-    composed: Callable[..., DictConfig], tmp_path: Path
+def test_a_fit_after_another_is_tried_where_that_one_has_come_through_and_has_more_time(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    limits_s: list[float] = []
+
+    def limited(tasks: list, workers: int, limit_s: float, interrupt: Interrupt) -> None:
+        limits_s.append(limit_s)
+        run_tasks(tasks, workers, limit_s, interrupt)
+
+    monkeypatch.setattr("fxemu.training.race.heat.run_tasks", limited)
     moving = ["model=periodic_filter", "training=closed_form"]
     short = [*CANDIDATES["fir"], "model.context_window=8"]
     candidates = {"one": moving, "two": [*moving, "model.rates=2"], "fir": CANDIDATES["fir"], "short": short}
-    config = composed("race.enough=10", candidates=candidates)
+    config = composed("race.enough=10", "trainer.max_time=00:01:00:00", candidates=candidates)
     with open_dict(config):
         config.race.candidates.two.after, config.race.candidates.short.after = "one", "fir"
     race = run_race(config, tmp_path)
     assert [result.name for result in race.results] == ["one", "fir", "short"]
     assert not race.has_reached("one") and race.has_reached("fir")
+    assert limits_s[0] == pytest.approx(0.5 * 3600, abs=10) and limits_s[1] == pytest.approx(0.8 * 3600, abs=300)
 
 
 def test_after_half_of_the_time_no_further_round_begins(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
