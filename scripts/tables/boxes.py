@@ -120,7 +120,7 @@ def _row(name: str, options: argparse.Namespace) -> list[str]:
         ours,
         result["race"]["winner"],
         f"{fits_s(result['race']['rows']):.0f} s",
-        f"{past['worst_over_best']:.2f}" if past else "",
+        f"{past['worst_over_best']:.2f}" if past else "none",
         gain,
         fir,
         theirs,
