@@ -129,8 +129,12 @@ def _moved(song: Stretch, rate: float, basis: Tensor, *mixings: Tensor) -> list[
     rotations = torch.exp(order * (2 * math.pi / FINE) * torch.arange(FINE)[:, None])
     tables = [(rotations @ mixing).real for mixing in mixings]
     at = torch.round(_times(song) * (rate * FINE / (2 * math.pi))).long() % FINE
-    parts = [filtered(song.dry, taps.flip(0))[-song.wet.numel() :] for taps in basis]
-    return [sum(table[at, r] * part for r, part in enumerate(parts)) for table in tables]
+    totals = [torch.zeros_like(song.wet, dtype=torch.float64)] * len(tables)
+    for r, taps in enumerate(basis):
+        # One after another: of a whole song all of them together are gigabytes.
+        part = filtered(song.dry, taps.flip(0))[-song.wet.numel() :]
+        totals = [total + table[at, r] * part for total, table in zip(totals, tables, strict=True)]
+    return totals
 
 
 def _times(song: Stretch) -> Tensor:
