@@ -14,8 +14,8 @@ from fxemu.evaluation.metrics import esr
 from fxemu.models import PeriodicFilter
 from fxemu.models.closed_loop import ClosedLoop
 from fxemu.models.fits.movement_rate import departures, find_movement_rate
-from fxemu.models.fits.periodic_filter import BINS, Movement, PeriodicTaps, _runs, drift, fit_table
-from fxemu.models.fits.stretches import whole_songs
+from fxemu.models.fits.periodic_filter import BINS, Movement, PeriodicTaps, _normal_equations, _runs, drift
+from fxemu.models.fits.stretches import Stretch, whole_songs
 from fxemu.representations import Raw
 
 TAPS, RATE = 6, 2 * math.pi / 12_000
@@ -64,18 +64,21 @@ def test_the_rate_is_found_though_a_harmonic_may_be_stronger() -> None:
 
 
 def test_normal_equations_by_their_ends_are_those_sample_by_sample(songs: list[tuple[Tensor, Tensor]]) -> None:
-    dry, wet, starts, ends, places = _runs(whole_songs(songs, TAPS), RATE, TAPS)
-    windows = F.pad(dry, (TAPS - 1, 0)).unfold(0, TAPS, 1)
-    there = torch.cat([torch.arange(a, b) for a, b, p in zip(starts, ends, places, strict=True) if p == 7])
-    expected = torch.linalg.lstsq(windows[there], wet[there]).solution
-    assert torch.allclose(fit_table(whole_songs(songs, TAPS), RATE, TAPS)[0][7], expected, atol=1e-3)
+    (whole,) = whole_songs(songs[:1], TAPS)
+    runs = _runs([whole, Stretch(whole.dry[1234 : 1234 + TAPS + 5000], whole.wet[1234:6234], start=1234)], RATE, TAPS)
+    windows = F.pad(runs.dry, (TAPS - 1, 0)).unfold(0, TAPS, 1)
+    for phase_bin, (matrix, right) in enumerate(_normal_equations(runs, TAPS, BINS)):
+        inside = runs.bins == phase_bin
+        there = torch.cat([torch.arange(*run) for run in zip(runs.starts[inside], runs.ends[inside], strict=True)])
+        assert torch.allclose(matrix, windows[there].mT @ windows[there], atol=1e-9)
+        assert torch.allclose(right, windows[there].mT @ runs.wet[there], atol=1e-9)
 
 
 def test_every_sample_is_in_one_run(songs: list[tuple[Tensor, Tensor]]) -> None:
-    _, _, starts, ends, places = _runs(whole_songs(songs, TAPS), RATE, TAPS)
-    assert int((ends - starts).sum()) == sum(dry.numel() for dry, _ in songs)
+    runs = _runs(whole_songs(songs, TAPS), RATE, TAPS)
+    assert int((runs.ends - runs.starts).sum()) == sum(dry.numel() for dry, _ in songs)
     # Sample 6001 of a song is half a turn on.
-    assert places[(starts <= TAPS + 6001) & (ends > TAPS + 6001)].tolist() == [BINS // 2]
+    assert runs.bins[(runs.starts <= TAPS + 6001) & (runs.ends > TAPS + 6001)].tolist() == [BINS // 2]
 
 
 def test_a_rate_that_is_off_is_mended(songs: list[tuple[Tensor, Tensor]]) -> None:

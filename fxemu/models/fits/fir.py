@@ -5,7 +5,7 @@ Shapes: T samples, I inputs, N taps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from scipy.fft import next_fast_len
@@ -22,6 +22,12 @@ FRAME = 8  # times N samples are transformed at once
 def filtered(dry: Tensor, taps: Tensor) -> Tensor:
     """dry (T,) through a causal filter (N,) from silence: (T,) float64."""
     return torch.from_numpy(oaconvolve(dry.double().numpy(), taps.double().numpy())[: dry.numel()])
+
+
+def each_filtered(dry: Tensor, filters: Tensor) -> Iterator[Tensor]:
+    """dry (T,) through one causal filter of several (I, N) after another, from silence: (T,) float64 each."""
+    song = _Song(dry, filters.shape[1], 0, torch.ones(1, dtype=torch.float64))
+    return map(song.convolve, filters.double())
 
 
 def fit_filters(songs: Sequence[tuple[Tensor, Tensor]], taps: int) -> Tensor:

@@ -6,7 +6,7 @@ Shapes: T samples, N taps (oldest first), P bins of phase, R basis filters, K ha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fxemu.errors import FitError
-from fxemu.models.fits.fir import FEW_RIDGE, filtered, ridge_solution
+from fxemu.models.fits.fir import FEW_RIDGE, each_filtered, ridge_solution
 from fxemu.models.fits.movement_rate import SLOWER, Songs, departures, find_movement_rate
 from fxemu.models.fits.stretches import LENGTH, Stretch, spread, whole_songs
 
@@ -60,6 +60,20 @@ class Movement:
 
     rate: float
     taps: PeriodicTaps
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Stretches in a row, dry and wet (T,), and the runs of samples in which the phase stays in a bin.
+
+    starts, ends and bins: of the runs; where one ends the next of its stretch begins, in the bin that follows.
+    """
+
+    dry: Tensor
+    wet: Tensor
+    starts: Tensor
+    ends: Tensor
+    bins: Tensor
 
 
 def fit_movements(songs: Songs, taps: int, rank: int, harmonics: int, rates: int = 1) -> list[Movement]:
@@ -112,10 +126,10 @@ def _some(whole: Sequence[Stretch]) -> list[Stretch]:
 
 def without(songs: Sequence[Stretch], movements: list[Movement]) -> list[Stretch]:
     """The stretches, and instead of wet (T,) what movements leave of it, float64."""
-    if not movements:
-        return [*songs]
-    predicted = (sum(_moved(song, x.rate, x.taps.basis, x.taps.mixing)[0] for x in movements) for song in songs)
-    return [replace(song, wet=song.wet - moved) for song, moved in zip(songs, predicted, strict=True)]
+    for movement in movements:
+        predicted = _moved(songs, movement, movement.taps.mixing)
+        songs = [replace(song, wet=song.wet - moved) for song, (moved,) in zip(songs, predicted, strict=True)]
+    return [*songs]
 
 
 def _energy(songs: Sequence[Stretch]) -> float:
@@ -123,18 +137,19 @@ def _energy(songs: Sequence[Stretch]) -> float:
     return sum(float(song.wet.double().square().sum()) for song in songs)
 
 
-def _moved(song: Stretch, rate: float, basis: Tensor, *mixings: Tensor) -> list[Tensor]:
-    """Dry through a filter that repeats, for each of several mixings (K + 1, R): (T,) float64 each."""
-    order = 1j * torch.arange(mixings[0].shape[0], dtype=torch.float64)
+def _moved(songs: Sequence[Stretch], movement: Movement, *mixings: Tensor) -> Iterator[list[Tensor]]:
+    """Each stretch's dry through a filter that repeats, for each of several mixings (K + 1, R): (T,) float64 each."""
+    basis, order = movement.taps.basis, 1j * torch.arange(mixings[0].shape[0], dtype=torch.float64)
     rotations = torch.exp(order * (2 * math.pi / FINE) * torch.arange(FINE)[:, None])
-    tables = [(rotations @ mixing).real for mixing in mixings]
-    at = torch.round(_times(song) * (rate * FINE / (2 * math.pi))).long() % FINE
-    totals = [torch.zeros_like(song.wet, dtype=torch.float64)] * len(tables)
-    for r, taps in enumerate(basis):
+    tables = [(rotations @ mixing).real.mT.contiguous() for mixing in mixings]
+    for song in songs:
+        at = torch.round(_times(song) * (movement.rate * FINE / (2 * math.pi))).long() % FINE
+        totals = [torch.zeros_like(song.wet, dtype=torch.float64)] * len(tables)
         # One after another: of a whole song all of them together are gigabytes.
-        part = filtered(song.dry, taps.flip(0))[-song.wet.numel() :]
-        totals = [total + table[at, r] * part for total, table in zip(totals, tables, strict=True)]
-    return totals
+        for r, part in enumerate(each_filtered(song.dry, basis.flip(1))):
+            now = part[-song.wet.numel() :]
+            totals = [total + table[r][at] * now for total, table in zip(totals, tables, strict=True)]
+        yield totals
 
 
 def _times(song: Stretch) -> Tensor:
@@ -171,32 +186,51 @@ def fit_table(songs: Sequence[Stretch], rate: float, taps: int, bins: int = BINS
     change by products of the samples at both ends of a run alone, so they cost next to nothing (displacement
     structure; Kailath, Kung & Morf, "Displacement ranks of matrices and linear equations", 1979).
     """
-    dry, wet, starts, ends, of_run = _runs(songs, rate, taps, bins)
-    table, total = torch.zeros(bins, taps, dtype=dry.dtype), torch.zeros(taps, taps, dtype=dry.dtype)
-    fixed, least = _fixed(songs, taps), RIDGE * dry.square().sum() / bins + 1e-12
-    for phase_bin in range(bins):
-        inside = of_run == phase_bin
-        matrix, right = _normal_equations(dry, wet, starts[inside], ends[inside], taps)
+    runs = _runs(songs, rate, taps, bins)
+    table, total = torch.zeros(bins, taps, dtype=torch.float64), torch.zeros(taps, taps, dtype=torch.float64)
+    fixed, least = _fixed(songs, taps), RIDGE * runs.dry.square().sum() / bins + 1e-12
+    for phase_bin, (matrix, right) in enumerate(_normal_equations(runs, taps, bins)):
         total += matrix
         table[phase_bin] = fixed + ridge_solution(matrix, right - matrix @ fixed, least)
-    return table, total / int((ends - starts).sum())
+    return table, total / int((runs.ends - runs.starts).sum())
 
 
 def _fixed(songs: Sequence[Stretch], taps: int) -> Tensor:
     """Least squares taps that stand still, (N,) float64: those of a single bin of any width."""
-    matrix, right = _normal_equations(*_runs(songs, 2 * math.pi / LENGTH, taps, 1)[:-1], taps)
+    matrix, right = next(_normal_equations(_runs(songs, 2 * math.pi / LENGTH, taps, 1), taps, 1))
     return ridge_solution(matrix, right, FEW_RIDGE * matrix.diagonal() + 1e-12)
 
 
-def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
-    """Products of windows of dry (N, oldest first) with each other and wet, summed over the runs: (N, N), (N,)."""
+def _normal_equations(runs: Runs, taps: int, bins: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each bin, products of windows of dry (N, oldest first) with each other and wet, summed: (N, N), (N,)."""
+    begins = runs.starts != runs.ends.roll(1)
+    ends = begins.roll(-1)
+    # Where a run ends another begins, so that these products are of two bins.
+    here = _products(runs.dry, runs.starts[(runs.bins == 0) & ~begins], taps)
+    for phase_bin in range(bins):
+        inside = runs.bins == phase_bin
+        there = _products(runs.dry, runs.starts[(runs.bins == (phase_bin + 1) % bins) & ~begins], taps)
+        before = here + _products(runs.dry, runs.starts[inside & begins], taps)
+        after = there + _products(runs.dry, runs.ends[inside & ends], taps)
+        last, right = _last_products(runs.dry, runs.wet, runs.starts[inside], runs.ends[inside], taps)
+        yield _toeplitz_but_for(before - after, last), right
+        here = there
+
+
+def _products(dry: Tensor, edges: Tensor, taps: int) -> Tensor:
+    """Products of the windows of dry (N, oldest first) before edges with each other, summed over these: (N, N)."""
+    windows = dry[edges[:, None] + torch.arange(-taps, 0)]
+    return windows.mT @ windows
+
+
+def _last_products(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, taps: int) -> tuple[Tensor, Tensor]:
+    """Products of windows of dry (N, oldest first) with their newest sample and with wet, over the runs: (N,), (N,)."""
     if not len(starts):
         # Songs shorter than a period do not reach every bin.
-        return dry.new_zeros(taps, taps), dry.new_zeros(taps)
+        return dry.new_zeros(taps), dry.new_zeros(taps)
     span = torch.arange(int((ends - starts).max()))
     inside = span < (ends - starts)[:, None]
     now = starts[:, None] + span
-    window = torch.arange(-taps, 0)
     reach = torch.arange(1 - taps, len(span))
     size = next_fast_len(len(reach), real=True)
     seen_dry = torch.fft.rfft(dry[starts[:, None] + reach], size)
@@ -204,9 +238,7 @@ def _normal_equations(dry: Tensor, wet: Tensor, starts: Tensor, ends: Tensor, ta
         torch.fft.irfft((seen_dry * torch.fft.rfft(x[now] * inside, size).conj()).sum(0), size)[:taps]
         for x in (dry, wet)
     )
-    before, after = dry[starts[:, None] + window], dry[ends[:, None] + window]
-    change = before.mT @ before - after.mT @ after
-    return _toeplitz_but_for(change, last), right
+    return last, right
 
 
 def _toeplitz_but_for(change: Tensor, last: Tensor) -> Tensor:
@@ -225,10 +257,8 @@ def _toeplitz_but_for(change: Tensor, last: Tensor) -> Tensor:
     return upper + upper.triu(1).mT
 
 
-def _runs(
-    songs: Sequence[Stretch], rate: float, taps: int, bins: int = BINS
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The stretches in a row, dry and wet, and the runs of samples in one bin: starts, ends, bins."""
+def _runs(songs: Sequence[Stretch], rate: float, taps: int, bins: int = BINS) -> Runs:
+    """The stretches in a row, each after the taps before it and followed by silence, and their runs."""
     width = 2 * math.pi / (bins * rate)
     after = math.ceil(width) + 1  # of silence, into which the window of a shorter run may reach
     dry = torch.cat([F.pad(song.dry.double(), (0, after)) for song in songs])
@@ -242,7 +272,7 @@ def _runs(
         ends.append(first + taps + edges[1:])
         of_run.append(number[:-1] % bins)
         first += taps + samples + after
-    return dry, wet, torch.cat(starts), torch.cat(ends), torch.cat(of_run)
+    return Runs(dry, wet, torch.cat(starts), torch.cat(ends), torch.cat(of_run))
 
 
 def drift(songs: Sequence[Stretch], movement: Movement) -> float:
@@ -250,8 +280,7 @@ def drift(songs: Sequence[Stretch], movement: Movement) -> float:
     matrix, right = torch.zeros(2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     mixing = movement.taps.mixing
     slopes = 1j * torch.arange(mixing.shape[0], dtype=torch.float64)[:, None] * mixing
-    for song in songs:
-        predicted, slope = _moved(song, movement.rate, movement.taps.basis, mixing, slopes)
+    for song, (predicted, slope) in zip(songs, _moved(songs, movement, mixing, slopes), strict=True):
         columns = torch.stack((slope, slope * _times(song)))
         matrix, right = matrix + columns @ columns.mT, right + columns @ (song.wet - predicted)
     return float(torch.linalg.lstsq(matrix, right).solution[1])
