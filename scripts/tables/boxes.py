@@ -10,6 +10,7 @@ from typing import Any
 
 from fxemu.data.module import SongData
 from fxemu.effects import Command
+from fxemu.training.race.heat import CUT_OFF
 from tables.common import chosen, train
 from tables.nam import SECONDS, nam_esr
 
@@ -130,7 +131,7 @@ def _row(name: str, options: argparse.Namespace) -> list[str]:
 def fits_s(rows: list[dict[str, Any]]) -> float:
     """Seconds that a race's fits took; of those that were cut off each has the seconds of all together."""
     fits = [row for row in rows if row["round"] == 0]
-    cut = [row["seconds"] for row in fits if (row["error"] or "").endswith("took too long")]
+    cut = [row["seconds"] for row in fits if row["error"] == CUT_OFF]
     return max([sum(row["seconds"] for row in fits) - sum(cut), *cut])
 
 

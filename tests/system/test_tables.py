@@ -7,6 +7,8 @@ from importlib import import_module
 import pytest
 from helpers.commands import ROOT
 
+from fxemu.training.race.heat import CUT_OFF
+
 sys.path.insert(0, str(ROOT / "scripts"))
 from benchmark import TABLES, main, summary_of
 from tables.boxes import fits_s
@@ -86,8 +88,8 @@ def test_fits_that_were_cut_off_count_once():
     rows = [
         {"round": 0, "seconds": 20.0, "error": None},
         {"round": 0, "seconds": 30.0, "error": "it moves not"},
-        {"round": 0, "seconds": 140.0, "error": "it ended or took too long"},
-        {"round": 0, "seconds": 140.0, "error": "it ended or took too long"},
+        {"round": 0, "seconds": 140.0, "error": CUT_OFF},
+        {"round": 0, "seconds": 140.0, "error": CUT_OFF},
         {"round": 1, "seconds": 500.0, "error": None},
     ]
     assert fits_s(rows) == 140

@@ -45,6 +45,8 @@ WRONG_PIECES = 8
 FIT_SHARE, NEXT_FIT_SHARE = 0.5, 0.8
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
+# Why a candidate has no result that was beyond the time of its round.
+CUT_OFF = "cut off: a longer trainer.max_time may let it win"
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ class Heat:
         """
         places = {candidate.name: place_of(self.folder, candidate.name, number) for candidate in candidates}
         todo = [candidate for candidate in candidates if not _came_through(places[candidate.name])]
-        begun = time.perf_counter()
+        begun, limit_s = time.perf_counter(), self._limit_s(todo, share)
         tasks = [partial(self._train, candidate, number, share, places[candidate.name]) for candidate in todo]
-        run_tasks(tasks, self.workers, self._limit_s(todo, share), interrupt)
+        run_tasks(tasks, self.workers, limit_s, interrupt)
         reached = []
         for candidate in candidates:
             path = places[candidate.name] / RESULT
@@ -148,7 +150,8 @@ class Heat:
                 reached.append(Result(**json.loads(path.read_text())))
             elif interrupt.received is None:
                 taken = time.perf_counter() - begun
-                reached.append(Result(candidate.name, number, math.inf, math.inf, taken, "it ended or took too long"))
+                error = CUT_OFF if taken >= limit_s else "its process ended"
+                reached.append(Result(candidate.name, number, math.inf, math.inf, taken, error))
         for result in reached:
             tell(result.line())
         return reached

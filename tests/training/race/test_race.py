@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from fxemu.training.callbacks import KeepCurve
 from fxemu.training.durations import time_of
 from fxemu.training.module import TrainingModule
 from fxemu.training.race.candidates import Candidate, compose_candidates, of_trained_weights
-from fxemu.training.race.heat import WRONG_PIECES, Result, _short_training, read_common
+from fxemu.training.race.heat import CUT_OFF, WRONG_PIECES, Result, _short_training, read_common
 from fxemu.training.race.run import is_worth_it, run_race
 from fxemu.training.race.standings import Race
 from fxemu.training.race.tasks import Interrupt, can_fork, run_tasks
@@ -149,7 +150,7 @@ def test_a_fit_after_another_is_tried_where_that_one_has_come_through_and_has_mo
         run_tasks(tasks, workers, limit_s, interrupt)
 
     monkeypatch.setattr("fxemu.training.race.heat.run_tasks", limited)
-    moving = ["model=periodic_filter", "training=closed_form"]
+    moving = ["model=periodic_filter", "model.context_window=32", "training=closed_form"]
     short = [*CANDIDATES["fir"], "model.context_window=8"]
     candidates = {"one": moving, "two": [*moving, "model.rates=2"], "fir": CANDIDATES["fir"], "short": short}
     config = composed("race.enough=10", "trainer.max_time=00:01:00:00", candidates=candidates)
@@ -159,6 +160,25 @@ def test_a_fit_after_another_is_tried_where_that_one_has_come_through_and_has_mo
     assert [result.name for result in race.results] == ["one", "fir", "short"]
     assert not race.has_reached("one") and race.has_reached("fir")
     assert limits_s[0] == pytest.approx(0.5 * 3600, abs=10) and limits_s[1] == pytest.approx(0.8 * 3600, abs=300)
+
+
+@pytest.mark.skipif(not can_fork(), reason="candidates race in this very process")
+@pytest.mark.parametrize(("seconds", "error"), [(0.5, CUT_OFF), (60, "its process ended")])
+def test_why_a_candidate_left_nothing(
+    composed: Callable[..., DictConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: float,
+    error: str,
+) -> None:
+    monkeypatch.setattr(
+        "fxemu.training.race.heat._short_training", lambda *_: time.sleep(10) if seconds < 1 else os._exit(1)
+    )
+    monkeypatch.setattr("fxemu.training.race.heat.Heat._limit_s", lambda *_: seconds)
+    race = run_race(composed("race.rounds=[]", candidates={"fir": CANDIDATES["fir"]}), tmp_path)
+    assert [(result.name, result.error) for result in race.results] == [("fir", error)]
+    assert error in capsys.readouterr().out
 
 
 def test_after_half_of_the_time_no_further_round_begins(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
