@@ -45,6 +45,8 @@ WRONG_PIECES = 8
 FIT_SHARE, NEXT_FIT_SHARE = 0.5, 0.8
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
+# Errors below this count as equal, and the first candidate wins: fits are listed from the cheapest to play on.
+INAUDIBLE = 1e-10
 # Why a candidate has no result that was beyond the time of its round.
 CUT_OFF = "cut off: a longer trainer.max_time may let it win"
 
@@ -136,19 +138,22 @@ class Heat:
     def hold(self, candidates: Sequence[Candidate], number: int, share: float, interrupt: Interrupt) -> list[Result]:
         """Let candidates train for a share of their training; what they reached, as far as they came to an end.
 
-        Those that an earlier start has left are not repeated.
+        Those that an earlier start has left are not repeated, and none begins once one has an inaudible error.
         """
         places = {candidate.name: place_of(self.folder, candidate.name, number) for candidate in candidates}
         todo = [candidate for candidate in candidates if not _came_through(places[candidate.name])]
         begun, limit_s = time.perf_counter(), self._limit_s(todo, share)
         tasks = [partial(self._train, candidate, number, share, places[candidate.name]) for candidate in todo]
-        run_tasks(tasks, self.workers, limit_s, interrupt)
+
+        def enough() -> bool:
+            return any(result.esr <= INAUDIBLE for result in map(_left_at, places.values()) if result)
+
+        run_tasks(tasks, self.workers, limit_s, interrupt, enough)
         reached = []
         for candidate in candidates:
-            path = places[candidate.name] / RESULT
-            if path.is_file():
-                reached.append(Result(**json.loads(path.read_text())))
-            elif interrupt.received is None:
+            if result := _left_at(places[candidate.name]):
+                reached.append(result)
+            elif interrupt.received is None and not enough():
                 taken = time.perf_counter() - begun
                 error = CUT_OFF if taken >= limit_s else "its process ended"
                 reached.append(Result(candidate.name, number, math.inf, math.inf, taken, error))
@@ -213,9 +218,15 @@ def _short_training(
     return scores["val/esr"], scores["val/teacher_forced_esr"], bool(received)
 
 
+def _left_at(place: Path) -> Result | None:
+    """The result of a candidate in a round; None before it is there."""
+    return Result(**json.loads((place / RESULT).read_text())) if (place / RESULT).is_file() else None
+
+
 def _came_through(place: Path) -> bool:
     """Whether an earlier start has left a result that counts."""
-    return (place / RESULT).is_file() and not json.loads((place / RESULT).read_text()).get("interrupted")
+    result = _left_at(place)
+    return result is not None and not result.interrupted
 
 
 def _shortened(candidate: Candidate, share: float) -> DictConfig:

@@ -17,12 +17,10 @@ from fxemu.training.durations import seconds_of, time_of
 from fxemu.training.module import TrainingModule
 from fxemu.training.parts import build, build_parts
 from fxemu.training.race.candidates import Candidate, of_trained_weights
-from fxemu.training.race.heat import BEST, Common, Result, place_of
+from fxemu.training.race.heat import BEST, INAUDIBLE, Common, Result, place_of
 
 # The share of the time that is left to the last training in any case.
 LEAST_SHARE = 0.2
-# Errors below this count as equal, and the first candidate wins: fits are listed from the cheapest to play on.
-INAUDIBLE = 1e-10
 # The factor by which a network's error must be below a fit's for it to win: a fit has few numbers, and on audio of
 # another kind than was validated on it does as well; a network does worse.
 CLEAR = 1.5

@@ -56,23 +56,29 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_tasks(tasks: Sequence[Task], workers: int, limit_s: float, interrupt: Interrupt) -> None:
+def run_tasks(
+    tasks: Sequence[Task],
+    workers: int,
+    limit_s: float,
+    interrupt: Interrupt,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
     """Run tasks, as many at once as there are workers, or one after another in this process where it cannot fork.
 
-    A task that fails does so on its own. After an interrupt no further task begins, and those that run are told to
-    end by SIGTERM. Beyond the limit, of all together, no further one begins either, and those that run are killed.
+    A task that fails does so on its own. Once it is `enough` no further one begins, nor after an interrupt, when those
+    that run are told to end by SIGTERM, nor beyond the limit, of all together, when those that run are killed.
     """
     end = time.monotonic() + limit_s
     if not can_fork():
         for task in tasks:
-            if interrupt.received is None and time.monotonic() < end:
+            if interrupt.received is None and time.monotonic() < end and not enough():
                 task()
         return
     waiting, told = list(tasks), set()
     running: list[BaseProcess] = []
     try:
         while running or waiting:
-            if interrupt.received is not None or time.monotonic() > end:
+            if interrupt.received is not None or time.monotonic() > end or enough():
                 waiting.clear()
             while waiting and len(running) < workers:
                 process = multiprocessing.get_context("fork").Process(target=_alone, args=(waiting.pop(0),))

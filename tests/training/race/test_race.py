@@ -118,8 +118,10 @@ def test_an_interrupted_race_is_reported_and_on_resuming_held_to_its_end(
     folder.mkdir()
     config = composed("training.steps=30", "race.rounds=[0.3,0.4]", candidates={"slow": CANDIDATES["slow"], "mlp": MLP})
 
-    def interrupted(tasks: list, workers: int, limit_s: float, interrupt: Interrupt) -> None:
-        run_tasks(tasks[:1], workers, limit_s, interrupt)
+    def interrupted(
+        tasks: list, workers: int, limit_s: float, interrupt: Interrupt, enough: Callable[[], bool]
+    ) -> None:
+        run_tasks(tasks[:1], workers, limit_s, interrupt, enough)
         if tasks:
             result = folder / "race" / "slow" / "1" / "result.json"
             result.write_text(json.dumps({**json.loads(result.read_text()), "interrupted": True, "seconds": 0}))
@@ -145,9 +147,9 @@ def test_a_fit_after_another_is_tried_where_that_one_has_come_through_and_has_mo
 ) -> None:
     limits_s: list[float] = []
 
-    def limited(tasks: list, workers: int, limit_s: float, interrupt: Interrupt) -> None:
+    def limited(tasks: list, workers: int, limit_s: float, *more: Interrupt | Callable[[], bool]) -> None:
         limits_s.append(limit_s)
-        run_tasks(tasks, workers, limit_s, interrupt)
+        run_tasks(tasks, workers, limit_s, *more)
 
     monkeypatch.setattr("fxemu.training.race.heat.run_tasks", limited)
     moving = ["model=periodic_filter", "model.context_window=32", "training=closed_form"]
@@ -213,6 +215,14 @@ def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
     result = tmp_path / "race" / "fir" / "0" / "result.json"
     result.write_text(json.dumps({**json.loads(result.read_text()), "esr": 0.25}))
     assert run_race(saved_config(tmp_path), tmp_path).best().esr == 0.25
+
+
+def test_after_an_inaudible_error_no_further_fit_begins(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    fits = {"short": [*CANDIDATES["fir"], "model.context_window=8"], "fir": CANDIDATES["fir"]}
+    config = composed("effect=lowpass", "threads=1", candidates={**fits, "again": [*fits["fir"], "seed=7"]})
+    race = run_race(config, tmp_path)
+    assert [result.name for result in race.results] == ["short", "fir"] and race.best().name == "fir"
+    assert race.results[0].esr > 1e-3 and race.results[1].esr < 1e-10
 
 
 @pytest.mark.skipif(not can_fork(), reason="the fit fails in the parent alone")
