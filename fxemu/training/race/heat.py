@@ -40,9 +40,9 @@ SONGS_S, SONG_S = 60.0, 20.0
 PERIODIC_SONGS_S, PERIODIC_SONG_S = 120.0, 60.0
 # Pieces from wrong pasts that a candidate is validated on, at most; the last training has all of them.
 WRONG_PIECES = 8
-# The share of the time that all fits in closed form may take, which need about a minute of one core; and, where one has
-# found what another goes on from, that one too: no network comes near it there.
-FIT_SHARE, NEXT_FIT_SHARE = 0.5, 0.8
+# The share of the time that all fits in closed form may take, which need one to two minutes of one core (half was too
+# little on a slow one); and where one has found what another goes on from: no network comes near it there.
+FIT_SHARE, NEXT_FIT_SHARE = 0.6, 0.8
 # A round takes at most this factor of its candidates' shares of the time, and so many seconds for each.
 LATE, LATE_S = 2.0, 30.0
 # Errors below this count as equal, and the first candidate wins: fits are listed from the cheapest to play on.

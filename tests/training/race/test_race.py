@@ -161,7 +161,7 @@ def test_a_fit_after_another_is_tried_where_that_one_has_come_through_and_has_mo
     race = run_race(config, tmp_path)
     assert [result.name for result in race.results] == ["one", "fir", "short"]
     assert not race.has_reached("one") and race.has_reached("fir")
-    assert limits_s[0] == pytest.approx(0.5 * 3600, abs=10) and limits_s[1] == pytest.approx(0.8 * 3600, abs=300)
+    assert limits_s[0] == pytest.approx(0.6 * 3600, abs=10) and limits_s[1] == pytest.approx(0.8 * 3600, abs=300)
 
 
 @pytest.mark.skipif(not can_fork(), reason="candidates race in this very process")
