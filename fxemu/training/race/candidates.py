@@ -28,7 +28,7 @@ class Candidate:
         name: of the candidate.
         options: that make it, as on the command line.
         config: of the whole run, without `race`.
-        kind: of model: of each the better half stays from round to round.
+        kind: of model: of each the better half stays from round to round; `moving` is what does so by itself.
         promise: the factor by which its error may still fall after a short training, at least 1.
         after: the fit without whose result it is not tried (None: it is in any case).
     """

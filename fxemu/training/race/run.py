@@ -78,7 +78,7 @@ def run_race(config: DictConfig, folder: Path) -> Race:
     with interrupt.kept():
         race.results += heat.hold([c for c in fitted if c.after is None], 0, 0.0, interrupt)
         race.results += heat.hold([c for c in fitted if race.has_reached(c.after)], 0, 0.0, interrupt)
-        if race.least() > config.race.enough:
+        if race.least() > config.race.enough and not race.moves():
             for number, share in enumerate(config.race.rounds, start=1):
                 race.results += heat.hold(trained, number, share, interrupt)
                 trained = race.better_half(trained)

@@ -217,6 +217,14 @@ def test_a_fit_that_is_good_enough_ends_the_race_and_is_not_made_again(
     assert run_race(saved_config(tmp_path), tmp_path).best().esr == 0.25
 
 
+def test_no_network_is_tried_on_an_effect_that_moves(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    candidates = {"fir": CANDIDATES["fir"], "moving": ["model=oscillator", "training=closed_form"], "mlp": MLP}
+    config = composed("effect=ringmod", "race.enough=0", candidates=candidates)
+    config.race.candidates.moving.kind = "moving"
+    race = run_race(config, tmp_path)
+    assert [result.name for result in race.results] == ["fir", "moving"] and race.finalist().name == "moving"
+
+
 def test_after_an_inaudible_error_no_further_fit_begins(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
     fits = {"short": [*CANDIDATES["fir"], "model.context_window=8"], "fir": CANDIDATES["fir"]}
     config = composed("effect=lowpass", "threads=1", candidates={**fits, "again": [*fits["fir"], "seed=7"]})
@@ -292,6 +300,12 @@ PROMISES = {"quick": 5.0, "quick too": 5.0, "slow": 100.0, "slow too": 50.0, "fi
 def test_who_trains_on_is_who_may_get_furthest(rounds: list[dict[str, float]], finalist: str, best: str) -> None:
     race = raced(PROMISES, *rounds)
     assert race.finalist().name == finalist and race.best().name == best
+
+
+@pytest.mark.parametrize(("moving", "fit", "moves"), [(0.1, 0.5, True), (0.1, 0.3, False), (float("inf"), 0.3, False)])
+def test_an_effect_moves_where_a_fit_that_does_leaves_far_less(moving: float, fit: float, moves: bool) -> None:
+    race = raced({"moving": 1, "moving too": 1, "fit": 1}, {"moving": moving, "moving too": 0.9, "fit": fit})
+    assert race.moves() == moves
 
 
 def test_of_each_kind_the_better_half_goes_on() -> None:
