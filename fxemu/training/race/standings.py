@@ -21,9 +21,11 @@ from fxemu.training.race.heat import BEST, INAUDIBLE, Common, Result, place_of
 
 # The share of the time that is left to the last training in any case.
 LEAST_SHARE = 0.2
-# The factor by which a network's error must be below a fit's for it to win: a fit has few numbers, and on audio of
-# another kind than was validated on it does as well; a network does worse.
+# The factor by which a network's error, over what it explains, must be below a fit's for it to win: a fit has few
+# numbers, and on audio of another kind than was validated on it does as well; a network does worse.
 CLEAR = 1.5
+# The least of wet's energy that counts as explained.
+LEAST_EXPLAINED = 1e-3
 # What a fit that moves by itself leaves at most of what other fits do, where no network is tried: on two phasers, a
 # flanger and two rotary speakers of other makers it left 0.04 to 0.16, and no network came near it.
 MOVES = 0.25
@@ -63,8 +65,9 @@ class Race:
         return min(reached, key=lambda result: self._weighed(result.name, result.esr), default=None)
 
     def _weighed(self, name: str, esr: float) -> float:
-        """An error by which all candidates compare."""
-        return max(esr, INAUDIBLE) * (1.0 if self.candidates[name].closed_form else CLEAR)
+        """An error by which all candidates compare: the energy that is left over that which is explained."""
+        left = max(esr, INAUDIBLE)
+        return left / max(1 - left, LEAST_EXPLAINED) * (1.0 if self.candidates[name].closed_form else CLEAR)
 
     def least(self) -> float:
         """The least error of all; infinity if there is none."""
@@ -176,7 +179,7 @@ class Race:
             return f"{why}; there was no other"
         best = min(others, key=lambda r: r.esr)
         if best.esr < esr and not self.candidates[best.name].closed_form:
-            return f"{why}; {best.name} had {best.esr:.2e}, but a network must be below a fit by a factor of {CLEAR}"
+            return f"{why}; {best.name} had {best.esr:.2e}, but a network must be clearly below a fit"
         return f"{why}; the next, {best.name}, had {best.esr:.2e} when it was left behind"
 
     def weights(self, result: Result) -> Path:
