@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="+", default=[10, 100, 1000], help="sizes of libraries (library)")
     parser.add_argument("--runs", nargs="+", default=[], help="folders of finished runs (aliasing, stability)")
     parser.add_argument("--rows", nargs="+", default=[], help="rows to do, where a table has many")
-    parser.add_argument("--nam", metavar="PYTHON", help="of an environment with neural-amp-modeler (boxes, nam)")
+    parser.add_argument("--nam", metavar="PYTHON", help="that has neural-amp-modeler (boxes, hardware, nam)")
     parser.add_argument("--library", default="examples", help="folder of songs (boxes, look, memory, shelf, spine)")
     parser.add_argument("--recordings", default="", help="folder of DEVICE/SETTING/{dry,wet}/CLIP (hardware, look)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="a page with a place for the table, docs/NAME.md")

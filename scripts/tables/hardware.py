@@ -1,4 +1,4 @@
-"""Recordings of real hardware, the last clip of a setting or the end of its only one held out (--recordings, --rows).
+"""Recordings of real hardware, the last clip of a setting or its only one's end held out (--recordings, --nam, --rows).
 
 The folder holds DEVICE/SETTING/{dry,wet}/CLIP.
 """
@@ -23,14 +23,16 @@ from fxemu.evaluation import metrics
 from fxemu.evaluation.baselines import best_gain
 from fxemu.library.pair import Pair
 from fxemu.library.recordings.pairs import read_recordings
-from tables.boxes import SECONDS, TIME
+from fxemu.library.songs import PARTS
+from tables.boxes import PEER, SECONDS, TIME
 from tables.common import chosen, run_training
+from tables.nam import nam_esr
 
-COLUMNS = ("device", "ours", "model", "best gain", "ours over the best gain")
+COLUMNS = ("device", "ours", "model", "best gain", "ours over the best gain", PEER)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print a row a setting: the default of `train.py`, beside the best constant gain for this very audio."""
+    """Print a row a setting: the default of `train.py`, beside the best gain for this very audio and the peer."""
     places = {f"{path.parts[-2]} {path.name}": path for path in sorted(Path(options.recordings).glob("*/*"))}
     rows = chosen(options.rows, places)
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -54,11 +56,13 @@ def _cells(place: Path, options: argparse.Namespace) -> list[str]:
         run_training([*_recorded(train), TIME, f"seed={options.seed}"], options.threads, target)
         loop, rate = read_model(target)
         winner = json.loads((target / "metrics.json").read_text())["race"]["winner"]
-        pairs = _read(test, rate) if clips else _end(train)
+        parts = _parts(train)
+        pairs = _read(test, rate) if clips else parts["test"]
+        peer = f"{nam_esr(options.nam, parts | {'test': pairs}, options.seed):.1e}" if options.nam else ""
     gain = best_gain([(pair.dry, pair.wet) for pair in pairs])
     ours = _esr(render_many(loop, [pair.dry for pair in pairs]), pairs)
     best = _esr([gain(pair.dry, pair.wet) for pair in pairs], pairs)
-    return [f"{ours:.1e}", winner, f"{best:.1e}", f"{ours / best:.2g}"]
+    return [f"{ours:.1e}", winner, f"{best:.1e}", f"{ours / best:.2g}", peer]
 
 
 def _recorded(part: Path) -> list[str]:
@@ -71,11 +75,11 @@ def _read(part: Path, sample_rate: int) -> list[Pair]:
     return [pair for pairs in found.values() for pair in pairs]
 
 
-def _end(part: Path) -> list[Pair]:
-    """The part of a single recording that a training with the default shares reports on: its end."""
+def _parts(part: Path) -> dict[str, list[Pair]]:
+    """Recordings as a training splits them: a single one in time, so that its end is reported on."""
     data = SongData(Recorded(str(part / "dry"), str(part / "wet")), context=1)
     data.setup()
-    return data.parts["test"]
+    return {name: data.parts[name] for name in PARTS}
 
 
 def _esr(predictions: Sequence[Tensor], pairs: Sequence[Pair]) -> float:
