@@ -26,6 +26,12 @@ SONGS = {"bass.wav": 4000, "drums.WAV": 4400, "lead.wav": 4800, "more/keys.wav":
 REPRESENTATIONS = {"raw": Raw, "mulaw": MuLaw}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests take longest first, so that at the end no process waits for another."""
+    system = Path(__file__).parent / "system"
+    items.sort(key=lambda item: not item.path.is_relative_to(system))
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
     """A folder of five songs at 8 kHz, each of another length (see SONGS) and of another loudness."""
