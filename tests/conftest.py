@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ from fxemu.representations import MuLaw, Raw
 torch.set_num_threads(1)
 # The index of the songs in these tests is not the user's.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="fxemu-tests-")
+
+# Tests send it under nohup, too.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 RATE = 8000
 SONGS = {"bass.wav": 4000, "drums.WAV": 4400, "lead.wav": 4800, "more/keys.wav": 5200, "more/voice.wav": 5600}
