@@ -66,7 +66,7 @@ class Movement:
 class Runs:
     """Stretches in a row, dry and wet (T,), and the runs of samples in which the phase stays in a bin.
 
-    starts, ends and bins: of the runs; where one ends the next of its stretch begins, in the bin that follows.
+    starts, ends (samples), bins: (runs,); where one ends the next of its stretch begins, in the bin that follows.
     """
 
     dry: Tensor

@@ -80,7 +80,7 @@ class Race:
         for result in self.results:
             moving = self.candidates[result.name].kind == "moving"
             left[moving] = min(left[moving], result.esr)
-        return math.isfinite(left[True]) and left[True] <= MOVES * left[False]
+        return left[True] <= MOVES * left[False] < math.inf
 
     def results_of(self, name: str) -> list[Result]:
         """Results of a candidate, round by round."""

@@ -302,7 +302,16 @@ def test_who_trains_on_is_who_may_get_furthest(rounds: list[dict[str, float]], f
     assert race.finalist().name == finalist and race.best().name == best
 
 
-@pytest.mark.parametrize(("moving", "fit", "moves"), [(0.1, 0.5, True), (0.1, 0.3, False), (float("inf"), 0.3, False)])
+@pytest.mark.parametrize(
+    ("moving", "fit", "moves"),
+    [
+        (0.1, 0.5, True),
+        (0.1, 0.3, False),
+        (float("inf"), 0.3, False),
+        # Nothing to compare it with.
+        (0.1, float("inf"), False),
+    ],
+)
 def test_an_effect_moves_where_a_fit_that_does_leaves_far_less(moving: float, fit: float, moves: bool) -> None:
     race = raced({"moving": 1, "moving too": 1, "fit": 1}, {"moving": moving, "moving too": 0.9, "fit": fit})
     assert race.moves() == moves
